@@ -1,0 +1,98 @@
+"""The LightningDataModule: merged sources with jitter and prompts for training, validation sets at original size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+from torch.utils.data import ConcatDataset, DataLoader
+
+from hqsam_lightning.data.dataset import EvaluationExamples, SampleSet, TrainingExamples
+from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate
+from hqsam_lightning.data.sets import DataSets
+from hqsam_lightning.data.transforms import Augmentation
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.prompts.mix import PromptMix
+
+
+class PromptedDataModule(L.LightningDataModule):
+    """Gives `Batch`es of prompted masks.
+
+    Args:
+        sets: what to train and validate on.
+        augmentation: flip and jitter of the training samples.
+        prompts: draws the training prompts.
+        val_prompts: draws the validation prompts.
+        image_size: side of the model's input frame.
+        mask_input_size: side of the prompt encoder's mask input.
+        batch_size: images a process and step.
+        seed: order, augmentation and prompts are functions of it.
+        num_workers: loading processes a process.
+
+    Raises:
+        ConfigError: when the training samples do not fill one batch over all processes.
+    """
+
+    allow_zero_length_dataloader_with_multiple_devices = True
+
+    def __init__(
+        self,
+        sets: DataSets,
+        augmentation: Augmentation,
+        prompts: PromptMix,
+        val_prompts: PromptMix,
+        image_size: int,
+        mask_input_size: int,
+        batch_size: int,
+        seed: int,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.sets = sets
+        self.augmentation = augmentation
+        self.prompts = prompts
+        self.val_prompts = val_prompts
+        self.image_size = image_size
+        self.mask_input_size = mask_input_size
+        self.batch_size = batch_size
+        self.seed = seed
+        self.num_workers = num_workers
+
+    def train_dataloader(self) -> ResumableLoader:
+        """One loader over all sources, which resumes in mid-epoch."""
+        merged: Any = ConcatDataset([samples for samples, _ in self.sets.train])  # type: ignore[list-item]
+        sampler = EpochSampler(
+            [len(samples) for samples, _ in self.sets.train],
+            [weight for _, weight in self.sets.train],
+            self.batch_size,
+            self.seed,
+            *self._rank(),
+        )
+        if len(sampler) == 0:
+            raise ConfigError(
+                f"batch.total: expected at most the {sum(sampler.draws)} training samples an epoch; one step of "
+                f"{self.batch_size} images on {sampler.world_size} process(es) needs more; lower batch.total"
+            )
+        examples = TrainingExamples(merged, self.augmentation, self.prompts, self.mask_input_size, self.seed)
+        return ResumableLoader(examples, sampler=sampler, drop_last=True, **self._loading())  # type: ignore[arg-type]
+
+    def val_dataloader(self) -> list[DataLoader]:
+        """A loader a validation set."""
+        return [self._val_loader(samples) for samples in self.sets.validation.values()]
+
+    def _val_loader(self, samples: SampleSet) -> DataLoader:
+        examples = EvaluationExamples(samples, self.image_size, self.val_prompts, self.mask_input_size)
+        return DataLoader(examples, sampler=RankSampler(len(samples), *self._rank()), **self._loading())
+
+    def _loading(self) -> dict[str, Any]:
+        return {
+            "batch_size": self.batch_size,
+            "collate_fn": collate,
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+        }
+
+    def _rank(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size

@@ -1,0 +1,139 @@
+"""Order of the samples, batches of several masks an image, and a loader that resumes in mid-epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from hqsam_lightning.prompts.grouping import group_prompts
+from hqsam_lightning.seeding import derive_rng
+from hqsam_lightning.types import Batch, Example
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Puts B examples and their N masks into one batch."""
+    counts = torch.tensor([len(example.masks) for example in examples])
+    original = [example.original_masks for example in examples]
+    return Batch(
+        images=torch.stack([example.image for example in examples]),
+        masks=torch.cat([example.masks for example in examples]),
+        image_index=torch.repeat_interleave(torch.arange(len(examples)), counts),
+        prompts=group_prompts([prompt for example in examples for prompt in example.prompts]),
+        seeds=[seed for example in examples for seed in example.seeds],
+        original_masks=None if original[0] is None else [m for masks in original if masks is not None for m in masks],
+        sample_ids=[example.sample_id for example in examples for _ in example.prompts],
+        datasets=[example.dataset for example in examples for _ in example.prompts],
+    )
+
+
+class EpochSampler(Sampler[tuple[int, int, int]]):
+    """A rank's share of an epoch's order, which is a function of (seed, epoch) alone.
+
+    The order is cut into chunks of one batch a rank; rank r takes the r-th part of each chunk. So the samples of a
+    global step do not depend on the number of ranks. What does not fill a last chunk is left out, as the authors do.
+
+    Args:
+        lengths: number of samples of each source; indices run through them in turn.
+        weights: how often a source's sample is drawn an epoch, on average; 1 for each is every sample once.
+        batch_size: samples a rank and step.
+        seed: the run's seed.
+        rank: of this process.
+        world_size: number of processes.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        weights: Sequence[float],
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.lengths = list(lengths)
+        self.draws = [round(length * weight) for length, weight in zip(lengths, weights, strict=True)]
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+        self.start_batch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Sets the epoch whose order the next iteration gives; Lightning calls it."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        chunk = self.batch_size * self.world_size
+        return sum(self.draws) // chunk * self.batch_size
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        """Yields (epoch, index, repeat) keys, from batch `start_batch` on."""
+        order = self._order()
+        chunk = self.batch_size * self.world_size
+        for batch in range(self.start_batch, len(self) // self.batch_size):
+            first = batch * chunk + self.rank * self.batch_size
+            for index, repeat in order[first : first + self.batch_size]:
+                yield self.epoch, index, repeat
+
+    def _order(self) -> list[tuple[int, int]]:
+        rng = derive_rng(self.seed, self.epoch, "order")
+        drawn: list[tuple[int, int]] = []
+        offset = 0
+        for length, draws in zip(self.lengths, self.draws, strict=True):
+            for first in range(0, draws, length):
+                picked = rng.permutation(length)[: draws - first]
+                drawn += [(offset + int(index), first // length) for index in picked]
+            offset += length
+        return [drawn[position] for position in rng.permutation(len(drawn))]
+
+
+class RankSampler(Sampler[int]):
+    """Every index once over all ranks, none repeated: ranks may differ by one sample.
+
+    Args:
+        length: number of samples.
+        rank: of this process.
+        world_size: number of processes.
+    """
+
+    def __init__(self, length: int, rank: int = 0, world_size: int = 1) -> None:
+        self.indices = range(rank, length, world_size)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)
+
+
+class ResumableLoader(DataLoader):
+    """A DataLoader over an `EpochSampler` that Lightning can save and restore in mid-epoch.
+
+    Lightning creates its iterator before it tells the sampler the epoch, so reading starts at the first `next`.
+    """
+
+    sampler: EpochSampler
+    _yielded = 0
+    _restored: dict[str, int] | None = None
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        """Yields the batches of the sampler's epoch that a restored run has not seen."""
+        restored, self._restored = self._restored, None
+        resumes = restored is not None and restored["epoch"] == self.sampler.epoch
+        self.sampler.start_batch = restored["batches"] if restored is not None and resumes else 0
+        self._yielded = self.sampler.start_batch
+        for batch in super().__iter__():
+            self._yielded += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position in the data: the epoch and how many of its batches were given out."""
+        return {"epoch": self.sampler.epoch, "batches": self._yielded}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues behind the batches of `state` when the epoch it names is run."""
+        self._restored = state

@@ -1,0 +1,219 @@
+"""Photos and masks from files: every encoding that shows the same picture reads the same."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from hqsam_lightning.errors import DataError
+
+OBJECT_THRESHOLD = 128 / 255
+"""A mask's pixel belongs to the object where its value is greater than this."""
+
+MAX_PIXELS = 2**28
+"""Larger files are refused: photos have 200 megapixels at most, archive bombs have more."""
+
+PHOTO_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+MASK_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I", "I;16", "I;16B", "I;16L", "I;16N")
+
+# What Pillow raises over a damaged file, by format; its warning about the size where warnings are errors.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+# Pillow warns at 89 megapixels and refuses twice that by default, which a medium-format photo reaches.
+if Image.MAX_IMAGE_PIXELS is not None:
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, MAX_PIXELS)
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Reads a photo.
+
+    Args:
+        path: an 8-bit photo; grey, palette, CMYK and transparent ones become RGB (transparency is dropped).
+
+    Returns:
+        (H, W, 3) uint8 RGB, turned the way its EXIF orientation says.
+
+    Raises:
+        DataError: the file is missing, damaged, or of a mode that has no 8-bit colours.
+    """
+    with _opened(path) as image:
+        _refuse_mode(image, PHOTO_MODES, path, "convert the photo to 8-bit RGB")
+        image.load()
+        if "transparency" in image.info:
+            pixels = np.asarray(image.convert("RGBA").convert("RGB"))
+        else:
+            pixels = np.asarray(image.convert("RGB"))
+        orientation = _orientation(image)
+    return _turn(pixels, orientation)
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """Reads a mask.
+
+    An alpha channel that varies is the mask, one that is constant is ignored. Colours mean object, black means
+    background. Grey values 0 and v alone are a hard mask whatever v is; more values are divided by the full range of
+    8 or 16 bits, which keeps grey edges.
+
+    Args:
+        path: a bilevel, grey (8- or 16-bit), palette or colour image, with or without transparency.
+
+    Returns:
+        (H, W) float32 in [0, 1]; an object pixel is one > `OBJECT_THRESHOLD`.
+
+    Raises:
+        DataError: the file is missing, damaged, of another mode, or shows no object.
+    """
+    with _opened(path) as image:
+        _refuse_mode(image, MASK_MODES, path, "save the mask as 8-bit grey, 0 off the object and 255 on it")
+        image.load()
+        pixels = _mask_pixels(image)
+        orientation = _orientation(image)
+    plane = _turn(_mask_plane(pixels), orientation)
+    low, high = int(plane.min()), int(plane.max())
+    if low < 0 or high > 65535:
+        raise DataError(f"expected mask values of 0 to 65535, got {low} to {high} in {path}; save the mask as 8-bit grey")
+    mask = _to_unit_range(plane, high)
+    if not (mask > OBJECT_THRESHOLD).any():
+        raise DataError(
+            f"empty mask: expected an object pixel (value > 128 of 255), got values {low} to {high} in {path}; "
+            "mark the object in the mask, or remove the photo and its mask"
+        )
+    return mask
+
+
+def read_pair(image_path: str | Path, mask_path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Reads a photo and its mask, see `read_image` and `read_mask`.
+
+    Returns:
+        (H, W, 3) uint8 RGB and (H, W) float32 in [0, 1].
+
+    Raises:
+        DataError: one of them cannot be read, or their sizes differ.
+    """
+    image, mask = read_image(image_path), read_mask(mask_path)
+    if image.shape[:2] != mask.shape:
+        raise DataError(size_mismatch(image_path, image.shape[:2], mask_path, mask.shape))
+    return image, mask
+
+
+def size_mismatch(
+    image_path: str | Path, image_hw: tuple[int, ...], mask_path: str | Path, mask_hw: tuple[int, ...]
+) -> str:
+    """Says that a mask is not of its photo's size; sizes are (H, W) after EXIF orientation."""
+    return (
+        f"expected a mask of its photo's size, got width x height {image_hw[1]}x{image_hw[0]} in {image_path} "
+        f"and {mask_hw[1]}x{mask_hw[0]} in {mask_path} (EXIF orientation applied); "
+        "make the mask anew from the photo as it is shown"
+    )
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Reads the size of a photo or mask from its header alone.
+
+    Returns:
+        (H, W) after EXIF orientation.
+
+    Raises:
+        DataError: the file is missing, or its header is damaged.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+        orientation = _orientation(image)
+    return (width, height) if orientation >= 5 else (height, width)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """Opens an image file; whatever Pillow raises until it is closed becomes a `DataError`."""
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(
+                    f"expected at most {MAX_PIXELS} pixels, got {image.width}x{image.height} in {path}; "
+                    "scale the photo and its mask down"
+                )
+            yield image
+    except FileNotFoundError as error:
+        raise DataError(f"expected an image file, found nothing at {path}; copy it there") from error
+    except _DAMAGE as error:
+        reason = "the file is empty (0 bytes)" if _is_empty(path) else f"{type(error).__name__}: {error}"
+        raise DataError(
+            f"expected a whole image file, cannot read {path}: {reason}; "
+            "copy or download it again, or remove the photo and its mask"
+        ) from error
+
+
+def _is_empty(path: str | Path) -> bool:
+    return Path(path).is_file() and Path(path).stat().st_size == 0
+
+
+def _refuse_mode(image: Image.Image, modes: tuple[str, ...], path: str | Path, remedy: str) -> None:
+    if image.mode not in modes:
+        raise DataError(f"expected an image of mode {', '.join(modes)}; got {image.mode!r} in {path}; {remedy}")
+
+
+def _orientation(image: Image.Image) -> int:
+    """Reads the EXIF orientation, 1 to 8; damaged EXIF data count as none."""
+    if image.format == "TIFF":  # Pillow turns these itself, and gives their turned size from the start
+        return 1
+    try:
+        # PngImageFile overrides getexif with one that decodes the whole file when the header has no EXIF
+        orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    except (*_DAMAGE, TypeError, KeyError, UserWarning):
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns (H, W, ...) pixels from the stored frame to the one that EXIF orientation 1 to 8 says to show."""
+    if orientation >= 5:  # rows and columns are exchanged
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.array(pixels, order="C")
+
+
+def _mask_pixels(image: Image.Image) -> np.ndarray:
+    """Decodes a mask to (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA."""
+    if image.mode.startswith("I"):
+        return np.asarray(image)
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        return np.asarray(image.convert("RGBA"))
+    return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+
+
+def _mask_plane(pixels: np.ndarray) -> np.ndarray:
+    """Finds the (H, W) plane of grey, RGB or RGBA pixels that shows the mask."""
+    if pixels.ndim == 2:
+        return pixels
+    if pixels.shape[2] == 4 and pixels[..., 3].min() != pixels[..., 3].max():
+        return pixels[..., 3]
+    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return red
+    return (red | green | blue) > 0
+
+
+def _to_unit_range(plane: np.ndarray, high: int) -> np.ndarray:
+    """Scales (H, W) values whose greatest is `high` to float32 in [0, 1]."""
+    if ((plane == 0) | (plane == high)).all():
+        return (plane > 0).astype(np.float32)
+    return plane.astype(np.float32) / np.float32(65535 if high > 255 else 255)

@@ -1,0 +1,108 @@
+"""The sets a run trains and validates on, built from the catalogue of sources or from procedural scenes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hqsam_lightning.data.catalogue import Source, source_from_config
+from hqsam_lightning.data.dataset import PhotoFolder, SampleSet
+from hqsam_lightning.data.inspection import inspect_sources
+from hqsam_lightning.data.synthetic import SyntheticScenes
+from hqsam_lightning.errors import ConfigError, choice_error
+
+log = logging.getLogger(__name__)
+
+Pairs = list[tuple[Path, Path]]
+
+
+@dataclass
+class DataSets:
+    """What a run reads.
+
+    Attributes:
+        train: samples and sampling weight of each training source.
+        validation: samples of each validation set, by name.
+    """
+
+    train: list[tuple[SampleSet, float]]
+    validation: dict[str, SampleSet]
+
+    def describe(self) -> str:
+        """One line that says how many images each set holds."""
+        train = sum(len(samples) for samples, _ in self.train)
+        validation = ", ".join(f"{name} {len(samples)}" for name, samples in self.validation.items())
+        return f"training on {train} images of {len(self.train)} source(s); validating on {validation or 'nothing'}"
+
+
+def folder_sets(
+    catalogue: Mapping[str, Mapping[str, Any]],
+    sources: Sequence[str],
+    val_sources: Sequence[str],
+    data_dir: str,
+    allow_missing: bool = False,
+    check: str = "quick",
+    holdout: float = 0.1,
+) -> DataSets:
+    """Sets of photo and mask files.
+
+    Args:
+        catalogue: known sources by name, each with the fields of `Source`.
+        sources: names of the training sources.
+        val_sources: names of the validation sets.
+        data_dir: what relative folders are relative to.
+        allow_missing: train on what is there, instead of an error for a missing set or an unexpected count.
+        check: "quick" (files pair up, sizes agree) or "full" (every file is decoded).
+        holdout: used where no validation set is there: the last photos, by name, of each training source are validated
+            on and not trained on; a share when < 1, a number of photos when >= 1, none when 0.
+
+    Raises:
+        ConfigError: for an unknown source or an impossible holdout.
+        DataError: for every missing or damaged set at once.
+    """
+    train_specs = [_lookup("data.sources", name, catalogue) for name in sources]
+    val_specs = [_lookup("data.val_sources", name, catalogue) for name in val_sources]
+    pairs = inspect_sources(train_specs + val_specs, Path(data_dir).expanduser(), allow_missing, check)
+    validation: dict[str, SampleSet] = {
+        spec.name: PhotoFolder(spec.name, pairs[spec.name]) for spec in val_specs if spec.name in pairs
+    }
+    found = [spec for spec in train_specs if spec.name in pairs]
+    if not validation and holdout:
+        log.warning("no validation set is there: holding out the last photos of each source (data.holdout=%s)", holdout)
+        for spec in found:
+            pairs[spec.name], held_out = _hold_out(spec.name, pairs[spec.name], holdout)
+            validation[spec.name] = PhotoFolder(spec.name, held_out)
+    return DataSets([(PhotoFolder(spec.name, pairs[spec.name]), spec.weight) for spec in found], validation)
+
+
+def synthetic_sets(train_size: int, val_size: int, image_size: int, seed: int = 0) -> DataSets:
+    """Sets of procedural scenes, which need no files.
+
+    Args:
+        train_size: training scenes.
+        val_size: validation scenes; never the same as training scenes.
+        image_size: side of a scene in pixels.
+        seed: the scenes are functions of (seed, index).
+    """
+    return DataSets(
+        train=[(SyntheticScenes(train_size, image_size, seed, "train"), 1.0)],
+        validation={"synthetic": SyntheticScenes(val_size, image_size, seed, "val")},
+    )
+
+
+def _lookup(key: str, name: str, catalogue: Mapping[str, Mapping[str, Any]]) -> Source:
+    if name not in catalogue:
+        raise choice_error(key, name, sorted(catalogue))
+    return source_from_config(name, catalogue[name])
+
+
+def _hold_out(name: str, pairs: Pairs, holdout: float) -> tuple[Pairs, Pairs]:
+    count = round(len(pairs) * holdout) if holdout < 1 else int(holdout)
+    if not 0 < count < len(pairs):
+        raise ConfigError(
+            f"data.holdout: expected to leave photos on both sides of {name}'s {len(pairs)}; {holdout} holds out {count}"
+        )
+    return pairs[:-count], pairs[-count:]

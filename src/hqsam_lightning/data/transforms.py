@@ -1,0 +1,159 @@
+"""Flip and large-scale jitter for training, stretching for evaluation; masks stay soft and never come out empty."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import albumentations as A
+import cv2
+import numpy as np
+
+from hqsam_lightning.data.reading import OBJECT_THRESHOLD
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.seeding import derive_seed
+
+IMAGE_PADDING = 128
+
+
+class LargeScaleJitter(A.DualTransform):
+    """Scales so that the longest side is a random multiple of the target, crops at random, pads right and bottom.
+
+    As in the released training code: both are resized bilinearly without antialiasing, the image is padded with 128
+    and truncated to uint8, the mask is padded with 0 and stays soft. albumentations' own `RandomScale` antialiases
+    nothing either but knows no longest-side target, and its crops pad in the middle.
+
+    Args:
+        image_size: side of the square output, in pixels.
+        min_scale: least multiple of image_size for the longest side.
+        max_scale: greatest multiple.
+
+    Raises:
+        ConfigError: unless 0 < min_scale <= max_scale.
+    """
+
+    def __init__(self, image_size: int, min_scale: float = 0.1, max_scale: float = 2.0) -> None:
+        super().__init__(p=1.0)
+        if not 0 < min_scale <= max_scale:
+            raise ConfigError(
+                f"augmentation.min_scale, augmentation.max_scale: expected 0 < min <= max; got {min_scale}, {max_scale}"
+            )
+        self.image_size = image_size
+        self.min_scale = min_scale
+        self.max_scale = max_scale
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Draws the scaled size (h, w) and the crop's top-left corner (y, x)."""
+        scale = self.py_random.uniform(self.min_scale, self.max_scale)
+        scaled = fit_size(params["shape"][:2], max(1, round(scale * self.image_size)))
+        corner = tuple(self.py_random.randint(0, max(side - self.image_size, 0)) for side in scaled)
+        return {"scaled": scaled, "corner": corner}
+
+    def apply(self, img: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int], **params: Any) -> np.ndarray:
+        """Transforms the (H0, W0, 3) uint8 image to (image_size, image_size, 3) uint8."""
+        pixels = self._crop(resize(img.astype(np.float32), scaled), corner)
+        return _pad(pixels, self.image_size, IMAGE_PADDING).astype(np.uint8)
+
+    def apply_to_mask(
+        self, mask: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int], **params: Any
+    ) -> np.ndarray:
+        """Transforms a (H0, W0) mask to (image_size, image_size) float32."""
+        return _pad(self._crop(resize(mask, scaled), corner), self.image_size, 0)
+
+    def _crop(self, array: np.ndarray, corner: tuple[int, int]) -> np.ndarray:
+        y, x = corner
+        return array[y : y + self.image_size, x : x + self.image_size]
+
+
+class Augmentation:
+    """Random flip and large-scale jitter that never lose the object.
+
+    A draw that loses every mask is drawn again; when all draws did, the sample is fitted into the frame without jitter.
+    A draw that loses some of several masks keeps the others.
+
+    Args:
+        image_size: side of the square output.
+        flip_prob: probability of a horizontal flip.
+        min_scale: see `LargeScaleJitter`.
+        max_scale: see `LargeScaleJitter`.
+        redraws: how often a draw that lost the object is repeated.
+    """
+
+    def __init__(
+        self, image_size: int, flip_prob: float = 0.5, min_scale: float = 0.1, max_scale: float = 2.0, redraws: int = 10
+    ) -> None:
+        if not 0 <= flip_prob <= 1:
+            raise ConfigError(f"augmentation.flip_prob: expected a number in [0, 1]; got {flip_prob}")
+        if redraws < 0:
+            raise ConfigError(f"augmentation.redraws: expected an integer >= 0; got {redraws}")
+        self.image_size = image_size
+        self.redraws = redraws
+        self.transform = A.Compose(
+            [A.HorizontalFlip(p=flip_prob), LargeScaleJitter(image_size, min_scale, max_scale)], seed=0
+        )
+
+    def __call__(self, image: np.ndarray, masks: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Augments one sample.
+
+        Args:
+            image: (H0, W0, 3) uint8.
+            masks: (M, H0, W0) float32.
+            seed: the draw depends on it alone.
+
+        Returns:
+            Image (image_size, image_size, 3) uint8, and at least one mask (m, image_size, image_size) float32, each
+            with an object pixel.
+        """
+        for attempt in range(1 + self.redraws):
+            self.transform.set_random_seed(derive_seed(seed, attempt) % 2**32)
+            drawn = self.transform(image=image, masks=masks)
+            kept = has_object(drawn["masks"])
+            if kept.any():
+                return drawn["image"], drawn["masks"][kept]
+        return fit(image, masks, self.image_size)
+
+
+def has_object(masks: np.ndarray) -> np.ndarray:
+    """Which of (M, H, W) masks have an object pixel."""
+    return (masks > OBJECT_THRESHOLD).any(axis=(1, 2))
+
+
+def resize(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bilinear without antialiasing, to (h, w); what `F.interpolate(align_corners=False)` gives."""
+    return cv2.resize(array, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes a mask with `resize`; an object too thin to survive leaves the pixels that its own fall into."""
+    resized = resize(mask, size)
+    if (resized > OBJECT_THRESHOLD).any():
+        return resized
+    ys, xs = np.nonzero(mask > OBJECT_THRESHOLD)
+    resized[ys * size[0] // mask.shape[0], xs * size[1] // mask.shape[1]] = 1
+    return resized
+
+
+def fit_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """(h, w) scaled so that the longest side is `longest`; no side is under 1."""
+    scale = longest / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def fit(image: np.ndarray, masks: np.ndarray, image_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Longest side to image_size, padded right and bottom; shapes as in `Augmentation`."""
+    size = fit_size(image.shape[:2], image_size)
+    pixels = _pad(resize(image.astype(np.float32), size), image_size, IMAGE_PADDING).astype(np.uint8)
+    return pixels, np.stack([_pad(resize_mask(mask, size), image_size, 0) for mask in masks])
+
+
+def stretch(image: np.ndarray, masks: np.ndarray, image_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Stretches to image_size x image_size whatever the aspect, as the released evaluation does."""
+    size = (image_size, image_size)
+    pixels = resize(image.astype(np.float32), size).astype(np.uint8)
+    return pixels, np.stack([resize_mask(mask, size) for mask in masks])
+
+
+def _pad(array: np.ndarray, side: int, value: int) -> np.ndarray:
+    height, width = array.shape[:2]
+    return cv2.copyMakeBorder(
+        array, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT, value=[value] * 3 if array.ndim == 3 else value
+    )

@@ -1,0 +1,29 @@
+"""Errors that name the file or config key, the value found, what was expected and how to mend it.
+
+Every class takes one message, so that an error raised in a data-loading worker survives the trip to the main process.
+"""
+
+
+class HQSamError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ConfigError(HQSamError, ValueError):
+    """A config key holds a value that cannot work."""
+
+
+class DataError(HQSamError):
+    """A photo, mask or data folder is missing or cannot be used."""
+
+
+class WeightsError(HQSamError):
+    """A weights file cannot be fetched, or does not belong to the model it is loaded into."""
+
+
+class CheckpointError(HQSamError):
+    """A training checkpoint is damaged, or belongs to another SAM or other variants."""
+
+
+def choice_error(key: str, value: object, choices: list[str] | tuple[str, ...]) -> ConfigError:
+    """Builds the error for a config key whose value is not among its choices."""
+    return ConfigError(f"{key}: expected one of {', '.join(choices)}; got {value!r}")

@@ -1,0 +1,53 @@
+"""The contract of a head: frozen features and encoded prompts in, mask logits out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from hqsam_lightning.sam.frozen import FrozenSam
+from hqsam_lightning.types import MaskLogits, PromptEmbeddings, SamFeatures
+
+
+class Head(nn.Module, ABC):
+    """One method over the frozen encoder.
+
+    A head owns what it learns and nothing else; SAM comes in as an argument. It builds no parameter that its forward
+    leaves unused, which would break distributed training.
+    """
+
+    def forward(self, sam: FrozenSam, features: SamFeatures, prompts: list[PromptEmbeddings]) -> MaskLogits:
+        """Predicts the N masks of a batch, one decoder call a group of prompts.
+
+        Args:
+            sam: the frozen model whose decoder is used.
+            features: of B images.
+            prompts: groups whose rows together are 0 .. N-1.
+
+        Returns:
+            Logits in the order of the batch's masks.
+        """
+        image_feature = self.image_feature(features)
+        return _in_row_order(prompts, [self.decode(sam, features, image_feature, group) for group in prompts])
+
+    def image_feature(self, features: SamFeatures) -> Tensor | None:
+        """What the head computes once an image, (B, c, 4h, 4w), or None."""
+        return None
+
+    @abstractmethod
+    def decode(
+        self, sam: FrozenSam, features: SamFeatures, image_feature: Tensor | None, prompts: PromptEmbeddings
+    ) -> MaskLogits:
+        """Predicts the masks of one group of prompts."""
+
+
+def _in_row_order(prompts: list[PromptEmbeddings], parts: list[MaskLogits]) -> MaskLogits:
+    order = torch.argsort(torch.cat([group.rows for group in prompts]))
+    hq = [part.hq for part in parts if part.hq is not None]
+    return MaskLogits(
+        sam=torch.cat([part.sam for part in parts])[order],
+        hq=torch.cat(hq)[order] if hq else None,
+        iou=torch.cat([part.iou for part in parts])[order],
+    )

@@ -1,0 +1,30 @@
+"""Plain SAM, the baseline of every table."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from hqsam_lightning.heads.base import Head
+from hqsam_lightning.sam.decoding import run_transformer, sam_masks
+from hqsam_lightning.sam.frozen import FrozenSam
+from hqsam_lightning.types import MaskLogits, PromptEmbeddings, SamFeatures
+
+
+class SamHead(Head):
+    """SAM's own mask, without an HQ token beside it; learns nothing.
+
+    Args:
+        multimask_output: see `hqsam_lightning.sam.decoding.sam_masks`.
+    """
+
+    def __init__(self, multimask_output: bool = False) -> None:
+        super().__init__()
+        self.multimask_output = multimask_output
+
+    def decode(
+        self, sam: FrozenSam, features: SamFeatures, image_feature: Tensor | None, prompts: PromptEmbeddings
+    ) -> MaskLogits:
+        """Runs SAM's decoder as it was released."""
+        state = run_transformer(sam.mask_decoder, features, prompts)
+        logits, iou = sam_masks(sam.mask_decoder, state, self.multimask_output)
+        return MaskLogits(sam=logits, hq=None, iou=iou)

@@ -1,0 +1,155 @@
+"""BCE + Dice on points of each mask (PointRend), the loss that HQ-SAM trains on.
+
+Shapes: N masks, h x w their logits, H x W their labels, P points a mask. Points are (x, y) in [0, 1] of the frame,
+which logits and labels share although their sizes differ. Nothing here waits for the device.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hqsam_lightning.errors import ConfigError
+
+
+def draw_uniform(seeds: list[int], count: int, device: torch.device) -> Tensor:
+    """Draws `count` uniform points a mask, each mask's from its own seed alone.
+
+    Args:
+        seeds: N seeds.
+        count: number of points a mask.
+        device: where to draw; CPU and CUDA draw different points from one seed.
+
+    Returns:
+        (N, count, 2) float32 in [0, 1).
+    """
+    points = torch.empty(len(seeds), count, 2, device=device)
+    generator = torch.Generator(device=device)
+    for row, seed in zip(points, seeds, strict=True):
+        row.uniform_(generator=generator.manual_seed(seed))
+    return points
+
+
+def sample_values(maps: Tensor, points: Tensor) -> Tensor:
+    """Reads maps at points, bilinearly between pixel centres; outside the frame a map is 0.
+
+    Args:
+        maps: (N, 1, h, w).
+        points: (N, P, 2).
+
+    Returns:
+        (N, P).
+    """
+    grid = (2 * points - 1).unsqueeze(2)
+    return F.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[:, 0, :, 0]
+
+
+@torch.no_grad()
+def sample_points(logits: Tensor, candidates: Tensor, fresh: Tensor, num_important: int) -> Tensor:
+    """Picks the candidates with the smallest |logit| and appends the fresh points.
+
+    Ties keep the candidates' order, so that a mask's points never depend on the masks beside it.
+
+    Args:
+        logits: (N, 1, h, w).
+        candidates: (N, Q, 2) uniform points, Q >= num_important.
+        fresh: (N, R, 2) uniform points.
+        num_important: how many candidates to keep.
+
+    Returns:
+        (N, num_important + R, 2).
+    """
+    order = sample_values(logits, candidates).abs().argsort(dim=1, stable=True)
+    chosen = order[:, :num_important, None].expand(-1, -1, 2)
+    return torch.cat([candidates.gather(1, chosen), fresh], dim=1)
+
+
+class PointSampledMaskLoss(nn.Module):
+    """Weighted BCE + Dice of the logits at P points a mask, three quarters of them where the logits are least sure.
+
+    The points of a mask depend on its logits and its seed only: not on its batch, its rank or other variants.
+
+    Args:
+        num_points: P, points a mask.
+        oversample_ratio: candidates drawn, as a multiple of P.
+        importance_ratio: part of P taken from the candidates; the rest is fresh and uniform.
+        bce_weight: weight of the BCE in the loss.
+        dice_weight: weight of the Dice loss in the loss.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    def __init__(
+        self,
+        num_points: int = 112 * 112,
+        oversample_ratio: float = 3.0,
+        importance_ratio: float = 0.75,
+        bce_weight: float = 1.0,
+        dice_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not isinstance(num_points, int):
+            raise ConfigError(f"loss.num_points: expected a whole number, got {num_points!r}")
+        _check_range("loss.num_points", num_points, 1, math.inf)
+        _check_range("loss.oversample_ratio", oversample_ratio, 1, math.inf)
+        _check_range("loss.importance_ratio", importance_ratio, 0, 1)
+        _check_range("loss.bce_weight", bce_weight, 0, math.inf)
+        _check_range("loss.dice_weight", dice_weight, 0, math.inf)
+        if bce_weight == dice_weight == 0:
+            raise ConfigError("loss.bce_weight, loss.dice_weight: expected at least one above 0, got 0 for both")
+        self.num_candidates = int(oversample_ratio * num_points)
+        self.num_important = int(importance_ratio * num_points)
+        self.num_fresh = num_points - self.num_important
+        self.bce_weight = bce_weight
+        self.dice_weight = dice_weight
+
+    def forward(self, logits: Tensor, masks: Tensor, seeds: list[int]) -> dict[str, Tensor]:
+        """Computes the loss in float32, whatever the inputs' type.
+
+        Args:
+            logits: (N, 1, h, w).
+            masks: (N, 1, H, W) soft labels in [0, 1].
+            seeds: N seeds.
+
+        Returns:
+            Scalars, means over the masks (0 for no masks): ``loss``, and its unweighted parts ``bce`` and ``dice``.
+        """
+        _check_inputs(logits, masks, seeds)
+        logits = logits.float()
+        with torch.no_grad():
+            drawn = draw_uniform(seeds, self.num_candidates + self.num_fresh, logits.device)
+            candidates, fresh = drawn.split([self.num_candidates, self.num_fresh], dim=1)
+            points = sample_points(logits, candidates, fresh, self.num_important)
+            labels = sample_values(masks.float(), points)
+        predicted = sample_values(logits, points)
+        count = max(len(seeds), 1)
+        bce = F.binary_cross_entropy_with_logits(predicted, labels, reduction="none").mean(1).sum() / count
+        dice = _dice_loss(predicted, labels).sum() / count
+        return {"loss": self.bce_weight * bce + self.dice_weight * dice, "bce": bce, "dice": dice}
+
+
+def _dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Gives 1 - Dice of (N, P) logits and labels, smoothed by 1, as (N,)."""
+    probabilities = logits.sigmoid()
+    overlap = 2 * (probabilities * labels).sum(1)
+    return 1 - (overlap + 1) / (probabilities.sum(1) + labels.sum(1) + 1)
+
+
+def _check_range(key: str, value: object, low: float, high: float) -> None:
+    if not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+        limits = f"in [{low}, {high}]" if math.isfinite(high) else f"from {low} up"
+        raise ConfigError(f"{key}: expected a finite number {limits}, got {value!r}")
+
+
+def _check_inputs(logits: Tensor, masks: Tensor, seeds: list[int]) -> None:
+    for name, maps in (("logits", logits), ("masks", masks)):
+        if maps.ndim != 4 or maps.shape[1] != 1:
+            raise ValueError(f"expected {name} of shape (N, 1, height, width), got {tuple(maps.shape)}")
+    if not len(logits) == len(masks) == len(seeds):
+        raise ValueError(
+            f"expected as many masks and seeds as logits ({len(logits)}), got {len(masks)} masks, {len(seeds)} seeds"
+        )

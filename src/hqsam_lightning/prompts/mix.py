@@ -1,0 +1,74 @@
+"""Draws one prompt a mask, its kind by weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.prompts.kinds import box_of, jitter_box, noise_mask, sample_points
+from hqsam_lightning.types import Prompt
+
+KINDS = ("box", "points", "noise_mask")
+
+
+class PromptMix:
+    """One prompt a mask; box, points or noise_mask, drawn by weight (paper, section 4.1: uniformly).
+
+    Args:
+        mix: weight of each kind; a kind left out has weight 0.
+        num_points: points of a points prompt.
+        box_noise: scale of the DN-DETR style noise on boxes, 0 for the tight box.
+
+    Raises:
+        ConfigError: for an unknown kind, a negative weight, weights that sum to 0, or numbers out of range.
+    """
+
+    def __init__(self, mix: Mapping[str, float], num_points: int = 10, box_noise: float = 0.0) -> None:
+        unknown = sorted(set(mix) - set(KINDS))
+        if unknown:
+            raise ConfigError(f"prompts.mix: expected the kinds {', '.join(KINDS)}; got {', '.join(unknown)}")
+        if any(not weight >= 0 for weight in mix.values()) or sum(mix.values()) <= 0:
+            raise ConfigError(f"prompts.mix: expected weights >= 0 with a sum > 0; got {dict(mix)}")
+        if num_points < 1:
+            raise ConfigError(f"prompts.num_points: expected an integer >= 1; got {num_points}")
+        if not 0 <= box_noise <= 1:
+            raise ConfigError(f"prompts.box_noise: expected a number in [0, 1]; got {box_noise}")
+        self.weights = {kind: float(mix.get(kind, 0)) for kind in KINDS}
+        self.num_points = num_points
+        self.box_noise = box_noise
+
+    def draw(self, mask: Tensor, mask_input_size: int, rng: np.random.Generator) -> Prompt:
+        """Draws the prompt of one mask.
+
+        A mask with too few pixels for a points prompt gets one of the other kinds instead (a box when they have no
+        weight); other masks are not affected.
+
+        Args:
+            mask: (1, H, W) float32 in [0, 1] with at least one object pixel.
+            mask_input_size: side of the prompt encoder's mask input.
+            rng: generator of this mask alone.
+        """
+        kind = _choose(self.weights, rng)
+        if kind == "points":
+            points = sample_points(mask, self.num_points, rng)
+            if points is not None:
+                return Prompt(point_coords=points, point_labels=torch.ones(len(points), dtype=torch.int64))
+            kind = _choose({**self.weights, "points": 0.0}, rng)
+        if kind == "noise_mask":
+            return Prompt(mask=noise_mask(mask, mask_input_size, rng))
+        box = box_of(mask)
+        if self.box_noise:
+            height, width = mask.shape[-2:]
+            box = jitter_box(box, self.box_noise, (height, width), rng)
+        return Prompt(box=box)
+
+
+def _choose(weights: Mapping[str, float], rng: np.random.Generator) -> str:
+    total = sum(weights.values())
+    if total == 0:
+        return "box"
+    return str(rng.choice(list(weights), p=[weight / total for weight in weights.values()]))

@@ -1,0 +1,86 @@
+"""SAM's mask decoder over rows of several images, with extra output tokens.
+
+segment-anything's `MaskDecoder.forward` repeats its image embeddings once a row and so serves one image a call. These
+functions run the decoder's own modules on rows that each name their image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from segment_anything.modeling import MaskDecoder
+from torch import Tensor
+
+from hqsam_lightning.types import PromptEmbeddings, SamFeatures
+
+
+@dataclass
+class DecoderState:
+    """What the two-way transformer leaves for n rows.
+
+    Attributes:
+        iou_token: (n, C).
+        mask_tokens: (n, 4, C), SAM's single-mask token and its three multi-mask tokens.
+        extra_tokens: (n, T, C), the output tokens that a head added.
+        upscaled: (n, C/8, 4h, 4w), SAM's mask-decoder feature.
+    """
+
+    iou_token: Tensor
+    mask_tokens: Tensor
+    extra_tokens: Tensor
+    upscaled: Tensor
+
+
+def run_transformer(
+    decoder: MaskDecoder, features: SamFeatures, prompts: PromptEmbeddings, extra_tokens: Tensor | None = None
+) -> DecoderState:
+    """Runs the decoder's transformer and upscaling on one group of prompts.
+
+    Args:
+        decoder: SAM's mask decoder.
+        features: of B images.
+        prompts: n rows, each with the index of its image.
+        extra_tokens: (T, C) output tokens set behind SAM's own; they take part in the attention.
+    """
+    own = [decoder.iou_token.weight, decoder.mask_tokens.weight]
+    output_tokens = torch.cat(own if extra_tokens is None else [*own, extra_tokens])
+    rows = len(prompts.rows)
+    tokens = torch.cat([output_tokens.expand(rows, -1, -1), prompts.sparse], dim=1)
+    embeddings = features.image_embeddings[prompts.image_index] + prompts.dense
+    hidden, grid = decoder.transformer(embeddings, features.dense_pe.expand_as(embeddings), tokens)
+    grid = grid.transpose(1, 2).reshape(embeddings.shape)
+    first_extra = 1 + decoder.num_mask_tokens
+    return DecoderState(
+        iou_token=hidden[:, 0],
+        mask_tokens=hidden[:, 1:first_extra],
+        extra_tokens=hidden[:, first_extra : len(output_tokens)],
+        upscaled=decoder.output_upscaling(grid),
+    )
+
+
+def token_logits(weights: Tensor, feature: Tensor) -> Tensor:
+    """Mask logits: the dot product of each row's (n, c) weights with its (n, c, h, w) feature, as (n, 1, h, w)."""
+    return torch.einsum("nc,nchw->nhw", weights, feature).unsqueeze(1)
+
+
+def sam_masks(decoder: MaskDecoder, state: DecoderState, multimask_output: bool) -> tuple[Tensor, Tensor]:
+    """SAM's own mask of each row.
+
+    Args:
+        decoder: SAM's mask decoder.
+        state: of n rows.
+        multimask_output: True takes, of SAM's three masks, the one that SAM scores highest; False its single mask.
+
+    Returns:
+        Logits (n, 1, 4h, 4w) and predicted IoU (n,).
+    """
+    iou = decoder.iou_prediction_head(state.iou_token)
+    if not multimask_output:
+        weights = decoder.output_hypernetworks_mlps[0](state.mask_tokens[:, 0])
+        return token_logits(weights, state.upscaled), iou[:, 0]
+    mlps = list(decoder.output_hypernetworks_mlps)[1:]
+    candidates = torch.stack([mlp(state.mask_tokens[:, i + 1]) for i, mlp in enumerate(mlps)], dim=1)
+    best_iou, best = iou[:, 1:].max(dim=1)
+    weights = candidates[torch.arange(len(best), device=best.device), best]
+    return token_logits(weights, state.upscaled), best_iou

@@ -1,0 +1,104 @@
+"""SAM as HQ-SAM uses it: frozen, always in eval mode, encoding a batch of images and prompts of mixed kinds."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam
+from torch import Tensor, nn
+
+from hqsam_lightning.errors import choice_error
+from hqsam_lightning.sam.encoder import encode_vit, first_global_block
+from hqsam_lightning.types import PromptEmbeddings, PromptGroup, SamFeatures
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class FrozenSam(nn.Module):
+    """A Segment Anything model that never learns.
+
+    Args:
+        sam: segment-anything's model with its weights.
+        name: what reports call it, e.g. ``"vit_b"``.
+        weights_sha256: fingerprint of the weights (`hqsam_lightning.sam.weights.state_dict_sha256`); checkpoints of
+            heads carry it.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``: autocast of the image encoder alone.
+
+    Raises:
+        ConfigError: for an unknown precision or an encoder without a global-attention block.
+    """
+
+    def __init__(self, sam: Sam, name: str, weights_sha256: str, precision: str = "fp32") -> None:
+        super().__init__()
+        if precision not in PRECISIONS:
+            raise choice_error("sam.precision", precision, tuple(PRECISIONS))
+        first_global_block(sam.image_encoder)
+        self.sam = sam.requires_grad_(False).eval()
+        self.name = name
+        self.weights_sha256 = weights_sha256
+        self.precision = precision
+
+    def train(self, mode: bool = True) -> FrozenSam:
+        """Stays in eval mode, whatever the trainer asks for."""
+        return super().train(False)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input frame, in pixels."""
+        return self.sam.image_encoder.img_size
+
+    @property
+    def mask_input_size(self) -> int:
+        """Side of the prompt encoder's mask input and of the mask logits: four times the embedding grid."""
+        return self.prompt_encoder.mask_input_size[0]
+
+    @property
+    def embed_dim(self) -> int:
+        """Channels C of the image embeddings and prompt tokens."""
+        return self.prompt_encoder.embed_dim
+
+    @property
+    def early_dim(self) -> int:
+        """Channels E of the early feature."""
+        return self.sam.image_encoder.patch_embed.proj.out_channels
+
+    @property
+    def prompt_encoder(self) -> PromptEncoder:
+        """SAM's prompt encoder."""
+        return cast(PromptEncoder, self.sam.prompt_encoder)
+
+    @property
+    def mask_decoder(self) -> MaskDecoder:
+        """SAM's mask decoder; heads run it with gradients to their own tokens."""
+        return cast(MaskDecoder, self.sam.mask_decoder)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> SamFeatures:
+        """Encodes B images in one call.
+
+        Args:
+            images: (B, 3, H, W) uint8 RGB in the input frame; padding is already part of the image.
+        """
+        pixels = (images - self.sam.pixel_mean) / self.sam.pixel_std
+        dtype = PRECISIONS[self.precision]
+        with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            final, early = encode_vit(self.sam.image_encoder, pixels)
+        return SamFeatures(final.float(), early.float(), self.prompt_encoder.get_dense_pe())
+
+    @torch.no_grad()
+    def encode_prompts(self, groups: list[PromptGroup], image_index: Tensor) -> list[PromptEmbeddings]:
+        """Encodes each group of prompts in one call of SAM's prompt encoder.
+
+        Args:
+            groups: prompts of N masks, grouped by kind and number of points.
+            image_index: (N,) the image of each mask.
+        """
+        return [self._encode_group(group, image_index) for group in groups]
+
+    def _encode_group(self, group: PromptGroup, image_index: Tensor) -> PromptEmbeddings:
+        points = None
+        if group.point_coords is not None:
+            points = (group.point_coords, group.point_labels)
+        sparse, dense = self.prompt_encoder(points=points, boxes=group.boxes, masks=group.masks)
+        return PromptEmbeddings(group.rows, image_index[group.rows], sparse, dense)

@@ -1,0 +1,170 @@
+"""Trains variants of HQ-SAM over one frozen SAM: `python -m hqsam_lightning.train +experiment=quickstart`."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import hydra
+import lightning as L
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.syntax import Syntax
+
+from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
+from hqsam_lightning.data import PromptedDataModule
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.reporting.results import print_results, result_rows, write_results
+from hqsam_lightning.reporting.run_facts import run_facts
+from hqsam_lightning.training.batching import BatchPlan, plan_batch
+from hqsam_lightning.training.checkpoint import check_checkpoint, read_checkpoint, trainable_state
+from hqsam_lightning.training.module import HQSamModule
+from hqsam_lightning.training.panels import ImagePanels, save_panels
+
+log = logging.getLogger(__name__)
+
+EXPECTED_WARNINGS = (
+    r"Found \d+ module\(s\) in eval mode",  # the frozen SAM
+    r"The '\w+_dataloader' does not have many workers",  # loader.num_workers is the user's choice
+    r"It is recommended to use `self.log\('val/",  # the metrics are summed over processes before they are logged
+    r"The number of training batches \(\d+\) is smaller than the logging interval",
+)
+
+
+def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Trains, validates and reports one run.
+
+    Args:
+        config: composed from conf/train.yaml.
+
+    Returns:
+        The rows of the result table, and the objects that the run was made of.
+
+    Raises:
+        HQSamError: for input that cannot work, before any long work starts.
+    """
+    _quieten()
+    L.seed_everything(config.seed, verbose=False)
+    callbacks = {name: instantiate(value) for name, value in config.callbacks.items()}
+    loggers = [instantiate(value) for value in config.logger.values()]
+    try:
+        trainer = instantiate(config.trainer, callbacks=list(callbacks.values()), logger=loggers)
+        _refuse_multirun_on_many_devices(trainer)
+        plan = plan_batch(config.batch.total, config.batch.max_per_device, trainer.world_size)
+        trainer.accumulate_grad_batches = plan.accumulate
+        module, datamodule = build(config, plan)
+        log.info("%s; %s", plan.describe(), datamodule.sets.describe())
+        _check_resume(config.ckpt_path, module)
+        for logger in loggers:
+            logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))
+        started = time.monotonic()
+        trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
+        seconds = time.monotonic() - started
+        trainer.save_checkpoint(Path(config.paths.output_dir) / "checkpoints" / "last.ckpt")
+        if module.scored_step != trainer.global_step:
+            trainer.validate(module, datamodule, verbose=False)
+        rows = _report(config, trainer, module, plan, seconds)
+    finally:
+        for logger in loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()
+    return rows, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}
+
+
+def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDataModule]:
+    """Builds the data first, so that what is missing is said before weights are fetched; then SAM and its variants."""
+    sets = instantiate(config.data)
+    sam = instantiate(config.sam)
+    datamodule = PromptedDataModule(
+        sets=sets,
+        augmentation=instantiate(config.augmentation, image_size=sam.image_size),
+        prompts=instantiate(config.prompts),
+        val_prompts=instantiate(config.val_prompts),
+        image_size=sam.image_size,
+        mask_input_size=sam.mask_input_size,
+        batch_size=plan.per_device,
+        seed=config.seed,
+        num_workers=config.loader.num_workers,
+    )
+    variants = {
+        name: instantiate(head, embed_dim=sam.embed_dim, early_dim=sam.early_dim, seed=config.seed)
+        for name, head in config.variants.items()
+    }
+    module = HQSamModule(
+        sam=sam,
+        variants=variants,
+        loss=instantiate(config.loss),
+        optimizer=instantiate(config.optimizer),
+        scheduler=instantiate(config.scheduler),
+        val_sets=list(sets.validation),
+        output=config.evaluation.output,
+        dilation_ratio=config.evaluation.dilation_ratio,
+        config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
+    )
+    return module, datamodule
+
+
+def _check_resume(ckpt_path: str | None, module: HQSamModule) -> None:
+    if ckpt_path is not None:
+        checkpoint = read_checkpoint(Path(ckpt_path))
+        check_checkpoint(
+            checkpoint, trainable_state(module.state_dict()), module.sam.name, module.sam.weights_sha256
+        )
+
+
+def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    launches_itself = environment is not None and not environment.creates_processes_externally
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and launches_itself:
+        raise ConfigError(
+            f"trainer.devices: expected one device a point of a multirun; got {trainer.world_size}, whose processes would "
+            "each run the whole sweep; use trainer=gpu or trainer=cpu, or start each point with torchrun or a cluster"
+        )
+
+
+def _report(
+    config: DictConfig, trainer: L.Trainer, module: HQSamModule, plan: BatchPlan, seconds: float
+) -> list[dict[str, Any]]:
+    parameters = {name: sum(p.numel() for p in head.parameters()) for name, head in module.variants.items()}
+    rows = result_rows(module.scores, parameters)
+    if trainer.is_global_zero:
+        folder = Path(config.paths.output_dir)
+        panels = [panel for callback in trainer.callbacks if isinstance(callback, ImagePanels) for panel in callback.panels]  # type: ignore[attr-defined]
+        picture = "results.png" if panels else None
+        if panels:
+            save_panels(panels, folder / "results.png")
+        write_results(folder, rows, run_facts(config, trainer, module, plan, seconds), picture)
+        print_results(rows, Console())
+        print(f"results in {folder}")
+    return rows
+
+
+def _quieten() -> None:
+    for message in EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+
+
+@rank_zero_only
+def print_config(config: DictConfig) -> None:
+    """Prints the composed config."""
+    Console().print(Syntax(OmegaConf.to_yaml(config, resolve=True), "yaml", background_color="default"))
+
+
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
+@clean_errors
+def main(config: DictConfig) -> None:
+    """Entry point of the command line."""
+    print_config(config)
+    train(config)
+
+
+if __name__ == "__main__":
+    run_hydra(main, "train")

@@ -1,0 +1,1 @@
+"""The LightningModule, checkpoints, callbacks and loggers."""

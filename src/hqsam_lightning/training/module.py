@@ -1,0 +1,182 @@
+"""The LightningModule: one frozen SAM, a dict of variants over its features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from hqsam_lightning.errors import CheckpointError, ConfigError, choice_error
+from hqsam_lightning.heads import Head, SamHead
+from hqsam_lightning.losses import PointSampledMaskLoss
+from hqsam_lightning.sam.frozen import FrozenSam
+from hqsam_lightning.training.checkpoint import (
+    INFO_KEY,
+    check_checkpoint,
+    checkpoint_info,
+    require_finite,
+    trainable_state,
+)
+from hqsam_lightning.training.scores import Score, ScoreBoard
+from hqsam_lightning.types import Batch, MaskLogits
+
+BASELINE = "sam"
+OUTPUTS = ("hq", "sum")
+
+
+class OptimizerFactory(Protocol):
+    """Makes the optimiser of the trainable parameters, e.g. a partial `torch.optim.Adam`."""
+
+    def __call__(self, params: list[nn.Parameter]) -> Optimizer: ...
+
+
+class SchedulerFactory(Protocol):
+    """Makes the per-epoch learning-rate schedule."""
+
+    def __call__(self, optimizer: Optimizer) -> LRScheduler: ...
+
+
+class HQSamModule(L.LightningModule):
+    """Trains variants side by side; each ends with the weights it would have had alone.
+
+    The image encoder runs once a batch for all of them. They share no parameter, so the sum of their losses gives each
+    its own gradient. Plain SAM is always validated beside them under the name "sam".
+
+    Args:
+        sam: the frozen model.
+        variants: heads by name.
+        loss: on the HQ logits alone.
+        optimizer: factory of the optimiser.
+        scheduler: factory of the schedule, stepped once an epoch.
+        val_sets: names of the validation sets.
+        output: logits that the best checkpoint and the pictures go by: "hq" or "sum".
+        dilation_ratio: of the boundary IoU.
+        config: the run's resolved config as plain values, kept in checkpoints.
+
+    Raises:
+        ConfigError: for an unknown output, a variant named "sam", or no variant that learns.
+    """
+
+    def __init__(
+        self,
+        sam: FrozenSam,
+        variants: Mapping[str, Head],
+        loss: PointSampledMaskLoss,
+        optimizer: OptimizerFactory,
+        scheduler: SchedulerFactory,
+        val_sets: Sequence[str],
+        output: str = "hq",
+        dilation_ratio: float = 0.02,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if output not in OUTPUTS:
+            raise choice_error("evaluation.output", output, OUTPUTS)
+        if BASELINE in variants:
+            raise ConfigError(f"variants.{BASELINE}: expected another name; plain SAM is always there under this one")
+        if not any(True for head in variants.values() for _ in head.parameters()):
+            raise ConfigError(f"variants: expected at least one head that learns; got {sorted(variants)}")
+        self.sam = sam
+        self.variants = nn.ModuleDict({BASELINE: SamHead(), **variants})
+        self.loss = loss
+        self.output = output
+        self.scores: list[Score] = []
+        self.scored_step = -1
+        self.board = ScoreBoard(val_sets, self.rows, dilation_ratio)
+        self._optimizer = optimizer
+        self._scheduler = scheduler
+        self._config = config or {}
+        # DistributedDataParallel reads this: the frozen model is neither broadcast nor put into gradient buckets.
+        self._ddp_params_and_buffers_to_ignore = [f"sam.{name}" for name in sam.state_dict(keep_vars=True)]
+
+    @property
+    def strict_loading(self) -> bool:
+        """False: checkpoints lack the frozen SAM on purpose; `on_load_checkpoint` checks the other keys."""
+        return False
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """(variant, output) pairs that are scored: plain SAM, then each variant's HQ logits and sum."""
+        learned = [name for name in self.variants if name != BASELINE]
+        return [(BASELINE, "sam"), *((name, output) for name in learned for output in OUTPUTS)]
+
+    @property
+    def trained(self) -> dict[str, Head]:
+        """The variants that learn."""
+        return {name: head for name, head in self.variants.items() if any(True for _ in head.parameters())}  # type: ignore[misc]
+
+    def forward(self, batch: Batch, variants: Mapping[str, Head]) -> dict[str, MaskLogits]:
+        """Mask logits of the batch's N masks, by variant; the encoder runs once."""
+        features = self.sam.encode(batch.images)
+        prompts = self.sam.encode_prompts(batch.prompts, batch.image_index)
+        return {name: head(self.sam, features, prompts) for name, head in variants.items()}
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Sum of the variants' losses on their HQ logits."""
+        losses = []
+        for name, logits in self(batch, self.trained).items():
+            terms = self.loss(logits.hq, batch.masks, batch.seeds)
+            losses.append(terms["loss"])
+            self.log_dict(
+                {f"train/{name}/{term}": value.detach() for term, value in terms.items()}, batch_size=len(batch.masks)
+            )
+        total = torch.stack(losses).sum()
+        self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch.masks))
+        return total
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[tuple[str, str], Tensor]:
+        """Scores every row at original size; returns each row's (N, 1, 4h, 4w) logits for the pictures."""
+        predictions = self(batch, self.variants)  # type: ignore[arg-type]
+        logits = {(variant, output): predictions[variant].select(output) for variant, output in self.rows}
+        for (variant, output), values in logits.items():
+            self.board.update(batch, variant, output, values)
+        return logits
+
+    def on_validation_epoch_start(self) -> None:
+        """Begins with empty sums."""
+        self.board.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Computes the scores of all sets and logs them."""
+        if self.trainer.sanity_checking:
+            return
+        self.scores = self.board.compute()
+        self.scored_step = self.trainer.global_step
+        logged = {}
+        for score in self.scores:
+            key = f"val/{score.dataset}/{score.variant}/{score.output}"
+            logged |= {f"{key}/miou": score.miou, f"{key}/mbiou": score.mbiou}
+        trained = [score.mbiou for score in self.scores if score.output == self.output]
+        if trained:
+            logged["val/mbiou"] = sum(trained) / len(trained)
+        self.log_dict(logged)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """One optimiser over the variants' parameters; none is shared, so it acts on each as if alone."""
+        optimizer = self._optimizer([parameter for head in self.trained.values() for parameter in head.parameters()])
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the variants' state alone, with what it belongs to.
+
+        Raises:
+            CheckpointError: when a weight is not finite.
+        """
+        checkpoint["state_dict"] = trainable_state(checkpoint["state_dict"])
+        require_finite(checkpoint["state_dict"])
+        checkpoint[INFO_KEY] = checkpoint_info(self.sam.name, self.sam.weights_sha256, self._config)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Checks that the checkpoint belongs to this SAM and these variants.
+
+        Raises:
+            CheckpointError: when it does not.
+        """
+        if INFO_KEY not in checkpoint:
+            raise CheckpointError("checkpoint: expected one written by hqsam_lightning; it is of another kind")
+        check_checkpoint(checkpoint, trainable_state(self.state_dict()), self.sam.name, self.sam.weights_sha256)

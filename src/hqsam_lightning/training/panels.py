@@ -1,0 +1,160 @@
+"""Pictures of a few validation images: photo with its prompt, ground truth, SAM and the trained variants."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lightning as L
+import numpy as np
+from lightning.pytorch.loggers import WandbLogger
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from hqsam_lightning.training.module import BASELINE, HQSamModule
+from hqsam_lightning.training.scores import to_original_size
+from hqsam_lightning.types import Batch
+
+MASK_COLOUR = np.array([30, 144, 255])
+LONGEST_SIDE = 512
+
+
+@dataclass
+class Panel:
+    """One row of the picture.
+
+    Attributes:
+        sample_id: what the row is titled with.
+        image: (h, w, 3) uint8, at the photo's aspect.
+        box: xyxy box prompt in pixels of the image, or None.
+        masks: (h, w) bool masks by column title, ground truth first.
+    """
+
+    sample_id: str
+    image: np.ndarray
+    box: np.ndarray | None
+    masks: dict[str, np.ndarray]
+
+
+class ImagePanels(L.Callback):
+    """Keeps the first masks of each validation set as panels; W&B gets them at every validation.
+
+    Args:
+        per_set: panels a validation set.
+    """
+
+    def __init__(self, per_set: int = 4) -> None:
+        self.per_set = per_set
+        self.panels: list[Panel] = []
+        self._taken: Counter[str] = Counter()
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Begins a new set of panels."""
+        self.panels, self._taken = [], Counter()
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Takes masks until each set has its panels."""
+        assert isinstance(pl_module, HQSamModule)
+        shown = {row: logits for row, logits in outputs.items() if row[1] in ("sam", pl_module.output)}
+        for row, dataset in enumerate(batch.datasets):
+            if self._taken[dataset] < self.per_set:
+                self._taken[dataset] += 1
+                self.panels.append(make_panel(batch, row, shown))
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Logs the panels to W&B."""
+        if trainer.sanity_checking or not self.panels:
+            return
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image("val/panels", [_to_array(draw_panels(self.panels))])
+
+
+def make_panel(batch: Batch, row: int, logits: dict[tuple[str, str], Tensor]) -> Panel:
+    """Makes the panel of one mask of a validation batch.
+
+    Args:
+        batch: with original masks.
+        row: which of the N masks.
+        logits: (N, 1, 4h, 4w) logits by (variant, output).
+    """
+    if batch.original_masks is None:
+        raise ValueError("expected a batch with original_masks, got a training batch")
+    truth = batch.original_masks[row]
+    scale = min(1.0, LONGEST_SIDE / max(truth.shape))
+    size = (max(1, round(truth.shape[1] * scale)), max(1, round(truth.shape[0] * scale)))
+    frame = batch.images[batch.image_index[row]].permute(1, 2, 0).cpu().numpy()
+    masks = {"ground truth": truth}
+    masks |= {_title(*key): to_original_size(values[row], truth) for key, values in logits.items()}
+    small = {
+        title: cv2.resize(mask.cpu().numpy().astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
+        for title, mask in masks.items()
+    }
+    box = _box_of(batch, row)
+    if box is not None:
+        box = box * np.tile(np.array(size) / np.array(frame.shape[1::-1]), 2)
+    return Panel(batch.sample_ids[row], cv2.resize(frame, size, interpolation=cv2.INTER_AREA), box, small)
+
+
+def draw_panels(panels: list[Panel]) -> Figure:
+    """Draws a row a panel and a column a mask."""
+    titles = list(panels[0].masks)
+    figure = Figure(figsize=(2.4 * (len(titles) + 1), 2.4 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), len(titles) + 1, squeeze=False)
+    for panel, row in zip(panels, axes, strict=True):
+        row[0].imshow(panel.image)
+        row[0].set_title(panel.sample_id, fontsize=8)
+        if panel.box is not None:
+            x0, y0, x1, y1 = panel.box
+            row[0].add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="lime", linewidth=1.5))
+        for axis, title in zip(row[1:], titles, strict=True):
+            axis.imshow(_overlay(panel.image, panel.masks[title]))
+            axis.set_title(title, fontsize=8)
+        for axis in row:
+            axis.set_axis_off()
+    return figure
+
+
+def save_panels(panels: list[Panel], path: Path) -> None:
+    """Writes the picture as PNG."""
+    draw_panels(panels).savefig(path, dpi=110)
+
+
+def _title(variant: str, output: str) -> str:
+    if variant == BASELINE:
+        return "SAM"
+    return f"{variant} ({'HQ logits' if output == 'hq' else 'SAM + HQ'})"
+
+
+def _box_of(batch: Batch, row: int) -> np.ndarray | None:
+    for group in batch.prompts:
+        place = (group.rows == row).nonzero()
+        if len(place) and group.boxes is not None:
+            return group.boxes[place[0, 0]].cpu().numpy()
+    return None
+
+
+def _overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    shaded = image * 0.35
+    shaded[mask] = 0.45 * image[mask] + 0.55 * MASK_COLOUR
+    return shaded.astype(np.uint8)
+
+
+def _to_array(figure: Figure) -> np.ndarray:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]

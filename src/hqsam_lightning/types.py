@@ -1,0 +1,167 @@
+"""Typed containers that pass between the stages.
+
+Legend of the shapes: B images, N masks (N >= B, over all images of a batch), M masks of one image, K points,
+H x W the model's input frame, h x w the embedding grid (H/16 for SAM), C embedding channels, E early channels.
+Coordinates are pixels of the input frame, (x, y) order; boxes are xyxy with inclusive corners.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass
+class Sample:
+    """One photo and its masks as read, before any transform.
+
+    Attributes:
+        image: (H0, W0, 3) uint8 RGB, at the photo's own size.
+        masks: (M, H0, W0) float32 in [0, 1]; an object pixel is one > 128/255.
+        sample_id: unique over all sets, e.g. ``"ecssd/0001"``; randomness and reports are keyed by it.
+        dataset: name of the set that the sample belongs to.
+    """
+
+    image: np.ndarray
+    masks: np.ndarray
+    sample_id: str
+    dataset: str
+
+
+@dataclass
+class Prompt:
+    """What the user shows SAM for one mask; kinds that are not shown are None.
+
+    Attributes:
+        box: (4,) float32 xyxy.
+        point_coords: (K, 2) float32.
+        point_labels: (K,) int64; 1 on the object, 0 off it.
+        mask: (1, 4h, 4w) float32 mask input of the prompt encoder.
+    """
+
+    box: Tensor | None = None
+    point_coords: Tensor | None = None
+    point_labels: Tensor | None = None
+    mask: Tensor | None = None
+
+
+@dataclass
+class Example:
+    """One augmented image with its masks and prompts, in the model's input frame.
+
+    Attributes:
+        image: (3, H, W) uint8.
+        masks: (M, 1, H, W) float32 in [0, 1], soft after resizing.
+        prompts: M prompts.
+        seeds: M seeds for whatever is drawn later for a mask (the loss's points).
+        original_masks: (M, H0, W0) bool at the photo's own size; None in training.
+        sample_id: see `Sample`.
+        dataset: see `Sample`.
+    """
+
+    image: Tensor
+    masks: Tensor
+    prompts: list[Prompt]
+    seeds: list[int]
+    original_masks: Tensor | None
+    sample_id: str
+    dataset: str
+
+
+@dataclass
+class PromptGroup:
+    """Prompts of one combination of kinds and one number of points: one call of SAM's prompt encoder.
+
+    Attributes:
+        rows: (n,) int64, the rows of the batch's N masks that these prompts belong to.
+        boxes: (n, 4) or None.
+        point_coords: (n, K, 2) or None.
+        point_labels: (n, K) or None.
+        masks: (n, 1, 4h, 4w) or None.
+    """
+
+    rows: Tensor
+    boxes: Tensor | None = None
+    point_coords: Tensor | None = None
+    point_labels: Tensor | None = None
+    masks: Tensor | None = None
+
+
+@dataclass
+class Batch:
+    """B images with N masks.
+
+    Attributes:
+        images: (B, 3, H, W) uint8.
+        masks: (N, 1, H, W) float32 in [0, 1].
+        image_index: (N,) int64, the image that each mask belongs to.
+        prompts: groups whose rows together are 0 .. N-1, each once.
+        seeds: N seeds, see `Example`.
+        original_masks: N masks, each (H0, W0) bool; None in training.
+        sample_ids: N ids, one a mask.
+        datasets: N set names, one a mask.
+    """
+
+    images: Tensor
+    masks: Tensor
+    image_index: Tensor
+    prompts: list[PromptGroup]
+    seeds: list[int]
+    original_masks: list[Tensor] | None
+    sample_ids: list[str]
+    datasets: list[str]
+
+
+@dataclass
+class SamFeatures:
+    """What the frozen image encoder gives for B images.
+
+    Attributes:
+        image_embeddings: (B, C, h, w), the final feature.
+        early: (B, E, h, w), output of the first global-attention block.
+        dense_pe: (1, C, h, w), positional encoding of the grid.
+    """
+
+    image_embeddings: Tensor
+    early: Tensor
+    dense_pe: Tensor
+
+
+@dataclass
+class PromptEmbeddings:
+    """One `PromptGroup` after SAM's prompt encoder.
+
+    Attributes:
+        rows: (n,) int64, rows of the batch's masks.
+        image_index: (n,) int64, the image of each row.
+        sparse: (n, T, C) token embeddings of points and boxes.
+        dense: (n, C, h, w) embedding of the mask input.
+    """
+
+    rows: Tensor
+    image_index: Tensor
+    sparse: Tensor
+    dense: Tensor
+
+
+@dataclass
+class MaskLogits:
+    """What a head predicts for N masks; a pixel belongs to the mask where the logit is > 0.
+
+    Attributes:
+        sam: (N, 1, 4h, 4w) logits of SAM's own mask token.
+        hq: (N, 1, 4h, 4w) logits of the HQ token; None for plain SAM.
+        iou: (N,) SAM's prediction of its mask's IoU.
+    """
+
+    sam: Tensor
+    hq: Tensor | None
+    iou: Tensor
+
+    def select(self, output: str) -> Tensor:
+        """Gives the logits to score: ``"sam"``, ``"hq"`` (the released evaluation) or ``"sum"`` (the paper)."""
+        if output == "sam" or self.hq is None:
+            return self.sam
+        return self.hq if output == "hq" else self.sam + self.hq

@@ -1,0 +1,118 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from hqsam_lightning.metrics import boundary_iou, mask_boundary, mask_iou
+
+SIZES = [(37, 120), (301, 400), (64, 64), (1, 9), (2, 2)]
+
+
+def blobs(height: int, width: int, seed: int, count: int = 4) -> torch.Tensor:
+    """Random smooth masks, most of which touch a border, with a full and an empty one at the end."""
+    noise = np.random.default_rng(seed).standard_normal((count, height, width))
+    smooth = np.stack([cv2.GaussianBlur(n, (0, 0), 0.06 * max(height, width)) for n in noise])
+    masks = smooth > np.median(smooth, axis=(1, 2), keepdims=True)
+    extremes = [np.ones((1, height, width), bool), np.zeros((1, height, width), bool)]
+    return torch.from_numpy(np.concatenate([masks, *extremes]))
+
+
+def reference_boundary(mask: np.ndarray, dilation_ratio: float) -> np.ndarray:
+    """The definition of the boundary IoU paper's code, with its 3 x 3 erosions one after the other."""
+    height, width = mask.shape
+    iterations = max(1, int(round(dilation_ratio * np.sqrt(height**2 + width**2))))  # noqa: RUF046
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    eroded = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=iterations)[1:-1, 1:-1]
+    return mask & (eroded == 0)
+
+
+def reference_iou(pred: np.ndarray, target: np.ndarray) -> float:
+    union = np.logical_or(pred, target).sum()
+    return np.logical_and(pred, target).sum() / union if union else 1.0
+
+
+@pytest.mark.parametrize("ratio", [0.02, 0.01])
+@pytest.mark.parametrize("size", SIZES)
+def test_boundary_is_the_plain_definition(size: tuple[int, int], ratio: float):
+    masks = blobs(*size, seed=1)
+    expected = np.stack([reference_boundary(m, ratio) for m in masks.numpy()])
+    np.testing.assert_array_equal(mask_boundary(masks, ratio).numpy(), expected)
+
+
+@pytest.mark.parametrize("radius", range(1, 20))
+def test_boundary_at_every_small_radius(radius: int):
+    masks = blobs(30, 40, seed=radius)
+    expected = np.stack([reference_boundary(m, radius / 50) for m in masks.numpy()])
+    np.testing.assert_array_equal(mask_boundary(masks, radius / 50).numpy(), expected)
+
+
+def test_boundary_of_a_box_against_the_frame():
+    mask = torch.zeros(1, 60, 80, dtype=torch.bool)
+    mask[0, :30, :40] = True
+    inner = torch.zeros_like(mask)
+    inner[0, 2:28, 2:38] = True
+    assert torch.equal(mask_boundary(mask), mask & ~inner)
+
+
+def test_half_pixels_round_to_even_as_in_the_reference():
+    mask = torch.ones(1, 30, 40, dtype=torch.bool)
+    assert mask_boundary(mask, 0.05)[0, 15].sum() == 4  # 2.5 pixels -> 2
+    assert mask_boundary(mask, 0.07)[0, 15].sum() == 8  # 3.5 pixels -> 4
+
+
+@pytest.mark.parametrize("ratio", [0.02, 0.01])
+@pytest.mark.parametrize("size", SIZES)
+def test_ious_are_the_plain_definitions(size: tuple[int, int], ratio: float):
+    pred, target = blobs(*size, seed=2), blobs(*size, seed=3).roll(1, 0)
+    pairs = list(zip(pred.numpy(), target.numpy(), strict=True))
+    edges = [(reference_boundary(p, ratio), reference_boundary(t, ratio)) for p, t in pairs]
+    np.testing.assert_array_equal(mask_iou(pred, target).numpy(), [reference_iou(*pair) for pair in pairs])
+    np.testing.assert_array_equal(boundary_iou(pred, target, ratio).numpy(), [reference_iou(*pair) for pair in edges])
+
+
+@pytest.mark.parametrize("iou", [mask_iou, boundary_iou])
+def test_empty_masks(iou):
+    masks = torch.zeros(4, 12, 15, dtype=torch.bool)
+    pred, target = masks.clone(), masks.clone()
+    pred[1, 4, 4] = target[2, 0, 0] = True
+    pred[3, 2:5], target[3, 2:5] = True, True
+    result = iou(pred, target)
+    assert result.dtype == torch.float64
+    assert result.tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize("iou", [mask_iou, boundary_iou])
+def test_no_masks(iou):
+    none = torch.zeros(0, 12, 15, dtype=torch.bool)
+    assert iou(none, none).shape == (0,)
+
+
+@pytest.mark.parametrize("iou", [mask_iou, boundary_iou])
+def test_arguments_are_kept_as_they_were(iou):
+    pred, target = blobs(20, 30, seed=4), blobs(20, 30, seed=5)
+    before = pred.clone(), target.clone()
+    iou(pred, target)
+    assert torch.equal(pred, before[0])
+    assert torch.equal(target, before[1])
+
+
+@pytest.mark.parametrize("iou", [mask_iou, boundary_iou])
+def test_wrong_inputs_are_named(iou):
+    good = torch.zeros(2, 5, 6, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"expected pred as an \(N, H, W\) bool tensor, got .*torch.float32"):
+        iou(good.float(), good)
+    with pytest.raises(ValueError, match=r"expected target as an \(N, H, W\) bool tensor, got shape \(5, 6\)"):
+        iou(good, good[0])
+    with pytest.raises(ValueError, match=r"expected pred and target of one shape, got \(2, 5, 6\) .*\(1, 5, 6\)"):
+        iou(good, good[:1])
+
+
+def test_wrong_mask_of_a_boundary_is_named():
+    with pytest.raises(ValueError, match=r"expected mask as an \(N, H, W\) bool tensor, got shape \(1, 1, 5, 6\)"):
+        mask_boundary(torch.zeros(1, 1, 5, 6, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("ratio", [0.0, -0.02, float("nan"), float("inf")])
+def test_wrong_ratio_is_named(ratio: float):
+    with pytest.raises(ValueError, match="expected dilation_ratio > 0, got"):
+        mask_boundary(torch.zeros(1, 5, 6, dtype=torch.bool), ratio)
