@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+OBJECT_THRESHOLD = 128 / 255
+"""A mask's value above which a pixel belongs to the object."""
+
 
 @dataclass
 class Sample:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hqsam_lightning.data.reading import OBJECT_THRESHOLD, read_pair
+from hqsam_lightning.data.reading import read_pair
 from hqsam_lightning.data.transforms import Augmentation, stretch
 from hqsam_lightning.prompts.mix import PromptMix
 from hqsam_lightning.seeding import derive_rng, derive_seed
-from hqsam_lightning.types import Example, Prompt, Sample
+from hqsam_lightning.types import OBJECT_THRESHOLD, Example, Prompt, Sample
 
 
 class SampleSet(Protocol):

@@ -87,7 +87,9 @@ def read_mask(path: str | Path) -> np.ndarray:
     plane = _turn(_mask_plane(pixels), orientation)
     low, high = int(plane.min()), int(plane.max())
     if low < 0 or high > 65535:
-        raise DataError(f"expected mask values of 0 to 65535, got {low} to {high} in {path}; save the mask as 8-bit grey")
+        raise DataError(
+            f"expected mask values of 0 to 65535, got {low} to {high} in {path}; save the mask as 8-bit grey"
+        )
     mask = _to_unit_range(plane, high)
     if not (mask > OBJECT_THRESHOLD).any():
         raise DataError(

@@ -1,7 +1,7 @@
 """Procedural scenes with exact masks: objects with thin parts before cluttered backgrounds, made without any file.
 
 Lengths in px are pixels of a 256 px frame; they grow with the image size. A family of objects is a function that gives
-strokes in any frame it likes; `_rasterize` scales, turns and places them. To add one, write it and name it in `FAMILIES`.
+strokes in any frame it likes; `_rasterize` scales, turns and places them. To add one, write it and list it in FAMILIES.
 """
 
 from __future__ import annotations
@@ -72,11 +72,12 @@ def creature(rng: Generator, thin: float) -> list[Stroke]:
     strokes = [Stroke(_contour(rng, 0.2) * [1.0, rng.uniform(0.4, 0.8)])]
     for side in (-1, 1):
         for x in np.linspace(-0.7, 0.7, int(rng.integers(2, 5))):
-            knee = np.array([x * 1.5 + rng.normal(0, 0.1), side * rng.uniform(0.9, 1.2)])
-            foot = knee + [rng.normal(0.15 * np.sign(x), 0.12), side * rng.uniform(0.2, 0.7)]
+            knee = [rng.normal(1.5 * x, 0.1), side * rng.uniform(0.9, 1.2)]
+            foot = [rng.normal(1.7 * x, 0.12), side * rng.uniform(1.3, 1.8)]
             strokes.append(Stroke(np.array([[x, 0], knee, foot]), thin))
-        antenna = _curl(rng, np.array([0.8, 0.0]), side * rng.uniform(0.15, 0.6), rng.uniform(0.8, 1.6), 1.0)
-        strokes.append(Stroke(antenna, 2))
+        strokes.append(
+            Stroke(_curl(rng, np.array([0.8, 0]), side * rng.uniform(0.15, 0.6), rng.uniform(0.8, 1.6), 1), 2)
+        )
     return strokes
 
 
@@ -104,18 +105,18 @@ def wheel(rng: Generator, thin: float) -> list[Stroke]:
 
 def ladder(rng: Generator, thin: float) -> list[Stroke]:
     """Draws rungs between two rails that lean together."""
-    y, lean = np.linspace(-1, 1, int(rng.integers(5, 11))), rng.uniform(0, 0.15)
-    half = rng.uniform(0.25, 0.45) + lean * y
-    return _mesh(np.stack([np.stack([-half, half], 1), np.stack([y, y], 1)], 2)[1:-1], thin, min(5, 1.3 * thin))
+    x, y = np.meshgrid([-1, 1], np.linspace(-1, 1, rng.integers(4, 9)))
+    x = x * (rng.uniform(0.25, 0.45) + rng.uniform(0, 0.15) * y)
+    return _mesh(np.stack([x, y], 2), thin, min(5, 1.3 * thin))
 
 
 def comb(rng: Generator, thin: float) -> list[Stroke]:
     """Draws a bar with teeth of uneven length, on one side or both."""
-    strokes = [Stroke(np.array([[-1, -0.1], [1, -0.1], [1, 0.12], [-1, 0.12]]))]
-    for side in (1, -1) if rng.random() < 0.3 else (1,):
-        for x in np.linspace(-0.97, 0.97, rng.integers(6, 13)):
-            strokes.append(Stroke(np.array([[x, 0], [x, side * rng.uniform(0.7, 0.95)]]), max(2, 0.75 * thin)))
-    return strokes
+    bar, sides = np.array([[-1, -0.1], [1, -0.1], [1, 0.12], [-1, 0.12]]), (1, -1) if rng.random() < 0.3 else (1,)
+    teeth = [
+        (x, side * rng.uniform(0.7, 0.95)) for side in sides for x in np.linspace(-0.97, 0.97, rng.integers(6, 13))
+    ]
+    return [Stroke(bar), *(Stroke(np.array([[x, 0], [x, y]]), max(2, 0.75 * thin)) for x, y in teeth)]
 
 
 def net(rng: Generator, thin: float) -> list[Stroke]:
@@ -175,32 +176,28 @@ def _noise(rng: Generator, size: int, cells: int, falloff: float) -> np.ndarray:
     """Gives colour noise, (size, size, 3) float32: octaves from `cells` a side up, each `falloff` times the last."""
     total, weight = np.zeros((size, size, 3), np.float32), 1.0
     while cells <= size // 2:
-        octave = rng.standard_normal((cells, cells, 3), np.float32)
-        octave = np.float32(weight) * (0.4 * octave + octave[..., :1])  # brightness varies more than hue
-        total += cv2.resize(octave, (size, size), interpolation=cv2.INTER_CUBIC)
+        octave = rng.standard_normal((cells, cells, 3), np.float32) * np.float32(weight)
+        total += cv2.resize(0.4 * octave + octave[..., :1], (size, size))  # brightness varies more than hue
         weight, cells = weight * falloff, cells * 2
     return total
 
 
 def _background(rng: Generator, size: int) -> np.ndarray:
     """Paints a gradient, noise and low-contrast clutter, (size, size, 3) float32 around [0, 255]."""
-    corners = (rng.uniform(40, 215, 3) + rng.normal(0, 30, (2, 2, 3))).astype(np.float32)
+    corners = (rng.uniform(40, 215) + rng.normal(0, 35, 3) + rng.normal(0, 25, (2, 2, 3))).astype(np.float32)
     image = cv2.resize(corners, (size, size)) + rng.uniform(4, 18) * _noise(rng, size, 4, rng.uniform(0.4, 0.8))
     for _ in range(rng.integers(3, 8)):
-        image += _rasterize(rng, size, rng.uniform(0.1, 0.7)) * rng.normal(0, 18, 3).astype(np.float32)
+        image += _rasterize(rng, size, rng.uniform(0.1, 0.7)) * rng.normal(0, 13, 3).astype(np.float32)
     return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.5) * size / 256)
-
-
-def _contrasting(rng: Generator, behind: np.ndarray) -> np.ndarray:
-    """Draws an RGB colour that differs visibly, but not always strongly, from the one behind."""
-    colors = rng.uniform(15, 240, (16, 3)).astype(np.float32)
-    return colors[np.abs(np.linalg.norm(colors - behind, axis=1) - rng.uniform(60, 160)).argmin()]
 
 
 def _render(rng: Generator, size: int, masks: list[np.ndarray]) -> np.ndarray:
     """Paints background, small distractors in the objects' colours, then the objects: (size, size, 3) uint8."""
     image, taken = _background(rng, size), np.sum(masks, 0)
-    colors = [_contrasting(rng, (image * mask).sum((0, 1)) / mask.sum()) for mask in masks]
+    colors = []
+    for mask in masks:  # objects differ visibly, but not always strongly, from what they hide
+        choices, behind = rng.uniform(15, 240, (16, 3)).astype(np.float32), (image * mask).sum((0, 1)) / mask.sum()
+        colors.append(choices[np.abs(np.linalg.norm(choices - behind, axis=1) - rng.uniform(60, 160)).argmin()])
     for color in [color for color in colors for _ in range(rng.integers(1, 4))]:
         alpha = _rasterize(rng, size, rng.uniform(0.04, 0.12))
         if not (alpha * taken).any():  # an object has no part outside its mask
@@ -210,11 +207,6 @@ def _render(rng: Generator, size: int, masks: list[np.ndarray]) -> np.ndarray:
         shade = cv2.resize(rng.uniform(0.65, 1.3, (2, 2)).astype(np.float32), (size, size))[..., None]
         image += mask * (color * shade + rng.uniform(4, 18) * _noise(rng, size, 8, rng.uniform(0.5, 1)))
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
-
-
-def _check_integer(key: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigError(f"data.{key}: expected an integer >= {least}, got {value!r}; correct it in the config")
 
 
 class SyntheticScenes:
@@ -239,27 +231,25 @@ class SyntheticScenes:
         name: str = "synthetic",
     ) -> None:
         for key, value, least in (("size", size, 1), ("image_size", image_size, MIN_IMAGE_SIZE), ("seed", seed, 0)):
-            _check_integer(key, value, least)
+            if not isinstance(value, int) or value < least:
+                raise ConfigError(f"data.{key}: expected an integer >= {least}, got {value!r}; change it in the config")
         if split not in SPLITS:
             raise choice_error("data.split", split, SPLITS)
-        if (
-            len(objects) != 2
-            or not all(isinstance(count, int) for count in objects)
-            or not 1 <= objects[0] <= objects[1]
-        ):
-            raise ConfigError(f"data.objects: expected [least, most] with 1 <= least <= most, got {objects!r}")
+        pair = list(objects) if isinstance(objects, Sequence) else []
+        if len(pair) != 2 or not all(isinstance(count, int) for count in pair) or not 1 <= pair[0] <= pair[1]:
+            raise ConfigError(
+                f"data.objects: expected [least, most], 1 <= least <= most, got {objects!r}; give e.g. [1, 2]"
+            )
         self.size, self.image_size, self.seed, self.split = size, image_size, seed, split
-        self.objects, self.name = (objects[0], objects[1]), name
+        self.objects, self.name = (pair[0], pair[1]), name
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, index: int) -> Sample:
-        """Makes the scene of an index, 0 <= index < len."""
         if not 0 <= index < self.size:
             raise IndexError(f"expected an index from 0 to {self.size - 1} of {self.name}/{self.split}, got {index}")
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(self.split), index)))
         masks = _object_masks(rng, self.image_size, int(rng.integers(*self.objects, endpoint=True)))
         image = _render(rng, self.image_size, masks)
-        sample_id = f"{self.name}/{self.split}/{index:06d}"
-        return Sample(image, np.stack(masks)[..., 0].astype(np.float32), sample_id, self.name)
+        return Sample(image, np.stack(masks)[..., 0], f"{self.name}/{self.split}/{index:06d}", self.name)

@@ -8,9 +8,9 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from hqsam_lightning.data.reading import OBJECT_THRESHOLD
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.seeding import derive_seed
+from hqsam_lightning.types import OBJECT_THRESHOLD
 
 IMAGE_PADDING = 128
 

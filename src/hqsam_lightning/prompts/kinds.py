@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hqsam_lightning.data.reading import OBJECT_THRESHOLD
+from hqsam_lightning.types import OBJECT_THRESHOLD
 
 BOUNDARY_SCALE = 8
 BOUNDARY_RESIDUE = 0.01

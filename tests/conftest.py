@@ -1,0 +1,61 @@
+"""Shared fixtures: a tiny random SAM, and where the research-only data is."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.sam import FrozenSam, build_sam
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real photos for research alone; they are not part of the project."""
+    folder = Path(os.environ.get("HQSAM_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no research-only data at {folder}; set HQSAM_TEST_DATA to try on real photos")
+    return folder
+
+
+@pytest.fixture
+def make_config(tmp_path: Path):
+    """Composes conf/train.yaml with overrides, writing into tmp_path."""
+
+    def compose_config(*overrides: str) -> DictConfig:
+        with initialize_config_dir(conf_dir(), version_base="1.3"):
+            return compose("train", overrides=[f"paths.output_dir={tmp_path / 'run'}", *overrides])
+
+    return compose_config
+
+
+@pytest.fixture(scope="session")
+def tiny_sam() -> FrozenSam:
+    """The SAM of conf/sam/tiny_random.yaml with every weight random, also those that SAM begins at zero."""
+    sam = build_sam(
+        name="tiny_random",
+        image_size=64,
+        patch_size=16,
+        embed_dim=32,
+        mlp_dim=64,
+        encoder={"embed_dim": 16, "depth": 2, "num_heads": 2, "window_size": 2, "global_attn_indexes": [1]},
+        weights="random",
+        cache_dir="unused",
+    )
+    randomise(sam, seed=0)
+    return sam
+
+
+def randomise(module: torch.nn.Module, seed: int) -> None:
+    """Gives every parameter and buffer-free weight a random value of moderate size, norms near one."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in module.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        is_norm = "norm" in name and name.endswith("weight")
+        scale = 0.1 if parameter.ndim < 2 else min(1.0, (2 / parameter[0].numel()) ** 0.5)
+        parameter.data.copy_(noise * scale + (1.0 if is_norm else 0.0))
