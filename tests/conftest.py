@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# the tests run side by side: one thread each, also in the runs that they start
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from hydra import compose, initialize_config_dir

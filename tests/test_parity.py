@@ -5,14 +5,14 @@ from itertools import pairwise
 
 import pytest
 import torch
-from conftest import randomise
-from reference import official_features, official_logits, official_model
 from torch import Tensor, nn
 
+from conftest import randomise
 from hqsam_lightning.heads import HQHead
 from hqsam_lightning.prompts import group_prompts
 from hqsam_lightning.sam import FrozenSam, build_sam
 from hqsam_lightning.types import Prompt, SamFeatures
+from reference import official_features, official_logits, official_model
 
 TOLERANCE = 1e-5
 SIZES = {
@@ -68,9 +68,7 @@ def setup(request: pytest.FixtureRequest) -> Setup:
     generator = torch.Generator().manual_seed(3)
     # two images at small size; at full size one, whose features also serve, mirrored, as the second's
     count = 1 if request.param == "vit_b" else 2
-    images = torch.randint(
-        0, 256, (count, 3, sam.image_size, sam.image_size), generator=generator, dtype=torch.uint8
-    )
+    images = torch.randint(0, 256, (count, 3, sam.image_size, sam.image_size), generator=generator, dtype=torch.uint8)
     features = sam.encode(images)
     reference = official_features(official, images)
     assert relative(features.image_embeddings, reference[0]) <= TOLERANCE

@@ -23,7 +23,7 @@ def derive_rng(*keys: int | str) -> np.random.Generator:
 
 @contextmanager
 def seeded_init(*keys: int | str) -> Iterator[None]:
-    """Modules built inside get initial weights that depend on the keys alone; the global generator is left as it was."""
+    """Modules built inside, on the CPU, get weights that depend on the keys alone; no global generator changes."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(*keys))
+        torch.default_generator.manual_seed(derive_seed(*keys))
         yield

@@ -10,10 +10,10 @@ from typing import Any
 
 import hydra
 import lightning as L
+import wandb
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -35,7 +35,9 @@ EXPECTED_WARNINGS = (
     r"Found \d+ module\(s\) in eval mode",  # the frozen SAM
     r"The '\w+_dataloader' does not have many workers",  # loader.num_workers is the user's choice
     r"It is recommended to use `self.log\('val/",  # the metrics are summed over processes before they are logged
+    r"`ModelCheckpoint\(monitor='val/mbiou'\)` could not find",  # a run that ends within an epoch validates afterwards
     r"The number of training batches \(\d+\) is smaller than the logging interval",
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning on a newer torch
 )
 
 
@@ -68,14 +70,14 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         started = time.monotonic()
         trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
         seconds = time.monotonic() - started
-        trainer.save_checkpoint(Path(config.paths.output_dir) / "checkpoints" / "last.ckpt")
         if module.scored_step != trainer.global_step:
             trainer.validate(module, datamodule, verbose=False)
-        rows = _report(config, trainer, module, plan, seconds)
+        rows = _report(
+            config, trainer, module, list(callbacks.values()), run_facts(config, trainer, module, plan, seconds)
+        )
     finally:
-        for logger in loggers:
-            if isinstance(logger, WandbLogger):
-                logger.experiment.finish()
+        # else the next point of a multirun would log into this one's W&B run
+        wandb.finish()
     return rows, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}
 
 
@@ -91,6 +93,7 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
         image_size=sam.image_size,
         mask_input_size=sam.mask_input_size,
         batch_size=plan.per_device,
+        accumulate=plan.accumulate,
         seed=config.seed,
         num_workers=config.loader.num_workers,
     )
@@ -115,9 +118,7 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
 def _check_resume(ckpt_path: str | None, module: HQSamModule) -> None:
     if ckpt_path is not None:
         checkpoint = read_checkpoint(Path(ckpt_path))
-        check_checkpoint(
-            checkpoint, trainable_state(module.state_dict()), module.sam.name, module.sam.weights_sha256
-        )
+        check_checkpoint(checkpoint, trainable_state(module.state_dict()), module.sam.name, module.sam.weights_sha256)
 
 
 def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:
@@ -131,17 +132,17 @@ def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:
 
 
 def _report(
-    config: DictConfig, trainer: L.Trainer, module: HQSamModule, plan: BatchPlan, seconds: float
+    config: DictConfig, trainer: L.Trainer, module: HQSamModule, callbacks: list[L.Callback], facts: dict[str, Any]
 ) -> list[dict[str, Any]]:
     parameters = {name: sum(p.numel() for p in head.parameters()) for name, head in module.variants.items()}
     rows = result_rows(module.scores, parameters)
     if trainer.is_global_zero:
         folder = Path(config.paths.output_dir)
-        panels = [panel for callback in trainer.callbacks if isinstance(callback, ImagePanels) for panel in callback.panels]  # type: ignore[attr-defined]
+        panels = [panel for callback in callbacks if isinstance(callback, ImagePanels) for panel in callback.panels]
         picture = "results.png" if panels else None
         if panels:
             save_panels(panels, folder / "results.png")
-        write_results(folder, rows, run_facts(config, trainer, module, plan, seconds), picture)
+        write_results(folder, rows, facts, picture)
         print_results(rows, Console())
         print(f"results in {folder}")
     return rows
@@ -150,6 +151,14 @@ def _report(
 def _quieten() -> None:
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+
+
+def with_debug(config: DictConfig) -> DictConfig:
+    """Lays the overrides of `debug=...` over everything else, also over an experiment's."""
+    merged = OmegaConf.merge(config, config.get("debug") or {})
+    assert isinstance(merged, DictConfig)
+    return merged
 
 
 @rank_zero_only
@@ -162,6 +171,7 @@ def print_config(config: DictConfig) -> None:
 @clean_errors
 def main(config: DictConfig) -> None:
     """Entry point of the command line."""
+    config = with_debug(config)
     print_config(config)
     train(config)
 

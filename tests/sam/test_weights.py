@@ -18,7 +18,8 @@ from torch import Tensor
 
 from hqsam_lightning.errors import WeightsError
 from hqsam_lightning.sam import weights
-from hqsam_lightning.sam.weights import PublishedWeights, fetch, read_state_dict, state_dict_sha256
+from hqsam_lightning.sam.state_dicts import read_state_dict, state_dict_sha256
+from hqsam_lightning.sam.weights import PublishedWeights, fetch
 
 BODY = random.Random(0).randbytes(300_000)
 CUT = 2 * 64 * 1024

@@ -30,6 +30,7 @@ class Source:
         image_suffixes: endings of the photos' names, in any case.
         mask_suffix: ending of the masks' names, in any case.
         expected: number of pairs in the whole set; None: unknown, not checked.
+        exclude: stems of photos to leave out, such as ones whose mask is empty; `expected` counts them.
         weight: how often a photo is drawn an epoch, on average.
         title: the set's name in its paper.
         paper: authors, title, venue and arXiv id.
@@ -43,6 +44,7 @@ class Source:
     image_suffixes: tuple[str, ...] = (".jpg", ".jpeg", ".png")
     mask_suffix: str = ".png"
     expected: int | None = None
+    exclude: tuple[str, ...] = ()
     weight: float = 1.0
     title: str = ""
     paper: str = ""
@@ -63,6 +65,8 @@ class Source:
             "image_suffixes",
             "a list of suffixes that begin with a dot, e.g. ['.jpg']",
         )
+        listed = isinstance(self.exclude, tuple) and all(isinstance(stem, str) for stem in self.exclude)
+        _require(listed, self, "exclude", "a list of stems, e.g. [0001, 0007] in quotes where they are numbers")
         _require(_is_suffix(self.mask_suffix), self, "mask_suffix", "a suffix that begins with a dot, e.g. '.png'")
         counted = isinstance(self.expected, int) and not isinstance(self.expected, bool) and self.expected > 0
         _require(self.expected is None or counted, self, "expected", "a whole number > 0, or null")
@@ -89,9 +93,10 @@ def source_from_config(name: str, values: Mapping[str, Any]) -> Source:
     if "images" not in values:
         raise ConfigError(f"data.catalogue.{name}.images: expected the folder of the photos; the key is missing")
     settings = dict(values)
-    suffixes = settings.get("image_suffixes")
-    if isinstance(suffixes, Sequence) and not isinstance(suffixes, str):
-        settings["image_suffixes"] = tuple(suffixes)
+    for key in ("image_suffixes", "exclude"):
+        listed = settings.get(key)
+        if isinstance(listed, Sequence) and not isinstance(listed, str):
+            settings[key] = tuple(listed)
     return Source(name, **settings)
 
 
@@ -130,6 +135,21 @@ def list_pairs(source: Source, data_dir: Path) -> list[tuple[Path, Path]]:
         raise MissingDataError(f"{source.name}: folder {image_dir} holds no photo ({endings}); {_how_to_get(source)}")
     _refuse_unmasked(source, mask_dir, photos, masks)
     return sorted(((photo, masks[stem]) for stem, photo in photos.items()), key=lambda pair: pair[0].name)
+
+
+def without_excluded(source: Source, pairs: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """Leaves out the pairs that the source excludes.
+
+    Raises:
+        DataError: for a stem that no photo has.
+    """
+    unknown = sorted(set(source.exclude) - {photo.stem for photo, _ in pairs})
+    if unknown:
+        raise DataError(
+            f"{source.name}: data.catalogue.{source.name}.exclude names {unknown[0]!r}, which no photo of "
+            f"{source.images} is called; take it out of the list"
+        )
+    return [pair for pair in pairs if pair[0].stem not in source.exclude]
 
 
 def _require(condition: bool, source: Source, field: str, expected: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 from torch.utils.data import ConcatDataset, DataLoader
@@ -25,12 +25,13 @@ class PromptedDataModule(L.LightningDataModule):
         val_prompts: draws the validation prompts.
         image_size: side of the model's input frame.
         mask_input_size: side of the prompt encoder's mask input.
-        batch_size: images a process and step.
+        batch_size: images a process and forward pass.
+        accumulate: forward passes an optimiser step.
         seed: order, augmentation and prompts are functions of it.
         num_workers: loading processes a process.
 
     Raises:
-        ConfigError: when the training samples do not fill one batch over all processes.
+        ConfigError: when the training samples do not fill one optimiser step.
     """
 
     allow_zero_length_dataloader_with_multiple_devices = True
@@ -44,6 +45,7 @@ class PromptedDataModule(L.LightningDataModule):
         image_size: int,
         mask_input_size: int,
         batch_size: int,
+        accumulate: int,
         seed: int,
         num_workers: int = 0,
     ) -> None:
@@ -55,26 +57,27 @@ class PromptedDataModule(L.LightningDataModule):
         self.image_size = image_size
         self.mask_input_size = mask_input_size
         self.batch_size = batch_size
+        self.accumulate = accumulate
         self.seed = seed
         self.num_workers = num_workers
 
     def train_dataloader(self) -> ResumableLoader:
         """One loader over all sources, which resumes in mid-epoch."""
-        merged: Any = ConcatDataset([samples for samples, _ in self.sets.train])  # type: ignore[list-item]
+        merged: Any = ConcatDataset(cast(Any, [samples for samples, _ in self.sets.train]))
         sampler = EpochSampler(
             [len(samples) for samples, _ in self.sets.train],
             [weight for _, weight in self.sets.train],
-            self.batch_size,
+            self.batch_size * self.accumulate,
             self.seed,
             *self._rank(),
         )
         if len(sampler) == 0:
             raise ConfigError(
-                f"batch.total: expected at most the {sum(sampler.draws)} training samples an epoch; one step of "
-                f"{self.batch_size} images on {sampler.world_size} process(es) needs more; lower batch.total"
+                f"batch.total: expected at most the {sum(sampler.draws)} training samples of an epoch; "
+                f"got {sampler.share * sampler.world_size}; lower batch.total or add data"
             )
         examples = TrainingExamples(merged, self.augmentation, self.prompts, self.mask_input_size, self.seed)
-        return ResumableLoader(examples, sampler=sampler, drop_last=True, **self._loading())  # type: ignore[arg-type]
+        return ResumableLoader(examples, sampler=sampler, drop_last=True, **self._loading())
 
     def val_dataloader(self) -> list[DataLoader]:
         """A loader a validation set."""

@@ -131,12 +131,8 @@ class EvaluationExamples(Dataset[Example]):
         )
 
 
-def _draw_prompts(
-    masks: Tensor, prompts: PromptMix, mask_input_size: int, keys: tuple[int | str, ...]
-) -> list[Prompt]:
-    return [
-        prompts.draw(mask, mask_input_size, derive_rng(*keys, "prompt", row)) for row, mask in enumerate(masks)
-    ]
+def _draw_prompts(masks: Tensor, prompts: PromptMix, mask_input_size: int, keys: tuple[int | str, ...]) -> list[Prompt]:
+    return [prompts.draw(mask, mask_input_size, derive_rng(*keys, "prompt", row)) for row, mask in enumerate(masks)]
 
 
 def _to_chw(image: np.ndarray) -> Tensor:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from hqsam_lightning.data.catalogue import MissingDataError, Source, list_pairs
+from hqsam_lightning.data.catalogue import MissingDataError, Source, list_pairs, without_excluded
 from hqsam_lightning.data.reading import image_size, read_image, read_mask, size_mismatch
 from hqsam_lightning.errors import DataError, choice_error
 
@@ -45,18 +45,7 @@ def inspect_sources(
     """
     if check not in CHECKS:
         raise choice_error("data.check", check, CHECKS)
-    found: dict[str, Pairs] = {}
-    gaps: list[str] = []
-    problems: list[str] = []
-    for source in sources:
-        try:
-            found[source.name] = list_pairs(source, data_dir)
-        except MissingDataError as error:
-            gaps.append(str(error))
-        except DataError as error:
-            problems.append(str(error))
-        else:
-            gaps.extend(_count_gaps(source, len(found[source.name])))
+    found, gaps, problems = _list_sources(sources, data_dir)
     problems += _damaged_pairs(found, check)
     if gaps and not allow_missing:
         problems = gaps + problems
@@ -67,6 +56,24 @@ def inspect_sources(
     if gaps:
         _log.warning(_as_list("data.allow_missing=true: going on with what is there", gaps))
     return found
+
+
+def _list_sources(sources: Sequence[Source], data_dir: Path) -> tuple[dict[str, Pairs], list[str], list[str]]:
+    """Lists all sources: their pairs, what is missing or of an unexpected count, and what cannot be listed."""
+    found: dict[str, Pairs] = {}
+    gaps: list[str] = []
+    problems: list[str] = []
+    for source in sources:
+        try:
+            pairs = list_pairs(source, data_dir)
+            found[source.name] = without_excluded(source, pairs)
+        except MissingDataError as error:
+            gaps.append(str(error))
+        except DataError as error:
+            problems.append(str(error))
+        else:
+            gaps.extend(_count_gaps(source, len(pairs)))
+    return found, gaps, problems
 
 
 def _as_list(title: str, lines: list[str]) -> str:

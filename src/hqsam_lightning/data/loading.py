@@ -32,13 +32,13 @@ def collate(examples: Sequence[Example]) -> Batch:
 class EpochSampler(Sampler[tuple[int, int, int]]):
     """A rank's share of an epoch's order, which is a function of (seed, epoch) alone.
 
-    The order is cut into chunks of one batch a rank; rank r takes the r-th part of each chunk. So the samples of a
-    global step do not depend on the number of ranks. What does not fill a last chunk is left out, as the authors do.
+    The order is cut into optimiser steps; rank r takes the r-th part of each. So the samples of a step do not depend on
+    the number of ranks. What does not fill a last step is left out, as the authors do.
 
     Args:
         lengths: number of samples of each source; indices run through them in turn.
         weights: how often a source's sample is drawn an epoch, on average; 1 for each is every sample once.
-        batch_size: samples a rank and step.
+        share: samples a rank and optimiser step.
         seed: the run's seed.
         rank: of this process.
         world_size: number of processes.
@@ -48,36 +48,34 @@ class EpochSampler(Sampler[tuple[int, int, int]]):
         self,
         lengths: Sequence[int],
         weights: Sequence[float],
-        batch_size: int,
+        share: int,
         seed: int,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.lengths = list(lengths)
         self.draws = [round(length * weight) for length, weight in zip(lengths, weights, strict=True)]
-        self.batch_size = batch_size
+        self.share = share
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
-        self.start_batch = 0
+        self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch whose order the next iteration gives; Lightning calls it."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        chunk = self.batch_size * self.world_size
-        return sum(self.draws) // chunk * self.batch_size
+        return sum(self.draws) // (self.share * self.world_size) * self.share
 
     def __iter__(self) -> Iterator[tuple[int, int, int]]:
-        """Yields (epoch, index, repeat) keys, from batch `start_batch` on."""
+        """Yields (epoch, index, repeat) keys, from the rank's sample number `start` on."""
         order = self._order()
-        chunk = self.batch_size * self.world_size
-        for batch in range(self.start_batch, len(self) // self.batch_size):
-            first = batch * chunk + self.rank * self.batch_size
-            for index, repeat in order[first : first + self.batch_size]:
-                yield self.epoch, index, repeat
+        for position in range(self.start, len(self)):
+            step, place = divmod(position, self.share)
+            index, repeat = order[(step * self.world_size + self.rank) * self.share + place]
+            yield self.epoch, index, repeat
 
     def _order(self) -> list[tuple[int, int]]:
         rng = derive_rng(self.seed, self.epoch, "order")
@@ -124,14 +122,16 @@ class ResumableLoader(DataLoader):
         """Yields the batches of the sampler's epoch that a restored run has not seen."""
         restored, self._restored = self._restored, None
         resumes = restored is not None and restored["epoch"] == self.sampler.epoch
-        self.sampler.start_batch = restored["batches"] if restored is not None and resumes else 0
-        self._yielded = self.sampler.start_batch
+        self._yielded = restored["batches"] if restored is not None and resumes else 0
+        self.sampler.start = self._yielded * (self.batch_size or 1)
         for batch in super().__iter__():
             self._yielded += 1
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
         """Position in the data: the epoch and how many of its batches were given out."""
+        if self._restored is not None:
+            return self._restored
         return {"epoch": self.sampler.epoch, "batches": self._yielded}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -12,9 +12,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from hqsam_lightning.errors import DataError
-
-OBJECT_THRESHOLD = 128 / 255
-"""A mask's pixel belongs to the object where its value is greater than this."""
+from hqsam_lightning.types import OBJECT_THRESHOLD
 
 MAX_PIXELS = 2**28
 """Larger files are refused: photos have 200 megapixels at most, archive bombs have more."""
@@ -22,7 +20,7 @@ MAX_PIXELS = 2**28
 PHOTO_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 MASK_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
-# What Pillow raises over a damaged file, by format; its warning about the size where warnings are errors.
+# What Pillow raises over a damaged file, by format; its warnings, of size and EXIF data, where warnings are errors.
 _DAMAGE = (
     OSError,
     SyntaxError,
@@ -33,6 +31,7 @@ _DAMAGE = (
     zlib.error,
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
+    UserWarning,
 )
 
 # Pillow warns at 89 megapixels and refuses twice that by default, which a medium-format photo reaches.
@@ -94,7 +93,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     if not (mask > OBJECT_THRESHOLD).any():
         raise DataError(
             f"empty mask: expected an object pixel (value > 128 of 255), got values {low} to {high} in {path}; "
-            "mark the object in the mask, or remove the photo and its mask"
+            "mark the object in the mask, or list the photo in data.catalogue.<source>.exclude"
         )
     return mask
 
@@ -177,7 +176,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         # PngImageFile overrides getexif with one that decodes the whole file when the header has no EXIF
         orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
-    except (*_DAMAGE, TypeError, KeyError, UserWarning):
+    except (SyntaxError, ValueError, TypeError, KeyError, struct.error):
         return 1
     return orientation if orientation in range(1, 9) else 1
 

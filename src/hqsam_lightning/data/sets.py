@@ -60,9 +60,10 @@ def folder_sets(
             on and not trained on; a share when < 1, a number of photos when >= 1, none when 0.
 
     Raises:
-        ConfigError: for an unknown source or an impossible holdout.
+        ConfigError: for an unknown or repeated source, none to train on, or an impossible holdout.
         DataError: for every missing or damaged set at once.
     """
+    _refuse_repeats(sources, val_sources)
     train_specs = [_lookup("data.sources", name, catalogue) for name in sources]
     val_specs = [_lookup("data.val_sources", name, catalogue) for name in val_sources]
     pairs = inspect_sources(train_specs + val_specs, Path(data_dir).expanduser(), allow_missing, check)
@@ -70,6 +71,11 @@ def folder_sets(
         spec.name: PhotoFolder(spec.name, pairs[spec.name]) for spec in val_specs if spec.name in pairs
     }
     found = [spec for spec in train_specs if spec.name in pairs]
+    if not found:
+        raise ConfigError(
+            f"data.sources: expected a training source that is there; got {list(sources)} with none in "
+            f"paths.data_dir={data_dir}; set paths.data_dir or data.sources"
+        )
     if not validation and holdout:
         log.warning("no validation set is there: holding out the last photos of each source (data.holdout=%s)", holdout)
         for spec in found:
@@ -78,18 +84,21 @@ def folder_sets(
     return DataSets([(PhotoFolder(spec.name, pairs[spec.name]), spec.weight) for spec in found], validation)
 
 
-def synthetic_sets(train_size: int, val_size: int, image_size: int, seed: int = 0) -> DataSets:
+def synthetic_sets(
+    train_size: int, val_size: int, image_size: int, objects: tuple[int, int] = (1, 2), seed: int = 0
+) -> DataSets:
     """Sets of procedural scenes, which need no files.
 
     Args:
         train_size: training scenes.
         val_size: validation scenes; never the same as training scenes.
         image_size: side of a scene in pixels.
+        objects: least and greatest number of masked objects a scene.
         seed: the scenes are functions of (seed, index).
     """
     return DataSets(
-        train=[(SyntheticScenes(train_size, image_size, seed, "train"), 1.0)],
-        validation={"synthetic": SyntheticScenes(val_size, image_size, seed, "val")},
+        train=[(SyntheticScenes(train_size, image_size, seed, "train", objects), 1.0)],
+        validation={"synthetic": SyntheticScenes(val_size, image_size, seed, "val", objects)},
     )
 
 
@@ -97,6 +106,16 @@ def _lookup(key: str, name: str, catalogue: Mapping[str, Mapping[str, Any]]) -> 
     if name not in catalogue:
         raise choice_error(key, name, sorted(catalogue))
     return source_from_config(name, catalogue[name])
+
+
+def _refuse_repeats(sources: Sequence[str], val_sources: Sequence[str]) -> None:
+    names = [*sources, *val_sources]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ConfigError(
+            f"data.sources, data.val_sources: expected each source once; got {', '.join(repeated)} more than once; "
+            "set data.catalogue.<source>.weight to draw a source more often"
+        )
 
 
 def _hold_out(name: str, pairs: Pairs, holdout: float) -> tuple[Pairs, Pairs]:

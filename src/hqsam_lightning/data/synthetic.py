@@ -43,9 +43,9 @@ def _contour(rng: Generator, roughness: float) -> np.ndarray:
     return np.clip(1 + waves.sum(0), 0.3, 2)[:, None] * _circle(angles)
 
 
-def _curl(rng: Generator, start: np.ndarray, angle: float, length: float, bend: float) -> np.ndarray:
-    """Gives a curve of 8 steps, (9, 2), that leaves `start` at `angle` and turns by about `bend` on its way."""
-    steps = _circle(angle + np.linspace(0, 1, 8) * rng.normal(0, bend)) * length / 8
+def _curl(rng: Generator, start: np.ndarray, angle: float, length: float) -> np.ndarray:
+    """Gives a curve of 8 steps, (9, 2), that leaves `start` at `angle` and turns a little on its way."""
+    steps = _circle(angle + np.linspace(0, 1, 8) * rng.normal(0, 0.7)) * length / 8
     return np.concatenate([start[None], start + np.cumsum(steps, 0)])
 
 
@@ -75,9 +75,7 @@ def creature(rng: Generator, thin: float) -> list[Stroke]:
             knee = [rng.normal(1.5 * x, 0.1), side * rng.uniform(0.9, 1.2)]
             foot = [rng.normal(1.7 * x, 0.12), side * rng.uniform(1.3, 1.8)]
             strokes.append(Stroke(np.array([[x, 0], knee, foot]), thin))
-        strokes.append(
-            Stroke(_curl(rng, np.array([0.8, 0]), side * rng.uniform(0.15, 0.6), rng.uniform(0.8, 1.6), 1), 2)
-        )
+        strokes.append(Stroke(_curl(rng, np.array([0.8, 0]), side * rng.uniform(0.1, 0.6), rng.uniform(0.8, 1.6)), 2))
     return strokes
 
 
@@ -88,7 +86,7 @@ def tree(rng: Generator, thin: float) -> list[Stroke]:
     for level in range(depth):
         starts, tips = tips, []
         for start, angle, length in starts:
-            branch = _curl(rng, start, angle, length, 0.5)
+            branch = _curl(rng, start, angle, length)
             strokes.append(Stroke(branch, 2 + (2 * thin - 2) * (1 - level / (depth - 1)) ** 2))
             for turn in np.linspace(-0.6, 0.6, int(rng.integers(2, 4))) + rng.normal(0, 0.15):
                 tips.append((branch[-1], angle + turn, length * rng.uniform(0.6, 0.85)))
@@ -106,16 +104,14 @@ def wheel(rng: Generator, thin: float) -> list[Stroke]:
 def ladder(rng: Generator, thin: float) -> list[Stroke]:
     """Draws rungs between two rails that lean together."""
     x, y = np.meshgrid([-1, 1], np.linspace(-1, 1, rng.integers(4, 9)))
-    x = x * (rng.uniform(0.25, 0.45) + rng.uniform(0, 0.15) * y)
-    return _mesh(np.stack([x, y], 2), thin, min(5, 1.3 * thin))
+    width = rng.uniform(0.25, 0.45) + rng.uniform(0, 0.15) * y
+    return _mesh(np.stack([x * width, y], 2), thin, min(5, 1.3 * thin))
 
 
 def comb(rng: Generator, thin: float) -> list[Stroke]:
     """Draws a bar with teeth of uneven length, on one side or both."""
     bar, sides = np.array([[-1, -0.1], [1, -0.1], [1, 0.12], [-1, 0.12]]), (1, -1) if rng.random() < 0.3 else (1,)
-    teeth = [
-        (x, side * rng.uniform(0.7, 0.95)) for side in sides for x in np.linspace(-0.97, 0.97, rng.integers(6, 13))
-    ]
+    teeth = [(x, side * rng.uniform(0.7, 1)) for side in sides for x in np.linspace(-0.97, 0.97, rng.integers(6, 13))]
     return [Stroke(bar), *(Stroke(np.array([[x, 0], [x, y]]), max(2, 0.75 * thin)) for x, y in teeth)]
 
 
@@ -210,7 +206,7 @@ def _render(rng: Generator, size: int, masks: list[np.ndarray]) -> np.ndarray:
 
 
 class SyntheticScenes:
-    """Endless supply of procedural scenes; each is a function of (seed, split, index) and the sizes alone.
+    """Procedural scenes made on request; each follows from (seed, split, index) and these arguments alone.
 
     Args:
         size: number of scenes.
@@ -237,9 +233,7 @@ class SyntheticScenes:
             raise choice_error("data.split", split, SPLITS)
         pair = list(objects) if isinstance(objects, Sequence) else []
         if len(pair) != 2 or not all(isinstance(count, int) for count in pair) or not 1 <= pair[0] <= pair[1]:
-            raise ConfigError(
-                f"data.objects: expected [least, most], 1 <= least <= most, got {objects!r}; give e.g. [1, 2]"
-            )
+            raise ConfigError(f"data.objects: expected [least, most], 1 <= least <= most, got {objects!r}; try [1, 2]")
         self.size, self.image_size, self.seed, self.split = size, image_size, seed, split
         self.objects, self.name = (pair[0], pair[1]), name
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from typing import Any
 
 import albumentations as A
@@ -28,14 +30,14 @@ class LargeScaleJitter(A.DualTransform):
         max_scale: greatest multiple.
 
     Raises:
-        ConfigError: unless 0 < min_scale <= max_scale.
+        ConfigError: unless 0 < min_scale <= max_scale, both finite.
     """
 
     def __init__(self, image_size: int, min_scale: float = 0.1, max_scale: float = 2.0) -> None:
         super().__init__(p=1.0)
-        if not 0 < min_scale <= max_scale:
+        if not 0 < min_scale <= max_scale < math.inf:
             raise ConfigError(
-                f"augmentation.min_scale, augmentation.max_scale: expected 0 < min <= max; got {min_scale}, {max_scale}"
+                f"augmentation.min_scale, augmentation.max_scale: expected 0 < min <= max, both finite; got {min_scale}, {max_scale}"
             )
         self.image_size = image_size
         self.min_scale = min_scale
@@ -104,7 +106,9 @@ class Augmentation:
             with an object pixel.
         """
         for attempt in range(1 + self.redraws):
-            self.transform.set_random_seed(derive_seed(seed, attempt) % 2**32)
+            # one generator for both transforms: seeded alike, each would draw the other's numbers
+            key = derive_seed(seed, attempt)
+            self.transform.set_random_state(np.random.default_rng(key), random.Random(key))
             drawn = self.transform(image=image, masks=masks)
             kept = has_object(drawn["masks"])
             if kept.any():
@@ -114,7 +118,7 @@ class Augmentation:
 
 def has_object(masks: np.ndarray) -> np.ndarray:
     """Which of (M, H, W) masks have an object pixel."""
-    return (masks > OBJECT_THRESHOLD).any(axis=(1, 2))
+    return np.asarray((masks > OBJECT_THRESHOLD).any(axis=(1, 2)))
 
 
 def resize(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:

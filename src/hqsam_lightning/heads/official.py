@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from hqsam_lightning.errors import WeightsError
-from hqsam_lightning.sam.weights import read_state_dict
+from hqsam_lightning.sam.state_dicts import read_state_dict
 
 OFFICIAL_PREFIX = "mask_decoder."
 OFFICIAL_NAMES = {
@@ -46,14 +46,14 @@ def load_official(head: nn.Module, path: Path) -> None:
     Raises:
         WeightsError: when the file cannot be read, has no HQ parameters, or has them for another SAM.
     """
-    state_dict = from_official(read_state_dict(path))
+    state_dict = from_official(read_state_dict(path, "variants.<name>.weights"))
     own = head.state_dict()
     wrong = sorted(own.keys() ^ state_dict.keys())
     wrong += sorted(key for key in own.keys() & state_dict.keys() if own[key].shape != state_dict[key].shape)
     if wrong:
         raise WeightsError(
-            f"{path}: expected the {len(own)} HQ tensors of this head; {len(wrong)} are missing, not ours or of another "
-            f"shape (first: {wrong[0]}); use the official file that belongs to this sam=..., and the full HQ head"
+            f"{path}: expected the {len(own)} HQ tensors of this head; {len(wrong)} are missing, not ours or of "
+            f"another shape (first: {wrong[0]}); use the official file that belongs to this sam=..., and the full HQ head"
         )
     head.load_state_dict(state_dict)
 

@@ -73,8 +73,8 @@ def noise_mask(mask: Tensor, size: int, rng: np.random.Generator) -> Tensor:
         (1, size, size) float32 of 0 and 255, as the released code feeds it.
     """
     small = F.interpolate(mask[None], (size, size), mode="bilinear", align_corners=False)
-    coarse_size = (size // BOUNDARY_SCALE, size // BOUNDARY_SCALE)
-    coarse = F.interpolate(small, coarse_size, mode="bilinear", align_corners=False)
+    coarse_side = max(1, size // BOUNDARY_SCALE)
+    coarse = F.interpolate(small, (coarse_side, coarse_side), mode="bilinear", align_corners=False)
     coarse = F.interpolate(coarse, (size, size), mode="bilinear", align_corners=False)
     boundary = (small - coarse).abs() >= BOUNDARY_RESIDUE
     noise = torch.from_numpy(rng.standard_normal((1, 1, size, size), dtype=np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -31,9 +32,9 @@ class PromptMix:
         unknown = sorted(set(mix) - set(KINDS))
         if unknown:
             raise ConfigError(f"prompts.mix: expected the kinds {', '.join(KINDS)}; got {', '.join(unknown)}")
-        if any(not weight >= 0 for weight in mix.values()) or sum(mix.values()) <= 0:
-            raise ConfigError(f"prompts.mix: expected weights >= 0 with a sum > 0; got {dict(mix)}")
-        if num_points < 1:
+        if not all(0 <= weight < math.inf for weight in mix.values()) or sum(mix.values()) <= 0:
+            raise ConfigError(f"prompts.mix: expected finite weights >= 0 with a sum > 0; got {dict(mix)}")
+        if not isinstance(num_points, int) or num_points < 1:
             raise ConfigError(f"prompts.num_points: expected an integer >= 1; got {num_points}")
         if not 0 <= box_noise <= 1:
             raise ConfigError(f"prompts.box_noise: expected a number in [0, 1]; got {box_noise}")

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from hqsam_lightning.errors import ConfigError, WeightsError
 from hqsam_lightning.sam.frozen import FrozenSam
-from hqsam_lightning.sam.weights import PublishedWeights, fetch, read_state_dict, state_dict_sha256
+from hqsam_lightning.sam.state_dicts import read_state_dict, state_dict_sha256
+from hqsam_lightning.sam.weights import PublishedWeights, fetch
 from hqsam_lightning.seeding import seeded_init
 
 PIXEL_MEAN = [123.675, 116.28, 103.53]

@@ -21,7 +21,7 @@ class FrozenSam(nn.Module):
     Args:
         sam: segment-anything's model with its weights.
         name: what reports call it, e.g. ``"vit_b"``.
-        weights_sha256: fingerprint of the weights (`hqsam_lightning.sam.weights.state_dict_sha256`); checkpoints of
+        weights_sha256: fingerprint of the weights (`hqsam_lightning.sam.state_dicts.state_dict_sha256`); checkpoints of
             heads carry it.
         precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``: autocast of the image encoder alone.
 
@@ -34,10 +34,11 @@ class FrozenSam(nn.Module):
         if precision not in PRECISIONS:
             raise choice_error("sam.precision", precision, tuple(PRECISIONS))
         first_global_block(sam.image_encoder)
-        self.sam = sam.requires_grad_(False).eval()
+        self.sam = sam.requires_grad_(False)
         self.name = name
         self.weights_sha256 = weights_sha256
         self.precision = precision
+        self.eval()
 
     def train(self, mode: bool = True) -> FrozenSam:
         """Stays in eval mode, whatever the trainer asks for."""

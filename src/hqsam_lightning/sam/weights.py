@@ -1,4 +1,4 @@
-"""Weights files: fetched once and verified, read into flat state dicts, fingerprinted by their content."""
+"""Published weights files: fetched once, resumed where a connection was cut, verified, and kept in a cache folder."""
 
 from __future__ import annotations
 
@@ -6,23 +6,16 @@ import fcntl
 import hashlib
 import json
 import os
-import pickle
-import struct
 import time
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 import requests
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
 from hqsam_lightning.errors import WeightsError
 
@@ -32,11 +25,6 @@ _TIMEOUT_S = (15.0, 60.0)  # to connect, between two packets
 _CHUNK = 64 * 1024
 _OWN_FILE = "set sam.weights=/path/to/file.pth"
 _TRANSIENT = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-# what damaged files made torch and safetensors raise, truncated or with bytes changed at random
-_UNREADABLE = (
-    *(RuntimeError, OSError, ValueError, LookupError, EOFError, AttributeError, TypeError, AssertionError),
-    *(pickle.UnpicklingError, SafetensorError, struct.error, zipfile.BadZipFile),
-)
 
 
 @dataclass(frozen=True)
@@ -80,53 +68,6 @@ def fetch(published: PublishedWeights, cache_dir: Path) -> Path:
     except OSError as error:
         raise WeightsError(f"{target}: {error}; mend that, choose another cache folder, or {_OWN_FILE}") from error
     return target
-
-
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Reads a ``.pth``, ``.pt`` or ``.safetensors`` file that holds a flat dict of tensors.
-
-    Args:
-        path: the file.
-
-    Returns:
-        The tensors by name, on the CPU.
-
-    Raises:
-        WeightsError: the file is missing, damaged, or holds something else.
-    """
-    if not path.is_file():
-        raise WeightsError(f"{path}: expected a weights file, found none; {_OWN_FILE}")
-    if path.suffix not in (".pth", ".pt", ".safetensors"):
-        raise WeightsError(f"{path}: expected a .pth, .pt or .safetensors file, got {path.suffix!r}; {_OWN_FILE}")
-    try:
-        if path.suffix == ".safetensors":
-            content = load_file(path, device="cpu")
-        else:
-            # torch maps only its zip format; files older than torch 1.6 are read whole
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except _UNREADABLE as error:
-        # torch's own message advises to load without weights_only: leave it to the cause
-        reason = f"cannot be read ({type(error).__name__}): it is damaged or holds more than tensors"
-        raise WeightsError(f"{path}: {reason}; get the file again, or {_OWN_FILE}") from error
-    if not isinstance(content, dict) or not content:
-        found = "an empty dict" if isinstance(content, dict) else type(content).__name__
-        raise WeightsError(f"{path}: expected a dict of tensors, got {found}; {_OWN_FILE}")
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            found = f"{type(value).__name__} under {name!r}"
-            raise WeightsError(f"{path}: expected a flat dict of tensors, got {found}; save the bare state dict")
-    return dict(content)
-
-
-def state_dict_sha256(state_dict: Mapping[str, Tensor]) -> str:
-    """Fingerprints names, dtypes, shapes and values; neither order, container format nor device matters."""
-    digest = hashlib.sha256()
-    for name in sorted(state_dict):
-        tensor = state_dict[name].detach()
-        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        # numpy has no bfloat16: look at the bytes
-        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _download(published: PublishedWeights, target: Path) -> None:

@@ -35,8 +35,8 @@ def require_finite(state_dict: dict[str, Tensor]) -> None:
     for key, value in state_dict.items():
         if not torch.isfinite(value).all():
             raise CheckpointError(
-                f"{key}: expected finite weights, got NaN or infinity; training diverged, the last checkpoint was kept; "
-                "resume from it with a lower optimizer.lr"
+                f"{key}: expected finite weights, got NaN or infinity: training diverged; the last "
+                "checkpoint was kept: resume from it with a lower optimizer.lr"
             )
 
 
@@ -56,7 +56,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "use another checkpoint of the run, such as best.ckpt or last.ckpt"
         ) from error
     if not isinstance(checkpoint, dict) or INFO_KEY not in checkpoint or "state_dict" not in checkpoint:
-        raise CheckpointError(f"ckpt_path={path}: expected a checkpoint written by hqsam_lightning; it is of another kind")
+        raise CheckpointError(
+            f"ckpt_path={path}: expected a checkpoint written by hqsam_lightning; it is of another kind"
+        )
     return checkpoint
 
 

@@ -22,5 +22,7 @@ def build_wandb_logger(
         tags: of the run.
     """
     Path(save_dir).mkdir(parents=True, exist_ok=True)
-    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
-    return WandbLogger(save_dir=save_dir, project=project, name=name, group=group, tags=tags, offline=mode != "online")
+    mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")
+    return WandbLogger(
+        save_dir=save_dir, project=project, name=name, group=group, tags=tags, mode=mode, offline=mode != "online"
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -29,18 +30,6 @@ BASELINE = "sam"
 OUTPUTS = ("hq", "sum")
 
 
-class OptimizerFactory(Protocol):
-    """Makes the optimiser of the trainable parameters, e.g. a partial `torch.optim.Adam`."""
-
-    def __call__(self, params: list[nn.Parameter]) -> Optimizer: ...
-
-
-class SchedulerFactory(Protocol):
-    """Makes the per-epoch learning-rate schedule."""
-
-    def __call__(self, optimizer: Optimizer) -> LRScheduler: ...
-
-
 class HQSamModule(L.LightningModule):
     """Trains variants side by side; each ends with the weights it would have had alone.
 
@@ -51,8 +40,8 @@ class HQSamModule(L.LightningModule):
         sam: the frozen model.
         variants: heads by name.
         loss: on the HQ logits alone.
-        optimizer: factory of the optimiser.
-        scheduler: factory of the schedule, stepped once an epoch.
+        optimizer: makes the optimiser of the trainable parameters, e.g. a partial `torch.optim.Adam`.
+        scheduler: makes its learning-rate schedule, stepped once an epoch.
         val_sets: names of the validation sets.
         output: logits that the best checkpoint and the pictures go by: "hq" or "sum".
         dilation_ratio: of the boundary IoU.
@@ -67,8 +56,8 @@ class HQSamModule(L.LightningModule):
         sam: FrozenSam,
         variants: Mapping[str, Head],
         loss: PointSampledMaskLoss,
-        optimizer: OptimizerFactory,
-        scheduler: SchedulerFactory,
+        optimizer: Callable[[list[nn.Parameter]], Optimizer],
+        scheduler: Callable[[Optimizer], LRScheduler],
         val_sets: Sequence[str],
         output: str = "hq",
         dilation_ratio: float = 0.02,
@@ -91,13 +80,10 @@ class HQSamModule(L.LightningModule):
         self._optimizer = optimizer
         self._scheduler = scheduler
         self._config = config or {}
+        # checkpoints lack the frozen SAM on purpose; on_load_checkpoint checks the other keys
+        self.strict_loading = False
         # DistributedDataParallel reads this: the frozen model is neither broadcast nor put into gradient buckets.
         self._ddp_params_and_buffers_to_ignore = [f"sam.{name}" for name in sam.state_dict(keep_vars=True)]
-
-    @property
-    def strict_loading(self) -> bool:
-        """False: checkpoints lack the frozen SAM on purpose; `on_load_checkpoint` checks the other keys."""
-        return False
 
     @property
     def rows(self) -> list[tuple[str, str]]:
@@ -108,7 +94,11 @@ class HQSamModule(L.LightningModule):
     @property
     def trained(self) -> dict[str, Head]:
         """The variants that learn."""
-        return {name: head for name, head in self.variants.items() if any(True for _ in head.parameters())}  # type: ignore[misc]
+        return {name: head for name, head in self._heads.items() if any(True for _ in head.parameters())}
+
+    @property
+    def _heads(self) -> dict[str, Head]:
+        return {name: cast(Head, head) for name, head in self.variants.items()}
 
     def forward(self, batch: Batch, variants: Mapping[str, Head]) -> dict[str, MaskLogits]:
         """Mask logits of the batch's N masks, by variant; the encoder runs once."""
@@ -129,12 +119,18 @@ class HQSamModule(L.LightningModule):
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch.masks))
         return total
 
-    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[tuple[str, str], Tensor]:
-        """Scores every row at original size; returns each row's (N, 1, 4h, 4w) logits for the pictures."""
-        predictions = self(batch, self.variants)  # type: ignore[arg-type]
-        logits = {(variant, output): predictions[variant].select(output) for variant, output in self.rows}
-        for (variant, output), values in logits.items():
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Scores every row at original size.
+
+        Returns:
+            Each row's (N, 1, 4h, 4w) logits for the pictures, by "variant/output".
+        """
+        predictions = self(batch, self._heads)
+        logits = {}
+        for variant, output in self.rows:
+            values = predictions[variant].select(output)
             self.board.update(batch, variant, output, values)
+            logits[f"{variant}/{output}"] = values
         return logits
 
     def on_validation_epoch_start(self) -> None:
@@ -147,7 +143,7 @@ class HQSamModule(L.LightningModule):
             return
         self.scores = self.board.compute()
         self.scored_step = self.trainer.global_step
-        logged = {}
+        logged: dict[str, float] = {}
         for score in self.scores:
             key = f"val/{score.dataset}/{score.variant}/{score.output}"
             logged |= {f"{key}/miou": score.miou, f"{key}/mbiou": score.mbiou}
@@ -156,7 +152,7 @@ class HQSamModule(L.LightningModule):
             logged["val/mbiou"] = sum(trained) / len(trained)
         self.log_dict(logged)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """One optimiser over the variants' parameters; none is shared, so it acts on each as if alone."""
         optimizer = self._optimizer([parameter for head in self.trained.values() for parameter in head.parameters()])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"}}

@@ -11,6 +11,7 @@ import cv2
 import lightning as L
 import numpy as np
 from lightning.pytorch.loggers import WandbLogger
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -67,7 +68,11 @@ class ImagePanels(L.Callback):
     ) -> None:
         """Takes masks until each set has its panels."""
         assert isinstance(pl_module, HQSamModule)
-        shown = {row: logits for row, logits in outputs.items() if row[1] in ("sam", pl_module.output)}
+        shown = {
+            _title(variant, output): outputs[f"{variant}/{output}"]
+            for variant, output in pl_module.rows
+            if output in ("sam", pl_module.output)
+        }
         for row, dataset in enumerate(batch.datasets):
             if self._taken[dataset] < self.per_set:
                 self._taken[dataset] += 1
@@ -82,13 +87,13 @@ class ImagePanels(L.Callback):
                 logger.log_image("val/panels", [_to_array(draw_panels(self.panels))])
 
 
-def make_panel(batch: Batch, row: int, logits: dict[tuple[str, str], Tensor]) -> Panel:
+def make_panel(batch: Batch, row: int, logits: dict[str, Tensor]) -> Panel:
     """Makes the panel of one mask of a validation batch.
 
     Args:
         batch: with original masks.
         row: which of the N masks.
-        logits: (N, 1, 4h, 4w) logits by (variant, output).
+        logits: (N, 1, 4h, 4w) logits by column title.
     """
     if batch.original_masks is None:
         raise ValueError("expected a batch with original_masks, got a training batch")
@@ -97,7 +102,7 @@ def make_panel(batch: Batch, row: int, logits: dict[tuple[str, str], Tensor]) ->
     size = (max(1, round(truth.shape[1] * scale)), max(1, round(truth.shape[0] * scale)))
     frame = batch.images[batch.image_index[row]].permute(1, 2, 0).cpu().numpy()
     masks = {"ground truth": truth}
-    masks |= {_title(*key): to_original_size(values[row], truth) for key, values in logits.items()}
+    masks |= {title: to_original_size(values[row], truth) for title, values in logits.items()}
     small = {
         title: cv2.resize(mask.cpu().numpy().astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
         for title, mask in masks.items()
@@ -153,8 +158,6 @@ def _overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _to_array(figure: Figure) -> np.ndarray:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchmetrics import MetricCollection
 
 from hqsam_lightning.metrics import MeanBoundaryIoU, MeanMaskIoU
 from hqsam_lightning.types import Batch
@@ -46,36 +48,39 @@ class ScoreBoard(nn.Module):
     def __init__(self, datasets: Sequence[str], rows: Sequence[tuple[str, str]], dilation_ratio: float = 0.02) -> None:
         super().__init__()
         self.cells = [(dataset, *row) for dataset in datasets for row in rows]
-        self.miou = nn.ModuleDict({"/".join(cell): MeanMaskIoU() for cell in self.cells})
-        self.mbiou = nn.ModuleDict({"/".join(cell): MeanBoundaryIoU(dilation_ratio) for cell in self.cells})
+        self.metrics = nn.ModuleDict({"/".join(cell): _metrics(dilation_ratio) for cell in self.cells})
 
     def update(self, batch: Batch, variant: str, output: str, logits: Tensor) -> None:
         """Scores (N, 1, 4h, 4w) logits at each mask's original size, threshold 0."""
         if batch.original_masks is None:
             raise ValueError("expected a batch with original_masks, got a training batch")
         for row, (dataset, target) in enumerate(zip(batch.datasets, batch.original_masks, strict=True)):
-            cell = f"{dataset}/{variant}/{output}"
             predicted = to_original_size(logits[row], target)
-            for metrics in (self.miou, self.mbiou):
-                metrics[cell].update(predicted[None], target[None])
+            self._cell(dataset, variant, output).update(predicted[None], target[None])
 
     def compute(self) -> list[Score]:
         """Scores of the cells that any process updated, and a fresh start; every process must call it."""
         scores = []
         for cell in self.cells:
-            miou, mbiou = self.miou["/".join(cell)], self.mbiou["/".join(cell)]
-            count = _total(miou.count)
+            metrics = self._cell(*cell)
+            count = _total(cast(Tensor, metrics["miou"].count))
             if count:
-                scores.append(Score(*cell, float(miou.compute()), float(mbiou.compute()), count))
-            miou.reset()
-            mbiou.reset()
+                values = metrics.compute()
+                scores.append(Score(*cell, float(values["miou"]), float(values["mbiou"]), count))
+            metrics.reset()
         return scores
 
     def reset(self) -> None:
         """Forgets what was accumulated."""
-        for metrics in (self.miou, self.mbiou):
-            for metric in metrics.values():
-                metric.reset()
+        for cell in self.cells:
+            self._cell(*cell).reset()
+
+    def _cell(self, dataset: str, variant: str, output: str) -> MetricCollection:
+        return cast(MetricCollection, self.metrics[f"{dataset}/{variant}/{output}"])
+
+
+def _metrics(dilation_ratio: float) -> MetricCollection:
+    return MetricCollection({"miou": MeanMaskIoU(), "mbiou": MeanBoundaryIoU(dilation_ratio)}, compute_groups=False)
 
 
 def to_original_size(logits: Tensor, mask: Tensor) -> Tensor:

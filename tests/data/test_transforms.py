@@ -1,0 +1,378 @@
+"""Jitter, flip, fit and stretch against a second implementation with torch's interpolation."""
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from hqsam_lightning.data.transforms import (
+    Augmentation,
+    LargeScaleJitter,
+    fit,
+    fit_size,
+    has_object,
+    resize,
+    resize_mask,
+    stretch,
+)
+from hqsam_lightning.errors import ConfigError
+
+TARGET = 64
+OBJECT = 128 / 255
+TOLERANCE = 3e-5  # float32 positions of a resize of white noise, 200 pixels in
+
+
+def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def soft_masks(height: int, width: int, count: int = 2, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((count, height, width), dtype=np.float32)
+
+
+def interpolate(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(C, H, W) to (C, h, w), by torch in float64."""
+    tensor = torch.from_numpy(array.astype(np.float64))[None]
+    return F.interpolate(tensor, size, mode="bilinear", align_corners=False, antialias=False)[0].numpy()
+
+
+def reference(
+    image: np.ndarray, masks: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Resize, crop at the corner, pad right and bottom; the image is not truncated yet."""
+    rows, columns = (slice(first, first + TARGET) for first in corner)
+    pixels = interpolate(image.transpose(2, 0, 1), scaled)[:, rows, columns].transpose(1, 2, 0)
+    cut = interpolate(masks, scaled)[:, rows, columns]
+    out_image = np.full((TARGET, TARGET, 3), 128.0)
+    out_image[: pixels.shape[0], : pixels.shape[1]] = pixels
+    out_masks = np.zeros((len(masks), TARGET, TARGET))
+    out_masks[:, : cut.shape[1], : cut.shape[2]] = cut
+    return out_image, out_masks
+
+
+def assert_truncated(actual: np.ndarray, exact: np.ndarray) -> None:
+    """A float32 rounding error may move a value over a whole number, and only then the grey level may differ."""
+    assert actual.dtype == np.uint8
+    assert actual.shape == exact.shape
+    assert (actual >= np.floor(exact - 0.01)).all()
+    assert (actual <= np.floor(exact + 0.01)).all()
+
+
+def draw(jitter: LargeScaleJitter, shape: tuple[int, int], seed: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    jitter.set_random_seed(seed)
+    params = jitter.get_params_dependent_on_data({"shape": (*shape, 3)}, {})
+    return params["scaled"], params["corner"]
+
+
+# --- large-scale jitter ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(97, 61), (61, 97), (40, 40), (33, 150), (201, 77)])
+@pytest.mark.parametrize("scales", [(0.2, 0.9), (1.0, 1.0), (1.1, 2.0)], ids=["shrunk", "fitted", "enlarged"])
+def test_jitter_equals_torch_interpolation_crop_and_padding(shape, scales):
+    jitter = LargeScaleJitter(TARGET, *scales)
+    image, masks = photo(*shape), soft_masks(*shape)
+    for seed in range(5):
+        scaled, corner = draw(jitter, shape, seed)
+        jitter.set_random_seed(seed)
+        made = jitter(image=image, masks=masks)
+        expected_image, expected_masks = reference(image, masks, scaled, corner)
+        assert_truncated(made["image"], expected_image)
+        assert made["masks"].dtype == np.float32
+        np.testing.assert_allclose(made["masks"], expected_masks, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("shape", [(97, 61), (61, 97), (40, 40), (300, 7)])
+def test_longest_side_is_the_scale_times_the_target(shape):
+    for scale in (0.1, 0.37, 1.0, 1.99):
+        scaled, _ = draw(LargeScaleJitter(TARGET, scale, scale), shape, seed=0)
+        longest = round(scale * TARGET)
+        assert max(scaled) == longest
+        assert (scaled[0] >= scaled[1]) == (shape[0] >= shape[1])
+        assert abs(min(scaled) - longest * min(shape) / max(shape)) <= 0.5 or min(scaled) == 1
+
+
+def test_scale_is_uniform_over_its_range():
+    jitter = LargeScaleJitter(1024, 0.1, 2.0)
+    scales = np.array([max(draw(jitter, (300, 400), seed)[0]) / 1024 for seed in range(2000)])
+    assert 0.0995 <= scales.min() < 0.12
+    assert 1.98 < scales.max() <= 2.0005
+    shares = np.histogram(scales, bins=5, range=(0.099, 2.001))[0] / len(scales)
+    assert np.abs(shares - 0.2).max() < 0.04
+
+
+def test_corners_reach_both_ends_and_stay_inside():
+    jitter = LargeScaleJitter(TARGET, 0.1, 2.0)
+    relative: list[list[float]] = [[], []]
+    for seed in range(2000):
+        scaled, corner = draw(jitter, (90, 100), seed)
+        for axis in (0, 1):
+            room = max(scaled[axis] - TARGET, 0)
+            assert 0 <= corner[axis] <= room
+            if room > 10:
+                relative[axis].append(corner[axis] / room)
+    for values in relative:
+        assert min(values) == 0
+        assert max(values) == 1
+        assert abs(np.mean(values) - 0.5) < 0.04
+
+
+def test_rows_and_columns_of_the_corner_are_drawn_independently():
+    corners = np.array([draw(LargeScaleJitter(TARGET, 2, 2), (90, 90), seed)[1] for seed in range(400)])
+    assert abs(np.corrcoef(corners, rowvar=False)[0, 1]) < 0.15
+
+
+def test_masks_stay_soft():
+    hard = np.zeros((1, 90, 70), np.float32)
+    hard[0, 20:61, 13:50] = 1
+    _, masks = Augmentation(TARGET, min_scale=0.7, max_scale=0.7)(photo(90, 70), hard, seed=1)
+    between = (masks > 0.05) & (masks < 0.95)
+    assert between.sum() > 20
+    assert masks.min() >= 0
+    assert masks.max() <= 1
+
+
+# --- augmentation ----------------------------------------------------------------------------------------------------
+
+
+def test_image_and_mask_are_flipped_together():
+    """The mask is also the photo's red; its blue tells content (0) from padding (128)."""
+    mask = np.zeros((1, 50, 70), np.float32)
+    mask[0, 10:45, 3:30] = 1
+    image = np.zeros((50, 70, 3), np.uint8)
+    image[..., 0] = mask[0] * 255
+    augmentation = Augmentation(TARGET)
+    for seed in range(60):
+        made, masks = augmentation(image, mask, seed)
+        content = made[..., 2] == 0
+        assert np.abs(made[..., 0] - masks[0] * 255)[content].max() <= 1.01
+        assert (made[~content] == 128).all()
+        assert (masks[0][~content] == 0).all()
+
+
+@pytest.mark.parametrize(("probability", "low", "high"), [(0.0, 0, 0), (0.5, 160, 240), (1.0, 400, 400)])
+def test_flips_happen_as_often_as_asked(probability, low, high):
+    augmentation = Augmentation(TARGET, flip_prob=probability, min_scale=1, max_scale=1)
+    image, mask = photo(TARGET, TARGET), np.zeros((1, TARGET, TARGET), np.float32)
+    mask[..., :10] = 1
+    flips = 0
+    for seed in range(400):
+        made, masks = augmentation(image, mask, seed)
+        flipped = bool(masks[0, 0, -1])
+        np.testing.assert_array_equal(masks, mask[..., ::-1] if flipped else mask)
+        np.testing.assert_array_equal(made, image[:, ::-1] if flipped else image)
+        flips += flipped
+    assert low <= flips <= high
+
+
+def test_flip_and_scale_are_drawn_independently():
+    """On a horizontal ramp the slope's sign shows the flip and its size the scale."""
+    image = np.repeat(np.tile(np.linspace(0, 255, 256)[None, :, None], (256, 1, 1)), 3, axis=2).astype(np.uint8)
+    mask = np.ones((1, 256, 256), np.float32)
+    augmentation = Augmentation(TARGET, min_scale=0.5, max_scale=2.0)
+    slopes = []
+    for seed in range(400):
+        row = augmentation(image, mask, seed)[0][0].astype(float)[:, 0]
+        slopes.append((row[28] - row[4]) / 24)
+    scales = 255 / np.abs(slopes) / TARGET
+    flipped = np.array(slopes) < 0
+    assert 160 <= flipped.sum() <= 240
+    assert abs(scales[flipped].mean() - scales[~flipped].mean()) < 0.15
+
+
+def test_no_draw_loses_a_single_pixel_in_a_corner():
+    image, mask = photo(300, 450), np.zeros((1, 300, 450), np.float32)
+    mask[0, -1, -1] = 1
+    augmentation = Augmentation(TARGET)
+    for seed in range(300):
+        made, masks = augmentation(image, mask, seed)
+        assert made.shape == (TARGET, TARGET, 3)
+        assert masks.shape == (1, TARGET, TARGET)
+        assert (masks > OBJECT).any()
+
+
+def test_of_many_masks_those_with_object_pixels_are_kept():
+    """Each mask is also a channel of the photo, padded with 128, so the photo tells which masks are in the frame."""
+    masks = np.zeros((3, 120, 100), np.float32)
+    masks[0, :20, :15] = 1
+    masks[1, 30:90, 20:80] = 1
+    masks[2, -9:, -9:] = 1
+    image = (masks * 255).astype(np.uint8).transpose(1, 2, 0).copy()
+    augmentation = Augmentation(TARGET)
+    counts = set()
+    for seed in range(150):
+        made, kept = augmentation(image, masks, seed)
+        visible = [channel for channel in range(3) if made[..., channel].max() > 128]
+        assert len(kept) == len(visible) > 0
+        assert (kept > OBJECT).any(axis=(1, 2)).all()
+        for mask, channel in zip(kept, visible, strict=True):
+            np.testing.assert_array_equal(mask > 0.6, made[..., channel] >= 153)
+        counts.add(len(kept))
+    assert counts == {1, 2, 3}
+
+
+def test_when_every_draw_loses_the_object_the_sample_is_fitted():
+    image, mask = photo(90, 120), np.zeros((1, 90, 120), np.float32)
+    mask[0, 40, 100] = 1
+    augmentation = Augmentation(TARGET, flip_prob=1.0, min_scale=0.03, max_scale=0.05, redraws=0)
+    expected, _ = reference(image, mask, (48, 64), (0, 0))
+    for seed in range(20):
+        made, masks = augmentation(image, mask, seed)
+        assert_truncated(made, expected)
+        ys, xs = np.nonzero(masks[0] > OBJECT)
+        assert np.abs(ys - 40 * 48 / 90).max() <= 1
+        assert np.abs(xs - 100 * 64 / 120).max() <= 1
+
+
+def test_lost_objects_are_drawn_again():
+    image, mask = photo(TARGET, TARGET), np.zeros((1, TARGET, TARGET), np.float32)
+    mask[..., :8] = 1
+
+    def fitted(redraws: int) -> int:
+        augmentation = Augmentation(TARGET, min_scale=2, max_scale=2, redraws=redraws)
+        return sum(np.array_equal(augmentation(image, mask, seed)[0], image) for seed in range(100))
+
+    assert fitted(0) > 50
+    assert fitted(3) < fitted(0)
+    assert fitted(10) < 15
+
+
+def test_the_seed_alone_decides():
+    image, masks = photo(90, 120), soft_masks(90, 120)
+    one, other = Augmentation(TARGET), Augmentation(TARGET)
+    first = [one(image, masks, seed) for seed in range(8)]
+    random.seed(1)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    for seed in (5, 0, 7, 5):
+        other(photo(33, 44), soft_masks(33, 44, count=1), seed + 100)
+        for made, expected in zip(other(image, masks, seed), first[seed], strict=True):
+            np.testing.assert_array_equal(made, expected)
+    assert len({made.tobytes() for made, _ in first}) > 5  # two draws may shrink a photo to the same size
+
+
+def test_seeds_of_64_bits_are_told_apart():
+    image, masks = photo(90, 120), soft_masks(90, 120)
+    augmentation = Augmentation(TARGET, min_scale=1.5)
+    made = [augmentation(image, masks, seed)[0].tobytes() for seed in (3, 3 + 2**32, 3 + 2**62)]
+    assert len(set(made)) == 3
+
+
+def test_global_random_state_is_left_alone():
+    random.seed(5)
+    np.random.seed(5)
+    torch.manual_seed(5)
+    Augmentation(TARGET)(photo(90, 120), soft_masks(90, 120), seed=3)
+    after = random.random(), np.random.random(), torch.rand(1).item()
+    random.seed(5)
+    np.random.seed(5)
+    torch.manual_seed(5)
+    assert after == (random.random(), np.random.random(), torch.rand(1).item())
+
+
+def test_inputs_are_left_alone():
+    image, masks = photo(90, 120), soft_masks(90, 120)
+    Augmentation(TARGET, flip_prob=1)(image, masks, seed=3)
+    np.testing.assert_array_equal(image, photo(90, 120))
+    np.testing.assert_array_equal(masks, soft_masks(90, 120))
+
+
+# --- masks and geometry ----------------------------------------------------------------------------------------------
+
+
+def test_an_object_pixel_is_one_above_128_of_255():
+    masks = np.zeros((3, 4, 4), np.float32)
+    masks[1, 2, 2] = np.float32(128 / 255)
+    masks[2, 2, 2] = np.float32(129 / 255)
+    assert has_object(masks).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("position", [(0, 0), (399, 599), (0, 599), (123, 457), (201, 39)])
+def test_a_single_pixel_survives_shrinking_at_its_place(position):
+    mask = np.zeros((400, 600), np.float32)
+    mask[position] = 1
+    assert not (resize(mask, (10, 15)) > OBJECT).any()
+    shrunk = resize_mask(mask, (10, 15))
+    assert shrunk.shape == (10, 15)
+    assert np.argwhere(shrunk > OBJECT).tolist() == [[position[0] // 40, position[1] // 40]]
+
+
+def test_a_thin_line_that_is_lost_comes_back_whole():
+    mask = np.zeros((400, 600), np.float32)
+    mask[5] = 1
+    shrunk = resize_mask(mask, (10, 15))
+    assert (shrunk[0] > OBJECT).all()
+    assert not (shrunk[1:] > 0).any()
+
+
+def test_masks_that_survive_are_resized_plainly():
+    (mask,) = soft_masks(90, 70, count=1)
+    np.testing.assert_allclose(
+        resize_mask(mask, (40, 50)), interpolate(mask[None], (40, 50))[0], rtol=0, atol=TOLERANCE
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "longest", "expected"),
+    [
+        ((200, 100), 50, (50, 25)),
+        ((100, 200), 50, (25, 50)),
+        ((30, 31), 64, (62, 64)),
+        ((1000, 3), 100, (100, 1)),
+        ((7, 7), 1, (1, 1)),
+    ],
+)
+def test_fit_size_keeps_the_aspect(size, longest, expected):
+    assert fit_size(size, longest) == expected
+
+
+@pytest.mark.parametrize(("shape", "scaled"), [((90, 61), (64, 43)), ((30, 40), (48, 64)), ((64, 64), (64, 64))])
+def test_fit_puts_the_whole_photo_top_left(shape, scaled):
+    image, masks = photo(*shape), soft_masks(*shape)
+    made, fitted = fit(image, masks, TARGET)
+    expected_image, expected_masks = reference(image, masks, scaled, (0, 0))
+    assert_truncated(made, expected_image)
+    np.testing.assert_allclose(fitted, expected_masks, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("shape", [(90, 61), (30, 140), (64, 64)])
+def test_stretch_fills_the_frame_whatever_the_aspect(shape):
+    image, masks = photo(*shape), soft_masks(*shape)
+    made, stretched = stretch(image, masks, TARGET)
+    expected_image, expected_masks = reference(image, masks, (TARGET, TARGET), (0, 0))
+    assert_truncated(made, expected_image)
+    assert stretched.dtype == np.float32
+    np.testing.assert_allclose(stretched, expected_masks, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("transform", [fit, stretch])
+def test_fit_and_stretch_keep_tiny_objects(transform: Callable):
+    masks = np.zeros((2, 640, 320), np.float32)
+    masks[0, 11, 317] = masks[1, 639, 0] = 1
+    _, made = transform(photo(640, 320), masks, TARGET)
+    assert (made > OBJECT).any(axis=(1, 2)).all()
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flip_prob", [-0.1, 1.1, float("nan")])
+def test_a_flip_probability_out_of_range_is_named(flip_prob):
+    with pytest.raises(ConfigError, match=rf"^augmentation\.flip_prob: expected .* got {flip_prob}$"):
+        Augmentation(TARGET, flip_prob=flip_prob)
+
+
+def test_negative_redraws_are_named():
+    with pytest.raises(ConfigError, match=r"^augmentation\.redraws: expected .* got -1$"):
+        Augmentation(TARGET, redraws=-1)
+
+
+@pytest.mark.parametrize("scales", [(0, 1), (-1, 1), (1.5, 1.0), (float("nan"), 1.0), (1.0, float("nan"))])
+@pytest.mark.parametrize("make", [LargeScaleJitter, Augmentation])
+def test_scales_that_cannot_work_are_named(make, scales):
+    with pytest.raises(ConfigError, match=r"^augmentation\.min_scale, augmentation\.max_scale: .* got ") as caught:
+        make(TARGET, min_scale=scales[0], max_scale=scales[1])
+    assert str(caught.value).endswith(f"got {scales[0]}, {scales[1]}")

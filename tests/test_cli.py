@@ -1,0 +1,77 @@
+"""The command as a user types it: what it prints, where it stops, what it leaves."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TINY = (
+    "sam=tiny_random",
+    "trainer=cpu",
+    "trainer.max_epochs=1",
+    "data.train_size=4",
+    "data.val_size=1",
+    "batch.total=2",
+    "loader.num_workers=0",
+    "loss.num_points=64",
+)
+
+
+def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "hqsam_lightning.train", *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def test_a_run_prints_its_config_and_the_table(tmp_path: Path) -> None:
+    result = run(tmp_path, *TINY, "hydra.run.dir=out")
+    assert result.returncode == 0, result.stderr
+    assert "weight_decay: 0.0" in result.stdout
+    assert "mIoU / mBIoU in percent" in result.stdout
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"metrics.json", "results.md", "results.png"}
+    assert "batch of 2 images a step" in result.stderr + result.stdout
+
+
+def test_multirun_with_the_basic_sweeper(tmp_path: Path) -> None:
+    result = run(tmp_path, *TINY, "hydra.sweep.dir=sweep", "seed=1,2", "--multirun")
+    assert result.returncode == 0, result.stderr
+    assert all((tmp_path / "sweep" / point / "metrics.json").is_file() for point in "01")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["sam=vit_x"], ["sam/vit_x", "vit_b"]),
+        (["trainer.max_epoch=1"], ["max_epoch", "did you mean 'max_epochs'"]),
+        (["+trainer.max_epoch=1"], ["max_epoch", "trainer"]),
+        (["sam.precision=fp8"], ["error: sam.precision: expected one of fp32, bf16, fp16; got 'fp8'"]),
+        (["data=hqseg44k", "paths.data_dir=nowhere"], ["error:", "dis5k_tr", "msra10k", "thinobject5k_te", "nowhere"]),
+        (["data=hqseg44k", "data.sources=[ecsd]"], ["data.sources: expected one of coift", "got 'ecsd'"]),
+    ],
+)
+def test_bad_input_is_named(tmp_path: Path, arguments: list[str], expected: list[str]) -> None:
+    result = run(tmp_path, "sam=tiny_random", "trainer=cpu", *arguments)
+    assert result.returncode == 1
+    assert all(text in result.stderr for text in expected), result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.rglob("metrics.json"))
+
+
+def test_wandb_works_offline_and_never_asks(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), "WANDB_CONFIG_DIR": str(tmp_path / "config")}
+    result = run(tmp_path, *TINY, "logger=wandb", "hydra.run.dir=out", WANDB_API_KEY="", **home)
+    assert result.returncode == 0, result.stderr
+    (offline,) = (tmp_path / "out" / "wandb").glob("offline-run-*")
+    (log,) = offline.glob("*.wandb")
+    content = log.read_bytes()
+    for key in (b"train/hq/loss", b"lr-Adam", b"val/synthetic/hq/sum/mbiou", b"batch", b"val/panels"):
+        assert key in content, key
+    assert list((offline / "files" / "media" / "images").rglob("*.png"))

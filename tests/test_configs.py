@@ -1,0 +1,132 @@
+"""Every shipped config composes and instantiates; every experiment takes a step; experiments/ names what exists."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.errors import ConfigCompositionException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from segment_anything import sam_model_registry
+
+from conftest import ROOT
+from hqsam_lightning.cli import conf_dir, override_hints
+from hqsam_lightning.sam import build
+from hqsam_lightning.train import train, with_debug
+
+CONF = Path(conf_dir())
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+CHOICES = sorted(
+    f"{path.parent.relative_to(CONF)}={path.stem}"
+    for path in CONF.glob("*/*.yaml")
+    if path.parent.name not in ("experiment", "source", "head", "hydra")
+)
+SMALL = (
+    "sam=tiny_random",
+    "data=synthetic",
+    "trainer=cpu",
+    "trainer.max_steps=1",
+    "trainer.max_epochs=1",
+    "data.train_size=4",
+    "data.val_size=1",
+    "batch.total=4",
+    "loader.num_workers=0",
+    "~callbacks.progress_bar",
+)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_composes(make_config, choice: str) -> None:
+    config = make_config(choice)
+    OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+@pytest.mark.parametrize("choice", [c for c in CHOICES if c.split("=")[0] in ("prompts", "loss", "augmentation")])
+def test_small_parts_instantiate(make_config, choice: str) -> None:
+    config = make_config(choice)
+    extra = {"image_size": 64} if choice.startswith("augmentation") else {}
+    assert instantiate(config[choice.split("=")[0]], **extra) is not None
+
+
+@pytest.mark.parametrize("kind", ["box", "points", "noise_mask"])
+def test_prompt_configs_give_their_kind_alone(make_config, kind: str) -> None:
+    assert [name for name, weight in make_config(f"prompts={kind}").prompts.mix.items() if weight] == [kind]
+
+
+@pytest.mark.parametrize("name", ["vit_b", "vit_l", "vit_h"])
+def test_vit_configs_are_segment_anythings_models(make_config, name: str) -> None:
+    config = make_config(f"sam={name}").sam
+    with torch.device("meta"):
+        ours = build._assemble(
+            config.image_size, config.patch_size, OmegaConf.to_object(config.encoder), config.embed_dim, config.mlp_dim
+        )
+        reference = sam_model_registry[name]()
+    theirs = {key: value.shape for key, value in reference.state_dict().items()}
+    assert {key: value.shape for key, value in ours.state_dict().items()} == theirs
+    assert [b.window_size for b in ours.image_encoder.blocks] == [b.window_size for b in reference.image_encoder.blocks]
+
+
+def test_nano_is_a_few_million_parameters(make_config) -> None:
+    sam = instantiate(make_config("sam=nano").sam)
+    assert 2e6 < sum(parameter.numel() for parameter in sam.parameters()) < 4e6
+    assert sam.image_size == 256
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_takes_a_step(make_config, experiment: str) -> None:
+    rows, objects = train(make_config(f"+experiment={experiment}", *SMALL))
+    assert objects["trainer"].global_step == 1
+    assert len(rows) == 1 + 2 * len(objects["module"].trained)
+
+
+@pytest.mark.parametrize("backbone", ["b", "l", "h"])
+def test_the_papers_recipe(make_config, backbone: str) -> None:
+    config = make_config(f"+experiment=hqsam_vit_{backbone}")
+    assert config.sam.name == f"vit_{backbone}"
+    assert config.name == f"hqsam_vit_{backbone}"
+    assert (config.batch.total, config.trainer.devices, config.batch.max_per_device) == (32, 8, 4)
+    assert (config.trainer.max_epochs, config.scheduler.step_size, config.scheduler.gamma) == (12, 10, 0.1)
+    assert (config.optimizer.lr, list(config.optimizer.betas), config.optimizer.weight_decay) == (1e-3, [0.9, 0.999], 0)
+    assert dict(config.prompts.mix) == {"box": 1, "points": 1, "noise_mask": 1}
+    assert dict(config.val_prompts.mix) == {"box": 1, "points": 0, "noise_mask": 0}
+    assert config.loss.num_points == 112 * 112
+    assert (config.augmentation.min_scale, config.augmentation.max_scale, config.augmentation.flip_prob) == (
+        0.1,
+        2,
+        0.5,
+    )
+
+
+def test_debug_lies_over_the_experiment(make_config) -> None:
+    config = with_debug(make_config("+experiment=quickstart", "debug=fast"))
+    assert (config.trainer.max_epochs, config.trainer.limit_train_batches) == (1, 2)
+
+
+def test_an_unknown_choice_lists_the_choices(make_config) -> None:
+    with pytest.raises(ConfigCompositionException, match=r"(?s)sam/vit_x.*nano.*vit_b.*vit_h"):
+        make_config("sam=vit_x")
+
+
+@pytest.mark.parametrize(
+    ("argument", "hint"),
+    [
+        ("trainer.max_epoch=3", "trainer has no key 'max_epoch'; did you mean 'max_epochs'"),
+        ("promts.num_points=3", "the config has no key 'promts'; did you mean 'prompts'"),
+        ("sam.encoder.dept=3", "sam.encoder has no key 'dept'; did you mean 'depth'"),
+        ("data.sorces=[ecssd]", "data has no key 'sorces'; did you mean 'sources'"),
+    ],
+)
+def test_misspelt_keys_get_their_neighbours(argument: str, hint: str) -> None:
+    (found,) = override_hints(["+experiment=quickstart", "data=hqseg44k", argument, "seed=3"], "train")
+    assert hint in found
+
+
+def test_experiments_name_what_exists(make_config) -> None:
+    tables = sorted((ROOT / "experiments").glob("*/table.yaml"))
+    assert tables
+    for path in tables:
+        table = OmegaConf.load(path)
+        variants = make_config(f"+experiment={table.experiment}").variants
+        named = {row.variant for row in table.rows} - {"sam"}
+        assert named == set(variants), path
+        assert (path.parent / "README.md").is_file()

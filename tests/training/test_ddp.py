@@ -1,0 +1,76 @@
+"""Two gloo processes see the samples of one, score them once, and refuse what cannot work."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from hqsam_lightning.training.checkpoint import read_checkpoint
+
+RECIPE = (
+    "sam=tiny_random",
+    "data.train_size=8",
+    "data.val_size=5",
+    "data.objects=[1,1]",
+    "batch.total=4",
+    "trainer.max_epochs=1",
+    "loader.num_workers=0",
+    "loss.num_points=64",
+    "optimizer._target_=torch.optim.SGD",
+    "~optimizer.betas",
+    "optimizer.lr=0.1",
+    "~callbacks.progress_bar",
+)
+
+
+def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "hqsam_lightning.train", *RECIPE, f"hydra.run.dir={folder}", *overrides],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    root = tmp_path_factory.mktemp("ddp")
+    one, two = root / "one", root / "two"
+    for result in (run(one, "trainer=cpu"), run(two, "trainer=ddp_cpu")):
+        assert result.returncode == 0, result.stderr
+    return one, two
+
+
+def test_two_processes_report_the_metrics_of_one(folders: tuple[Path, Path]) -> None:
+    one, two = (json.loads((folder / "metrics.json").read_text()) for folder in folders)
+    assert two["run"]["batch"].startswith("batch of 4 images a step = 2 device(s) x 2 image(s)")
+    assert [row["sets"]["synthetic"]["masks"] for row in two["rows"]] == [5, 5, 5]
+    for a, b in zip(one["rows"], two["rows"], strict=True):
+        assert (a["variant"], a["logits"]) == (b["variant"], b["logits"])
+        for metric in ("miou", "mbiou"):
+            assert a["sets"]["synthetic"][metric] == pytest.approx(b["sets"]["synthetic"][metric], abs=2e-3)
+    baseline, same = (run["rows"][0]["sets"]["synthetic"] for run in (one, two))
+    assert baseline == pytest.approx(same, abs=1e-12), "plain SAM learns nothing: the same masks give the same sums"
+
+
+def test_two_processes_train_as_one(folders: tuple[Path, Path]) -> None:
+    """The same samples, augmented and prompted the same, whatever the rank that draws them."""
+    one, two = (read_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"] for folder in folders)
+    assert one.keys() == two.keys()
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], rtol=1e-3, atol=1e-5)
+
+
+def test_a_multirun_of_many_processes_is_refused(tmp_path: Path) -> None:
+    result = run(tmp_path, "trainer=ddp_cpu", f"hydra.sweep.dir={tmp_path}", "seed=1,2", "--multirun")
+    assert result.returncode == 1
+    assert "trainer.devices: expected one device a point of a multirun; got 2" in result.stderr
+
+
+def test_a_batch_that_does_not_divide_is_refused(tmp_path: Path) -> None:
+    result = run(tmp_path, "trainer=ddp_cpu", "batch.total=3")
+    assert result.returncode == 1
+    assert "batch.total: expected a multiple of the 2 devices; got 3" in result.stderr

@@ -1,0 +1,170 @@
+"""Variants side by side, frozen SAM, checkpoints that hold the trainable state alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from hqsam_lightning.errors import CheckpointError, ConfigError
+from hqsam_lightning.train import train
+from hqsam_lightning.training.checkpoint import INFO_KEY, read_checkpoint, require_finite
+
+TINY = (
+    "sam=tiny_random",
+    "trainer=cpu",
+    "trainer.max_epochs=1",
+    "data.train_size=8",
+    "data.val_size=3",
+    "batch.total=4",
+    "loader.num_workers=0",
+    "loss.num_points=64",
+    "~callbacks.progress_bar",
+)
+
+
+@pytest.fixture
+def run(make_config, tmp_path: Path):
+    def run_training(*overrides: str, name: str = "run"):
+        return train(make_config(*TINY, f"paths.output_dir={tmp_path / name}", *overrides))
+
+    return run_training
+
+
+def states(objects) -> dict[str, dict[str, torch.Tensor]]:
+    variants = objects["module"].variants
+    return {name: {k: v.clone() for k, v in head.state_dict().items()} for name, head in variants.items()}
+
+
+def test_a_variant_trained_beside_others_ends_as_if_alone(run) -> None:
+    _, together = run("+experiment=ablate_features", name="together")
+    _, alone = run(name="alone")
+    full, trained = states(together)["decoder_final_early"], states(alone)["hq"]
+    assert full.keys() == trained.keys()
+    assert all(torch.equal(full[key], trained[key]) for key in full)
+
+
+def test_the_table_has_a_row_for_each_variant_and_output(run, tmp_path: Path) -> None:
+    rows, objects = run("+experiment=ablate_features")
+    variants = list(objects["module"].variants)
+    assert len(variants) == 1 + 7
+    expected = [("sam", "sam")] + [(name, output) for name in variants[1:] for output in ("hq", "sum")]
+    assert [(row["variant"], row["logits"]) for row in rows] == expected
+    written = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert written["rows"] == rows
+    assert written["run"]["sam_sha256"] == objects["module"].sam.weights_sha256
+    text = (tmp_path / "run" / "results.md").read_text()
+    assert all(f"| {name} |" in text for name in variants)
+    assert (tmp_path / "run" / "results.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_only_the_variants_learn(run, make_config) -> None:
+    _, objects = run()
+    module = objects["module"]
+    assert not module.sam.training
+    assert all(not p.requires_grad and p.grad is None for p in module.sam.parameters())
+    optimised = [p for group in module.optimizers().param_groups for p in group["params"]]
+    assert {id(p) for p in optimised} == {id(p) for p in module.variants.parameters()}
+    _, untrained = run("optimizer.lr=0", name="untrained")
+    before, after = states(untrained)["hq"], states(objects)["hq"]
+    assert all(not torch.equal(before[key], after[key]) for key in before)
+    fresh = untrained["module"].sam.state_dict()
+    assert all(torch.equal(value, fresh[key]) for key, value in module.sam.state_dict().items())
+
+
+def test_checkpoints_hold_the_trainable_state_and_what_it_belongs_to(run, tmp_path: Path) -> None:
+    _, objects = run()
+    module = objects["module"]
+    for name in ("best", "last"):
+        checkpoint = read_checkpoint(tmp_path / "run" / "checkpoints" / f"{name}.ckpt")
+        assert set(checkpoint["state_dict"]) == {f"variants.hq.{key}" for key in module.variants["hq"].state_dict()}
+        info = checkpoint[INFO_KEY]
+        assert info["sam_sha256"] == module.sam.weights_sha256
+        assert info["config"]["batch"]["total"] == 4
+        assert type(info["config"]) is dict
+
+
+def test_accumulated_passes_make_the_same_step(run) -> None:
+    sgd = ["optimizer._target_=torch.optim.SGD", "~optimizer.betas", "optimizer.lr=0.1", "data.objects=[1,1]"]
+    _, whole = run(*sgd, "batch.max_per_device=4", "trainer.max_steps=1", name="whole")
+    _, parts = run(*sgd, "batch.max_per_device=1", "trainer.max_steps=1", name="parts")
+    _, untrained = run(*sgd, "optimizer.lr=0", "trainer.max_steps=1", name="untrained")
+    assert parts["trainer"].accumulate_grad_batches == 4
+    assert whole["trainer"].global_step == parts["trainer"].global_step == 1
+    a, b, start = (states(objects)["hq"] for objects in (whole, parts, untrained))
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], rtol=1e-4, atol=1e-6)
+    assert any(not torch.equal(a[key], start[key]) for key in a)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["sam.encoder.embed_dim=24"], "expected heads trained on this SAM"),
+        (["head@variants.other=hq"], "missing: variants.other"),
+        (["variants.hq.features=[decoder]"], "not ours: variants.hq.fusion"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(run, tmp_path: Path, overrides: list[str], message: str) -> None:
+    run()
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    before = checkpoint.read_bytes()
+    overrides = [f"+{text}" if text.startswith("head@") else text for text in overrides]
+    with pytest.raises(CheckpointError, match=message):
+        run(f"ckpt_path={checkpoint}", *overrides, name="resumed")
+    assert checkpoint.read_bytes() == before
+    assert not (tmp_path / "resumed" / "metrics.json").exists()
+
+
+def test_a_truncated_checkpoint_is_refused(run, tmp_path: Path) -> None:
+    run()
+    whole = (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes()
+    damaged = tmp_path / "damaged.ckpt"
+    for size in (0, 100, len(whole) // 2, len(whole) - 10):
+        damaged.write_bytes(whole[:size])
+        with pytest.raises(CheckpointError, match=r"damaged\.ckpt.*damaged or of another kind"):
+            run(f"ckpt_path={damaged}", name="resumed")
+    with pytest.raises(CheckpointError, match="found none"):
+        run(f"ckpt_path={tmp_path / 'absent.ckpt'}", name="resumed")
+
+
+def test_weights_that_are_not_finite_are_not_saved() -> None:
+    with pytest.raises(CheckpointError, match="b: expected finite weights"):
+        require_finite({"a": torch.zeros(2), "b": torch.tensor([1.0, float("nan")])})
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="expected finite"):
+        run("optimizer.lr=1e30", "trainer.max_epochs=3", "trainer.log_every_n_steps=1")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["evaluation.output=both"], "evaluation.output: expected one of hq, sum; got 'both'"),
+        (["+head@variants.sam=hq"], "variants.sam: expected another name"),
+        (["~variants.hq"], "expected at least one head that learns"),
+        (["batch.total=100"], "batch.total: expected at most the 8 training samples of an epoch; got 100"),
+        (["batch.total=0"], "expected integers >= 1; got 0"),
+        (["sam.precision=fp8"], "sam.precision: expected one of fp32, bf16, fp16; got 'fp8'"),
+        (["variants.hq.fusion=add"], "head.fusion: expected one of none, conv, fpn; got 'add'"),
+    ],
+)
+def test_values_that_cannot_work_are_named(run, overrides: list[str], message: str) -> None:
+    from hydra.errors import InstantiationException
+
+    with pytest.raises((ConfigError, InstantiationException), match=message):
+        run(*overrides)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_precision_is_the_encoders_alone(run, precision: str) -> None:
+    _, objects = run(f"sam.precision={precision}", "trainer.limit_train_batches=1")
+    module, batch = objects["module"], next(iter(objects["datamodule"].val_dataloader()[0]))
+    features = module.sam.encode(batch.images)
+    assert features.image_embeddings.dtype == features.early.dtype == torch.float32
+    module.sam.precision = "fp32"
+    exact = module.sam.encode(batch.images).image_embeddings
+    error = (features.image_embeddings - exact).abs().max() / exact.abs().max()
+    assert 0 < error < 0.05
+    assert all(p.dtype == torch.float32 for p in module.parameters())

@@ -1,0 +1,97 @@
+"""A run killed at any step and resumed ends with the weights of an uninterrupted one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from hqsam_lightning.train import train
+from hqsam_lightning.training.checkpoint import read_checkpoint
+
+RECIPE = (
+    "sam=tiny_random",
+    "trainer=cpu",
+    "trainer.max_epochs=3",
+    "data.train_size=17",
+    "data.val_size=2",
+    "batch.total=2",
+    "loss.num_points=64",
+    "scheduler.step_size=1",
+    "callbacks.last.every_n_steps=1",
+    "~callbacks.progress_bar",
+)
+STEPS_AN_EPOCH = 8
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"]
+
+
+def assert_equal_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    run_to_end(folder)
+    return folder
+
+
+def command(folder: Path, *overrides: str) -> list[str]:
+    run = [sys.executable, "-m", "hqsam_lightning.train", *RECIPE, "loader.num_workers=2"]
+    return [*run, f"hydra.run.dir={folder}", *overrides]
+
+
+def run_to_end(folder: Path, *overrides: str) -> None:
+    subprocess.run(command(folder, *overrides), check=True, capture_output=True, timeout=240)
+
+
+def test_sigkill_in_mid_epoch(uninterrupted: Path, tmp_path: Path) -> None:
+    killed, resumed = tmp_path / "killed", tmp_path / "resumed"
+    checkpoint = killed / "checkpoints" / "last.ckpt"
+    process = subprocess.Popen(
+        command(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        step = wait_for_step(process, checkpoint, beyond=STEPS_AN_EPOCH)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=60)
+    assert step < 3 * STEPS_AN_EPOCH, "the run had ended before it was killed"
+    run_to_end(resumed, f"ckpt_path={checkpoint}")
+    assert_equal_weights(weights(resumed), weights(uninterrupted))
+
+
+def wait_for_step(process: subprocess.Popen, checkpoint: Path, beyond: int) -> int:
+    for _ in range(2000):
+        assert process.poll() is None, "the run ended before it could be killed"
+        if checkpoint.exists():
+            step = read_checkpoint(checkpoint)["global_step"]
+            if step > beyond and step % STEPS_AN_EPOCH:
+                return step
+        time.sleep(0.05)
+    raise AssertionError("no checkpoint in time")
+
+
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")  # the resumed run writes into a folder of its own
+@pytest.mark.parametrize("steps", [3, STEPS_AN_EPOCH, STEPS_AN_EPOCH + 1, 2 * STEPS_AN_EPOCH - 1])
+def test_resuming_after_any_step(uninterrupted: Path, tmp_path: Path, make_config, steps: int) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(make_config(*RECIPE, f"paths.output_dir={first}", f"trainer.max_steps={steps}", "loader.num_workers=0"))
+    _, objects = train(
+        make_config(
+            *RECIPE,
+            f"paths.output_dir={second}",
+            f"ckpt_path={first / 'checkpoints' / 'last.ckpt'}",
+            "loader.num_workers=0",
+        )
+    )
+    assert objects["trainer"].global_step == 3 * STEPS_AN_EPOCH
+    assert_equal_weights(weights(second), weights(uninterrupted))
