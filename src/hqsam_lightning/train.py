@@ -72,9 +72,8 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         seconds = time.monotonic() - started
         if module.scored_step != trainer.global_step:
             trainer.validate(module, datamodule, verbose=False)
-        rows = _report(
-            config, trainer, module, list(callbacks.values()), run_facts(config, trainer, module, plan, seconds)
-        )
+        facts = run_facts(config, trainer, module, plan, seconds)
+        rows = _report(config, trainer, module, list(callbacks.values()), facts)
     finally:
         # else the next point of a multirun would log into this one's W&B run
         wandb.finish()
@@ -126,8 +125,8 @@ def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:
     launches_itself = environment is not None and not environment.creates_processes_externally
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and launches_itself:
         raise ConfigError(
-            f"trainer.devices: expected one device a point of a multirun; got {trainer.world_size}, whose processes would "
-            "each run the whole sweep; use trainer=gpu or trainer=cpu, or start each point with torchrun or a cluster"
+            f"trainer.devices: expected one device a point of a multirun; got {trainer.world_size}, whose processes "
+            "would each run the whole sweep; use trainer=gpu or trainer=cpu, or start each point with torchrun"
         )
 
 

@@ -122,6 +122,7 @@ def _hold_out(name: str, pairs: Pairs, holdout: float) -> tuple[Pairs, Pairs]:
     count = round(len(pairs) * holdout) if holdout < 1 else int(holdout)
     if not 0 < count < len(pairs):
         raise ConfigError(
-            f"data.holdout: expected to leave photos on both sides of {name}'s {len(pairs)}; {holdout} holds out {count}"
+            f"data.holdout: expected to leave photos on both sides of {name}'s {len(pairs)}; "
+            f"{holdout} holds out {count}"
         )
     return pairs[:-count], pairs[-count:]

@@ -37,7 +37,8 @@ class LargeScaleJitter(A.DualTransform):
         super().__init__(p=1.0)
         if not 0 < min_scale <= max_scale < math.inf:
             raise ConfigError(
-                f"augmentation.min_scale, augmentation.max_scale: expected 0 < min <= max, both finite; got {min_scale}, {max_scale}"
+                "augmentation.min_scale, augmentation.max_scale: expected 0 < min <= max, both finite; "
+                f"got {min_scale}, {max_scale}"
             )
         self.image_size = image_size
         self.min_scale = min_scale

@@ -53,7 +53,7 @@ def load_official(head: nn.Module, path: Path) -> None:
     if wrong:
         raise WeightsError(
             f"{path}: expected the {len(own)} HQ tensors of this head; {len(wrong)} are missing, not ours or of "
-            f"another shape (first: {wrong[0]}); use the official file that belongs to this sam=..., and the full HQ head"
+            f"another shape (first: {wrong[0]}); use the official file of this sam=..., with the full HQ head"
         )
     head.load_state_dict(state_dict)
 
