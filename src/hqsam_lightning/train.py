@@ -64,7 +64,7 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         trainer.accumulate_grad_batches = plan.accumulate
         module, datamodule = build(config, plan)
         log.info("%s; %s", plan.describe(), datamodule.sets.describe())
-        _check_resume(config.ckpt_path, module)
+        _check_checkpoints(config, module)
         for logger in loggers:
             logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))
         started = time.monotonic()
@@ -114,10 +114,17 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
     return module, datamodule
 
 
-def _check_resume(ckpt_path: str | None, module: HQSamModule) -> None:
-    if ckpt_path is not None:
-        checkpoint = read_checkpoint(Path(ckpt_path))
+def _check_checkpoints(config: DictConfig, module: HQSamModule) -> None:
+    if config.ckpt_path is not None:
+        checkpoint = read_checkpoint(Path(config.ckpt_path))
         check_checkpoint(checkpoint, trainable_state(module.state_dict()), module.sam.name, module.sam.weights_sha256)
+        return
+    earlier = Path(config.paths.output_dir) / "checkpoints" / "last.ckpt"
+    if earlier.exists():
+        raise ConfigError(
+            f"paths.output_dir: expected a folder without a run; {earlier} is there and would be overwritten; "
+            f"resume it with ckpt_path={earlier}, or choose another hydra.run.dir"
+        )
 
 
 def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:

@@ -128,6 +128,14 @@ def test_a_truncated_checkpoint_is_refused(run, tmp_path: Path) -> None:
         run(f"ckpt_path={tmp_path / 'absent.ckpt'}", name="resumed")
 
 
+def test_an_earlier_run_is_not_overwritten(run, tmp_path: Path) -> None:
+    run()
+    kept = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match=r"expected a folder without a run; .*last\.ckpt is there"):
+        run()
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
 def test_weights_that_are_not_finite_are_not_saved() -> None:
     with pytest.raises(CheckpointError, match="b: expected finite weights"):
         require_finite({"a": torch.zeros(2), "b": torch.tensor([1.0, float("nan")])})

@@ -1,0 +1,103 @@
+"""A SAM gets its weights at random, from a file, or from where they are published, and never quietly the wrong ones."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from hqsam_lightning.errors import ConfigError, WeightsError
+from hqsam_lightning.sam import FrozenSam, build_sam
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "image_size": 64,
+    "patch_size": 16,
+    "embed_dim": 32,
+    "mlp_dim": 64,
+    "encoder": {"embed_dim": 16, "depth": 2, "num_heads": 2, "window_size": 2, "global_attn_indexes": [1]},
+    "cache_dir": "unused",
+}
+
+
+def build(**changes: Any) -> FrozenSam:
+    return build_sam(**{**TINY, "weights": "random", **changes})
+
+
+@pytest.fixture
+def other_weights() -> dict[str, torch.Tensor]:
+    return {key: value + 1 for key, value in build().sam.state_dict().items()}
+
+
+@pytest.fixture
+def served(tmp_path: Path, other_weights: dict[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
+    folder = tmp_path / "served"
+    folder.mkdir()
+    torch.save(other_weights, folder / "tiny.pth")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    handler.func.log_message = lambda *_: None  # type: ignore[method-assign]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sha256 = hashlib.sha256((folder / "tiny.pth").read_bytes()).hexdigest()
+    yield {"url": f"http://127.0.0.1:{server.server_address[1]}/tiny.pth", "sha256": sha256}
+    server.shutdown()
+    server.server_close()
+
+
+def test_random_weights_are_the_same_at_every_call() -> None:
+    state = torch.random.get_rng_state()
+    first, second = build(), build()
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert first.weights_sha256 == second.weights_sha256
+    assert first.weights_sha256 != build(name="another").weights_sha256
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_weights_of_a_file(tmp_path: Path, other_weights: dict[str, torch.Tensor], suffix: str) -> None:
+    path = tmp_path / f"sam.{suffix}"
+    (torch.save if suffix == "pth" else save_file)(other_weights, path)
+    sam = build(weights=str(path))
+    assert all(torch.equal(value, other_weights[key]) for key, value in sam.sam.state_dict().items())
+    assert sam.weights_sha256 != build().weights_sha256
+
+
+def test_published_weights_are_fetched_and_verified(
+    tmp_path: Path, served: dict[str, Any], other_weights: dict[str, torch.Tensor]
+) -> None:
+    sam = build(weights="published", published=served, cache_dir=str(tmp_path / "cache"))
+    assert all(torch.equal(value, other_weights[key]) for key, value in sam.sam.state_dict().items())
+    with pytest.raises(WeightsError, match=r"tiny\.pth"):
+        build(weights="published", published={**served, "sha256": "0" * 64}, cache_dir=str(tmp_path / "other"))
+
+
+def test_another_architectures_weights_are_refused(tmp_path: Path, other_weights: dict[str, torch.Tensor]) -> None:
+    path = tmp_path / "sam.pth"
+    torch.save(other_weights, path)
+    with pytest.raises(WeightsError, match=r"sam\.pth: expected the weights of this SAM; \d+ of its \d+ tensors"):
+        build(weights=str(path), embed_dim=64)
+
+
+def test_values_that_cannot_work_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"sam\.weights: expected 'random' or a file's path.* tiny has no published"):
+        build(weights="published")
+    with pytest.raises(ConfigError, match=r"sam\.image_size: expected a multiple of sam\.patch_size \(16\); got 60"):
+        build(image_size=60)
+    with pytest.raises(ConfigError, match=r"sam\.encoder\.global_attn_indexes: expected at least one block"):
+        build(encoder={**TINY["encoder"], "global_attn_indexes": []})
+
+
+def test_frozen_means_frozen() -> None:
+    sam = build().train()
+    assert not any(module.training for module in sam.modules())
+    assert not any(parameter.requires_grad for parameter in sam.parameters())
+    features = sam.encode(torch.zeros(2, 3, 64, 64, dtype=torch.uint8))
+    assert not features.image_embeddings.requires_grad
+    assert features.image_embeddings.shape == (2, 32, 4, 4)
+    assert features.early.shape == (2, 16, 4, 4)
+    assert features.dense_pe.shape == (1, 32, 4, 4)
