@@ -67,7 +67,9 @@ def test_bad_input_is_named(tmp_path: Path, arguments: list[str], expected: list
 
 def test_wandb_works_offline_and_never_asks(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), "WANDB_CONFIG_DIR": str(tmp_path / "config")}
-    result = run(tmp_path, *TINY, "logger=wandb", "hydra.run.dir=out", WANDB_API_KEY="", **home)
+    result = run(
+        tmp_path, *TINY, "trainer.log_every_n_steps=1", "logger=wandb", "hydra.run.dir=out", WANDB_API_KEY="", **home
+    )
     assert result.returncode == 0, result.stderr
     (offline,) = (tmp_path / "out" / "wandb").glob("offline-run-*")
     (log,) = offline.glob("*.wandb")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 import lightning as L
@@ -25,7 +28,7 @@ from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.reporting.results import print_results, result_rows, write_results
 from hqsam_lightning.reporting.run_facts import run_facts
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
-from hqsam_lightning.training.checkpoint import check_checkpoint, read_checkpoint, trainable_state
+from hqsam_lightning.training.checkpoint import check_checkpoint, check_recipe, read_checkpoint, trainable_state
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.panels import ImagePanels, save_panels
 
@@ -37,6 +40,8 @@ EXPECTED_WARNINGS = (
     r"It is recommended to use `self.log\('val/",  # the metrics are summed over processes before they are logged
     r"`ModelCheckpoint\(monitor='val/mbiou'\)` could not find",  # a run that ends within an epoch validates afterwards
     r"The number of training batches \(\d+\) is smaller than the logging interval",
+    r"Checkpoint directory .* exists and is not empty",  # a run resumed in its own folder
+    r"Total length of `list` across ranks is zero",  # data.holdout=0; said in our own words
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning on a newer torch
 )
 
@@ -59,18 +64,21 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     loggers = [instantiate(value) for value in config.logger.values()]
     try:
         trainer = instantiate(config.trainer, callbacks=list(callbacks.values()), logger=loggers)
+        if not trainer.is_global_zero:
+            logging.disable(logging.WARNING)
         _refuse_multirun_on_many_devices(trainer)
         plan = plan_batch(config.batch.total, config.batch.max_per_device, trainer.world_size)
         trainer.accumulate_grad_batches = plan.accumulate
         module, datamodule = build(config, plan)
         log.info("%s; %s", plan.describe(), datamodule.sets.describe())
-        _check_checkpoints(config, module)
+        _check_checkpoints(config, module, trainer.world_size)
         for logger in loggers:
-            logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))
+            logger.log_hyperparams(as_plain(config))
         started = time.monotonic()
-        trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
+        with _together(trainer):
+            trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
         seconds = time.monotonic() - started
-        if module.scored_step != trainer.global_step:
+        if datamodule.sets.validation and module.scored_step != trainer.global_step:
             trainer.validate(module, datamodule, verbose=False)
         facts = run_facts(config, trainer, module, plan, seconds)
         rows = _report(config, trainer, module, list(callbacks.values()), facts)
@@ -83,6 +91,11 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDataModule]:
     """Builds the data first, so that what is missing is said before weights are fetched; then SAM and its variants."""
     sets = instantiate(config.data)
+    if sets.epoch_size < plan.total:
+        raise ConfigError(
+            f"batch.total: expected at most the {sets.epoch_size} training samples of an epoch; got {plan.total}; "
+            "lower batch.total or add data"
+        )
     sam = instantiate(config.sam)
     datamodule = PromptedDataModule(
         sets=sets,
@@ -109,32 +122,47 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
         val_sets=list(sets.validation),
         output=config.evaluation.output,
         dilation_ratio=config.evaluation.dilation_ratio,
-        config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
+        config=as_plain(config),
     )
     return module, datamodule
 
 
-def _check_checkpoints(config: DictConfig, module: HQSamModule) -> None:
+def _check_checkpoints(config: DictConfig, module: HQSamModule, world_size: int) -> None:
+    folder = Path(config.paths.output_dir)
     if config.ckpt_path is not None:
         checkpoint = read_checkpoint(Path(config.ckpt_path))
         check_checkpoint(checkpoint, trainable_state(module.state_dict()), module.sam.name, module.sam.weights_sha256)
-        return
-    earlier = Path(config.paths.output_dir) / "checkpoints" / "last.ckpt"
-    if earlier.exists():
-        raise ConfigError(
-            f"paths.output_dir: expected a folder without a run; {earlier} is there and would be overwritten; "
-            f"resume it with ckpt_path={earlier}, or choose another hydra.run.dir"
-        )
+        check_recipe(checkpoint, as_plain(config), world_size)
+        if folder.resolve() in Path(config.ckpt_path).resolve().parents:
+            return
+    for earlier in (folder / "checkpoints" / "last.ckpt", folder / "metrics.json"):
+        if earlier.exists():
+            raise ConfigError(
+                f"paths.output_dir: expected a folder without a run; {earlier} is there and would be overwritten; "
+                "resume that run by its own ckpt_path, or choose another hydra.run.dir"
+            )
 
 
 def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:
     environment = getattr(trainer.strategy, "cluster_environment", None)
     launches_itself = environment is not None and not environment.creates_processes_externally
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN and launches_itself:
+    is_multirun = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    if is_multirun and launches_itself and trainer.world_size > 1:
         raise ConfigError(
             f"trainer.devices: expected one device a point of a multirun; got {trainer.world_size}, whose processes "
             "would each run the whole sweep; use trainer=gpu or trainer=cpu, or start each point with torchrun"
         )
+
+
+@contextmanager
+def _together(trainer: L.Trainer) -> Iterator[None]:
+    """When this process fails, the ones it launched end too, instead of waiting for it in a collective."""
+    try:
+        yield
+    except BaseException:
+        if trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGTERM)
+        raise
 
 
 def _report(
@@ -149,7 +177,10 @@ def _report(
         if panels:
             save_panels(panels, folder / "results.png")
         write_results(folder, rows, facts, picture)
-        print_results(rows, Console())
+        if rows:
+            print_results(rows, Console())
+        else:
+            log.warning("no validation set: nothing was scored; see data.val_sources and data.holdout")
         print(f"results in {folder}")
     return rows
 
@@ -158,6 +189,11 @@ def _quieten() -> None:
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+
+
+def as_plain(config: DictConfig) -> dict[str, Any]:
+    """The resolved config as plain values, which checkpoints and loggers can hold."""
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
 
 def with_debug(config: DictConfig) -> DictConfig:

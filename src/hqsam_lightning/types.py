@@ -116,6 +116,14 @@ class Batch:
     sample_ids: list[str]
     datasets: list[str]
 
+    def mask_weights(self) -> Tensor:
+        """(N,) weights that sum to 1: each image counts alike, and so does each mask of an image.
+
+        A mean over several processes' or passes' batches is then the same however the images are spread.
+        """
+        counts = self.image_index.bincount(minlength=len(self.images))
+        return 1 / (counts[self.image_index] * len(self.images))
+
 
 @dataclass
 class SamFeatures:

@@ -152,7 +152,7 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
 )
 def test_another_variant_refuses_the_file(tmp_path: Path, variant: dict[str, Any], tensor: str) -> None:
     path = save(hq_part(official_decoder()), tmp_path / "hq.pth")
-    message = rf"^{re.escape(str(path))}: .*not ours.*first: {re.escape(tensor)}.*and the full HQ head$"
+    message = rf"^{re.escape(str(path))}: .*not ours.*first: {re.escape(tensor)}.*with the full HQ head$"
     with pytest.raises(WeightsError, match=message):
         HQHead(EMBED_DIM, EARLY_DIM, **variant, weights=str(path))
 

@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from hqsam_lightning.training.checkpoint import read_checkpoint
 
@@ -14,7 +16,6 @@ RECIPE = (
     "sam=tiny_random",
     "data.train_size=8",
     "data.val_size=5",
-    "data.objects=[1,1]",
     "batch.total=4",
     "trainer.max_epochs=1",
     "loader.num_workers=0",
@@ -47,7 +48,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_two_processes_report_the_metrics_of_one(folders: tuple[Path, Path]) -> None:
     one, two = (json.loads((folder / "metrics.json").read_text()) for folder in folders)
     assert two["run"]["batch"].startswith("batch of 4 images a step = 2 device(s) x 2 image(s)")
-    assert [row["sets"]["synthetic"]["masks"] for row in two["rows"]] == [5, 5, 5]
+    scored = one["rows"][0]["sets"]["synthetic"]["masks"]
+    assert scored > 5, "some scenes should have several masks"
+    assert [row["sets"]["synthetic"]["masks"] for row in two["rows"]] == [scored] * 3
     for a, b in zip(one["rows"], two["rows"], strict=True):
         assert (a["variant"], a["logits"]) == (b["variant"], b["logits"])
         for metric in ("miou", "mbiou"):
@@ -74,3 +77,36 @@ def test_a_batch_that_does_not_divide_is_refused(tmp_path: Path) -> None:
     result = run(tmp_path, "trainer=ddp_cpu", "batch.total=3")
     assert result.returncode == 1
     assert "batch.total: expected a multiple of the 2 devices; got 3" in result.stderr
+
+
+def test_a_process_that_fails_takes_the_others_along(tmp_path: Path) -> None:
+    """A photo that only decoding shows to be damaged: rank 0 must not leave rank 1 waiting in a collective."""
+    photos = tmp_path / "photos"
+    for name in ("images", "masks"):
+        (photos / name).mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    for number in range(8):
+        Image.fromarray(noise).save(photos / "images" / f"{number}.jpg")
+        Image.new("L", (64, 64), 255).save(photos / "masks" / f"{number}.png")
+        whole = (photos / "images" / f"{number}.jpg").read_bytes()
+        (photos / "images" / f"{number}.jpg").write_bytes(whole[: len(whole) // 2])
+    recipe = [text for text in RECIPE if not text.startswith("data.")]
+    result = subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "hqsam_lightning.train",
+                *recipe,
+                "trainer=ddp_cpu",
+                "data=folder",
+                "data.check=quick",
+            ),
+            *(f"paths.data_dir={photos}", "trainer.num_sanity_val_steps=0", f"hydra.run.dir={tmp_path / 'out'}"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 1
+    assert "image file is truncated" in result.stderr

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from hqsam_lightning.errors import CheckpointError, ConfigError
 from hqsam_lightning.train import train
@@ -26,7 +27,8 @@ TINY = (
 @pytest.fixture
 def run(make_config, tmp_path: Path):
     def run_training(*overrides: str, name: str = "run"):
-        return train(make_config(*TINY, f"paths.output_dir={tmp_path / name}", *overrides))
+        kept = [text for text in TINY if not ("data=folder" in overrides and text.startswith("data."))]
+        return train(make_config(*kept, f"paths.output_dir={tmp_path / name}", *overrides))
 
     return run_training
 
@@ -85,7 +87,7 @@ def test_checkpoints_hold_the_trainable_state_and_what_it_belongs_to(run, tmp_pa
 
 
 def test_accumulated_passes_make_the_same_step(run) -> None:
-    sgd = ["optimizer._target_=torch.optim.SGD", "~optimizer.betas", "optimizer.lr=0.1", "data.objects=[1,1]"]
+    sgd = ["optimizer._target_=torch.optim.SGD", "~optimizer.betas", "optimizer.lr=0.1", "data.objects=[1,2]"]
     _, whole = run(*sgd, "batch.max_per_device=4", "trainer.max_steps=1", name="whole")
     _, parts = run(*sgd, "batch.max_per_device=1", "trainer.max_steps=1", name="parts")
     _, untrained = run(*sgd, "optimizer.lr=0", "trainer.max_steps=1", name="untrained")
@@ -114,6 +116,45 @@ def test_a_checkpoint_of_another_run_is_refused(run, tmp_path: Path, overrides: 
         run(f"ckpt_path={checkpoint}", *overrides, name="resumed")
     assert checkpoint.read_bytes() == before
     assert not (tmp_path / "resumed" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.lr=1e-5", r"optimizer\.lr: 0\.001 before, 1e-05 now"),
+        ("batch.max_per_device=2", r"batch\.max_per_device: 4 before, 2 now"),
+        ("data.train_size=9", r"data\.train_size: 8 before, 9 now"),
+        ("seed=7", r"seed: 42 before, 7 now"),
+    ],
+)
+def test_a_changed_recipe_is_not_resumed(run, tmp_path: Path, override: str, message: str) -> None:
+    run()
+    with pytest.raises(CheckpointError, match=message):
+        run(f"ckpt_path={tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}", override, name="resumed")
+
+
+def test_a_run_goes_on_in_its_own_folder_alone(run, tmp_path: Path) -> None:
+    run()
+    run(name="other")
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    with pytest.raises(ConfigError, match="expected a folder without a run"):
+        run(f"ckpt_path={checkpoint}", name="other")
+    _, objects = run(f"ckpt_path={checkpoint}", "trainer.max_epochs=2")
+    assert objects["trainer"].global_step == 4
+    assert {path.name for path in (tmp_path / "run" / "csv").iterdir()} == {"version_0", "version_1"}
+
+
+def test_without_a_validation_set_nothing_is_scored(run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "photos"
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for number in range(4):
+        Image.new("RGB", (40, 30), (90, 20, 30)).save(folder / "images" / f"{number}.jpg")
+        Image.new("L", (40, 30), 255).save(folder / "masks" / f"{number}.png")
+    photos = ["data=folder", f"paths.data_dir={folder}", "data.holdout=0"]
+    rows, _ = run(*photos)
+    assert rows == []
+    assert "no validation set: nothing was scored" in caplog.text
 
 
 def test_a_truncated_checkpoint_is_refused(run, tmp_path: Path) -> None:
@@ -155,7 +196,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path: Path) -> None:
         (["batch.total=100"], "batch.total: expected at most the 8 training samples of an epoch; got 100"),
         (["batch.total=0"], "expected integers >= 1; got 0"),
         (["sam.precision=fp8"], "sam.precision: expected one of fp32, bf16, fp16; got 'fp8'"),
-        (["variants.hq.fusion=add"], "head.fusion: expected one of none, conv, fpn; got 'add'"),
+        (["variants.hq.fusion=add"], "variants.<name>.fusion: expected one of none, conv, fpn; got 'add'"),
     ],
 )
 def test_values_that_cannot_work_are_named(run, overrides: list[str], message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import cv2
 import lightning as L
 from torch.utils.data import ConcatDataset, DataLoader
 
@@ -11,7 +12,6 @@ from hqsam_lightning.data.dataset import EvaluationExamples, SampleSet, Training
 from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.data.transforms import Augmentation
-from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.prompts.mix import PromptMix
 
 
@@ -29,9 +29,6 @@ class PromptedDataModule(L.LightningDataModule):
         accumulate: forward passes an optimiser step.
         seed: order, augmentation and prompts are functions of it.
         num_workers: loading processes a process.
-
-    Raises:
-        ConfigError: when the training samples do not fill one optimiser step.
     """
 
     allow_zero_length_dataloader_with_multiple_devices = True
@@ -71,13 +68,10 @@ class PromptedDataModule(L.LightningDataModule):
             self.seed,
             *self._rank(),
         )
-        if len(sampler) == 0:
-            raise ConfigError(
-                f"batch.total: expected at most the {sum(sampler.draws)} training samples of an epoch; "
-                f"got {sampler.share * sampler.world_size}; lower batch.total or add data"
-            )
         examples = TrainingExamples(merged, self.augmentation, self.prompts, self.mask_input_size, self.seed)
-        return ResumableLoader(examples, sampler=sampler, drop_last=True, **self._loading())
+        return ResumableLoader(
+            examples, sampler=sampler, drop_last=True, persistent_workers=self.num_workers > 0, **self._loading()
+        )
 
     def val_dataloader(self) -> list[DataLoader]:
         """A loader a validation set."""
@@ -92,10 +86,14 @@ class PromptedDataModule(L.LightningDataModule):
             "batch_size": self.batch_size,
             "collate_fn": collate,
             "num_workers": self.num_workers,
-            "persistent_workers": self.num_workers > 0,
+            "worker_init_fn": _one_thread,
         }
 
     def _rank(self) -> tuple[int, int]:
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)

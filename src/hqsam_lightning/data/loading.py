@@ -29,6 +29,11 @@ def collate(examples: Sequence[Example]) -> Batch:
     )
 
 
+def draws_an_epoch(length: int, weight: float) -> int:
+    """How many samples a source of `length` photos gives an epoch."""
+    return round(length * weight)
+
+
 class EpochSampler(Sampler[tuple[int, int, int]]):
     """A rank's share of an epoch's order, which is a function of (seed, epoch) alone.
 
@@ -54,7 +59,7 @@ class EpochSampler(Sampler[tuple[int, int, int]]):
         world_size: int = 1,
     ) -> None:
         self.lengths = list(lengths)
-        self.draws = [round(length * weight) for length, weight in zip(lengths, weights, strict=True)]
+        self.draws = [draws_an_epoch(length, weight) for length, weight in zip(lengths, weights, strict=True)]
         self.share = share
         self.seed = seed
         self.rank = rank

@@ -11,6 +11,7 @@ from typing import Any
 from hqsam_lightning.data.catalogue import Source, source_from_config
 from hqsam_lightning.data.dataset import PhotoFolder, SampleSet
 from hqsam_lightning.data.inspection import inspect_sources
+from hqsam_lightning.data.loading import draws_an_epoch
 from hqsam_lightning.data.synthetic import SyntheticScenes
 from hqsam_lightning.errors import ConfigError, choice_error
 
@@ -30,6 +31,11 @@ class DataSets:
 
     train: list[tuple[SampleSet, float]]
     validation: dict[str, SampleSet]
+
+    @property
+    def epoch_size(self) -> int:
+        """Samples drawn an epoch."""
+        return sum(draws_an_epoch(len(samples), weight) for samples, weight in self.train)
 
     def describe(self) -> str:
         """One line that says how many images each set holds."""

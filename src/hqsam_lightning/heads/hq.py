@@ -78,15 +78,15 @@ def _build_fusion(
 ) -> RawFusion | ConvFusion | FpnFusion:
     unknown = [source for source in features if source not in SOURCES]
     if unknown or not features:
-        raise ConfigError(f"head.features: expected some of {', '.join(SOURCES)}; got {list(features)}")
+        raise ConfigError(f"variants.<name>.features: expected some of {', '.join(SOURCES)}; got {list(features)}")
     if fusion not in FUSIONS:
-        raise choice_error("head.fusion", fusion, FUSIONS)
+        raise choice_error("variants.<name>.fusion", fusion, FUSIONS)
     if fusion == "conv":
         return ConvFusion(embed_dim, early_dim, features, seed)
     needed = {"decoder"} if fusion == "none" else set(SOURCES)
     if set(features) != needed:
         raise ConfigError(
-            f"head.features: fusion={fusion} expects exactly {sorted(needed)}; got {list(features)}; "
-            "set head.features so, or use head.fusion=conv"
+            f"variants.<name>.features: fusion={fusion} expects exactly {sorted(needed)}; got {list(features)}; "
+            "set features so, or use fusion=conv"
         )
     return RawFusion() if fusion == "none" else FpnFusion(embed_dim, early_dim, seed)

@@ -107,16 +107,19 @@ class PointSampledMaskLoss(nn.Module):
         self.bce_weight = bce_weight
         self.dice_weight = dice_weight
 
-    def forward(self, logits: Tensor, masks: Tensor, seeds: list[int]) -> dict[str, Tensor]:
+    def forward(
+        self, logits: Tensor, masks: Tensor, seeds: list[int], weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Computes the loss in float32, whatever the inputs' type.
 
         Args:
             logits: (N, 1, h, w).
             masks: (N, 1, H, W) soft labels in [0, 1].
             seeds: N seeds.
+            weights: (N,) weights of the masks; None is 1/N each.
 
         Returns:
-            Scalars, means over the masks (0 for no masks): ``loss``, and its unweighted parts ``bce`` and ``dice``.
+            Scalars, weighted sums over the masks (0 for no masks): ``loss``, and its parts ``bce`` and ``dice``.
         """
         _check_inputs(logits, masks, seeds)
         logits = logits.float()
@@ -126,9 +129,10 @@ class PointSampledMaskLoss(nn.Module):
             points = sample_points(logits, candidates, fresh, self.num_important)
             labels = sample_values(masks.float(), points)
         predicted = sample_values(logits, points)
-        count = max(len(seeds), 1)
-        bce = F.binary_cross_entropy_with_logits(predicted, labels, reduction="none").mean(1).sum() / count
-        dice = _dice_loss(predicted, labels).sum() / count
+        if weights is None:
+            weights = predicted.new_full((len(seeds),), 1 / max(len(seeds), 1))
+        bce = (F.binary_cross_entropy_with_logits(predicted, labels, reduction="none").mean(1) * weights).sum()
+        dice = (_dice_loss(predicted, labels) * weights).sum()
         return {"loss": self.bce_weight * bce + self.dice_weight * dice, "bce": bce, "dice": dice}
 
 

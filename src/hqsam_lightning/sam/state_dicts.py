@@ -37,7 +37,7 @@ def read_state_dict(path: Path, key: str = "sam.weights") -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is missing, damaged, or holds something else.
     """
-    own_file = f"set {key} to the path of another file"
+    own_file = f"set {key}=/path/to/file.pth"
     if not path.is_file():
         raise WeightsError(f"{path}: expected a weights file, found none; {own_file}")
     if path.suffix not in (".pth", ".pt", ".safetensors"):

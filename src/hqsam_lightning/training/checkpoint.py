@@ -14,6 +14,8 @@ from hqsam_lightning.errors import CheckpointError
 
 INFO_KEY = "hqsam_lightning"
 VARIANTS_PREFIX = "variants."
+RECIPE = ("seed", "batch", "data", "augmentation", "prompts", "loss", "optimizer", "scheduler")
+MAY_DIFFER = ("data.data_dir",)
 
 
 def trainable_state(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -21,9 +23,15 @@ def trainable_state(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key: value for key, value in state_dict.items() if key.startswith(VARIANTS_PREFIX)}
 
 
-def checkpoint_info(sam_name: str, sam_sha256: str, config: dict[str, Any]) -> dict[str, Any]:
+def checkpoint_info(sam_name: str, sam_sha256: str, config: dict[str, Any], world_size: int) -> dict[str, Any]:
     """What a checkpoint says about its run, as plain values."""
-    return {"version": __version__, "sam": sam_name, "sam_sha256": sam_sha256, "config": config}
+    return {
+        "version": __version__,
+        "sam": sam_name,
+        "sam_sha256": sam_sha256,
+        "config": config,
+        "world_size": world_size,
+    }
 
 
 def require_finite(state_dict: dict[str, Tensor]) -> None:
@@ -36,7 +44,7 @@ def require_finite(state_dict: dict[str, Tensor]) -> None:
         if not torch.isfinite(value).all():
             raise CheckpointError(
                 f"{key}: expected finite weights, got NaN or infinity: training diverged; the last "
-                "checkpoint was kept: resume from it with a lower optimizer.lr"
+                "checkpoint was kept; begin a new run with a lower optimizer.lr"
             )
 
 
@@ -88,6 +96,42 @@ def check_checkpoint(checkpoint: dict[str, Any], own_state: dict[str, Tensor], s
             f"checkpoint: expected the trainable weights of these variants; missing: {_some(missing)}; not ours: "
             f"{_some(foreign)}; of another shape: {_some(reshaped)}; choose the same variants and heads as the run's"
         )
+
+
+def check_recipe(checkpoint: dict[str, Any], config: dict[str, Any], world_size: int) -> None:
+    """Makes sure that a resumed run goes on with the recipe it began with; only then are its steps the same.
+
+    Args:
+        checkpoint: as read.
+        config: the resuming run's config as plain values.
+        world_size: number of its processes.
+
+    Raises:
+        CheckpointError: naming the keys that differ, with both values.
+    """
+    info = checkpoint[INFO_KEY]
+    before, now = (
+        {"number of devices": size, **_flat({section: values[section] for section in RECIPE})}
+        for size, values in ((info["world_size"], info["config"]), (world_size, config))
+    )
+    changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+    changed = [key for key in changed if key not in MAY_DIFFER]
+    if changed:
+        listed = "; ".join(f"{key}: {before.get(key)} before, {now.get(key)} now" for key in changed)
+        raise CheckpointError(
+            f"ckpt_path: expected the recipe that the run began with, which its optimiser and data position belong to; "
+            f"{listed}; set these keys as before, or begin a new run"
+        )
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(values, dict):
+        return {prefix: values}
+    return {
+        key: value
+        for name, inner in values.items()
+        for key, value in _flat(inner, f"{prefix}.{name}" if prefix else name).items()
+    }
 
 
 def _some(keys: list[str]) -> str:

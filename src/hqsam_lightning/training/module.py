@@ -109,8 +109,9 @@ class HQSamModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Sum of the variants' losses on their HQ logits."""
         losses = []
+        weights = batch.mask_weights()
         for name, logits in self(batch, self.trained).items():
-            terms = self.loss(logits.hq, batch.masks, batch.seeds)
+            terms = self.loss(logits.hq, batch.masks, batch.seeds, weights)
             losses.append(terms["loss"])
             self.log_dict(
                 {f"train/{name}/{term}": value.detach() for term, value in terms.items()}, batch_size=len(batch.masks)
@@ -165,7 +166,9 @@ class HQSamModule(L.LightningModule):
         """
         checkpoint["state_dict"] = trainable_state(checkpoint["state_dict"])
         require_finite(checkpoint["state_dict"])
-        checkpoint[INFO_KEY] = checkpoint_info(self.sam.name, self.sam.weights_sha256, self._config)
+        checkpoint[INFO_KEY] = checkpoint_info(
+            self.sam.name, self.sam.weights_sha256, self._config, self.trainer.world_size
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Checks that the checkpoint belongs to this SAM and these variants.

@@ -1,4 +1,4 @@
-"""Pictures of a few validation images: photo with its prompt, ground truth, SAM and the trained variants."""
+"""Pictures of a few validation images: photo with its box prompt, ground truth, SAM and the trained variants."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Panel:
         sample_id: what the row is titled with.
         image: (h, w, 3) uint8, at the photo's aspect.
         box: xyxy box prompt in pixels of the image, or None.
-        masks: (h, w) bool masks by column title, ground truth first.
+        masks: (h, w) float32 share of each pixel that is mask, by column title, ground truth first.
     """
 
     sample_id: str
@@ -104,7 +104,7 @@ def make_panel(batch: Batch, row: int, logits: dict[str, Tensor]) -> Panel:
     masks = {"ground truth": truth}
     masks |= {title: to_original_size(values[row], truth) for title, values in logits.items()}
     small = {
-        title: cv2.resize(mask.cpu().numpy().astype(np.uint8), size, interpolation=cv2.INTER_AREA) > 0
+        title: cv2.resize(mask.cpu().numpy().astype(np.float32), size, interpolation=cv2.INTER_AREA)
         for title, mask in masks.items()
     }
     box = _box_of(batch, row)
@@ -152,9 +152,8 @@ def _box_of(batch: Batch, row: int) -> np.ndarray | None:
 
 
 def _overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    shaded = image * 0.35
-    shaded[mask] = 0.45 * image[mask] + 0.55 * MASK_COLOUR
-    return shaded.astype(np.uint8)
+    alpha = mask[..., None]
+    return (alpha * (0.45 * image + 0.55 * MASK_COLOUR) + (1 - alpha) * 0.35 * image).astype(np.uint8)
 
 
 def _to_array(figure: Figure) -> np.ndarray:
