@@ -2,11 +2,16 @@
 
 from collections import Counter
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import Dataset
 
+from hqsam_lightning.data import Augmentation, DataSets, PromptedDataModule
 from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate
+from hqsam_lightning.data.synthetic import SyntheticScenes
+from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.types import Example, Prompt
 
 
@@ -329,3 +334,28 @@ def test_resumes_between_the_batches_of_one_step(done):
     resumed = loader(accumulate=2)
     resumed.load_state_dict({"epoch": 1, "batches": done})
     assert epoch_of(resumed, 1) == full[done:]
+
+
+@pytest.mark.timeout(60)
+def test_loading_processes_survive_opencv_threads_of_their_parent():
+    threads = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(4)
+        cv2.resize(np.zeros((4000, 4000, 3), np.uint8), (3000, 3000))
+        samples = SyntheticScenes(2, image_size=1024)
+        module = PromptedDataModule(
+            sets=DataSets([], {"a": samples}),
+            augmentation=Augmentation(1024),
+            prompts=PromptMix({"box": 1}),
+            val_prompts=PromptMix({"box": 1}),
+            image_size=1024,
+            mask_input_size=256,
+            batch_size=1,
+            accumulate=1,
+            seed=0,
+            num_workers=1,
+        )
+        (loader,) = module.val_dataloader()
+        assert len(list(loader)) == 2
+    finally:
+        cv2.setNumThreads(threads)

@@ -47,6 +47,8 @@ class PromptedDataModule(L.LightningDataModule):
         num_workers: int = 0,
     ) -> None:
         super().__init__()
+        # loading processes are forked, and OpenCV waits for ever there for the threads that its parent had
+        cv2.setNumThreads(1)
         self.sets = sets
         self.augmentation = augmentation
         self.prompts = prompts
@@ -86,14 +88,9 @@ class PromptedDataModule(L.LightningDataModule):
             "batch_size": self.batch_size,
             "collate_fn": collate,
             "num_workers": self.num_workers,
-            "worker_init_fn": _one_thread,
         }
 
     def _rank(self) -> tuple[int, int]:
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
-
-
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(1)
