@@ -1,7 +1,6 @@
 """The catalogue's sources, their pairs of files, and the one error that names every problem."""
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -22,12 +21,8 @@ VALIDATION = ["dis_vd", "coift", "hrsod", "thinobject5k_te"]
 
 
 @pytest.fixture
-def data_dir() -> Path:
-    folder = Path(os.environ.get("HQSAM_TEST_DATA", Path(__file__).parents[2] / "../shared/data"))
-    folder = folder / "hqseg44k"
-    if not folder.is_dir():
-        pytest.skip(f"needs {folder} (900 pairs of ECSSD); set HQSAM_TEST_DATA to the folder that holds hqseg44k")
-    return folder
+def data_dir(shared_data: Path) -> Path:
+    return shared_data / "hqseg44k"
 
 
 def _photo(path: Path, size: tuple[int, int] = (8, 6)) -> Path:

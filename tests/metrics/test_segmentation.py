@@ -130,7 +130,6 @@ def run_rank(rank: int, init_file: Path, out_file: Path) -> None:
     distributed.destroy_process_group()
 
 
-@pytest.mark.skipif(not distributed.is_gloo_available(), reason="this torch has no gloo")
 def test_two_processes_with_unequal_updates_equal_one(tmp_path: Path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
     outs = [tmp_path / f"rank{rank}.json" for rank in range(2)]
