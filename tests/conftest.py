@@ -1,6 +1,7 @@
 """Shared fixtures: a tiny random SAM, and where the research-only data is."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 # the tests run side by side: one thread each, also in the runs that they start
@@ -12,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from hqsam_lightning.cli import conf_dir
-from hqsam_lightning.sam import FrozenSam, build_sam
+from hqsam_lightning.sam import FrozenSam, build_sam, vit_encoder
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,7 +47,7 @@ def tiny_sam() -> FrozenSam:
         patch_size=16,
         embed_dim=32,
         mlp_dim=64,
-        encoder={"embed_dim": 16, "depth": 2, "num_heads": 2, "window_size": 2, "global_attn_indexes": [1]},
+        encoder=partial(vit_encoder, embed_dim=16, depth=2, num_heads=2, window_size=2, global_attn_indexes=[1]),
         weights="random",
         cache_dir="unused",
     )

@@ -58,7 +58,7 @@ def test_vit_configs_are_segment_anythings_models(make_config, name: str) -> Non
     config = make_config(f"sam={name}").sam
     with torch.device("meta"):
         ours = build._assemble(
-            config.image_size, config.patch_size, OmegaConf.to_object(config.encoder), config.embed_dim, config.mlp_dim
+            config.image_size, config.patch_size, instantiate(config.encoder), config.embed_dim, config.mlp_dim
         )
         reference = sam_model_registry[name]()
     theirs = {key: value.shape for key, value in reference.state_dict().items()}
@@ -112,7 +112,7 @@ def test_an_unknown_choice_lists_the_choices(make_config) -> None:
     [
         ("trainer.max_epoch=3", "trainer has no key 'max_epoch'; did you mean 'max_epochs'"),
         ("promts.num_points=3", "the config has no key 'promts'; did you mean 'prompts'"),
-        ("sam.encoder.dept=3", "sam.encoder has no key 'dept'; did you mean 'depth'"),
+        ("sam.encoder.dept=3", "sam.encoder has no key 'dept'; did you mean 'depths'"),
         ("data.sorces=[ecssd]", "data has no key 'sorces'; did you mean 'sources'"),
     ],
 )

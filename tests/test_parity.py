@@ -1,6 +1,7 @@
 """With the same random weights, our logits are the authors' (`segment-anything-hq`), at full size and in small."""
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from conftest import randomise
 from hqsam_lightning.heads import HQHead
 from hqsam_lightning.prompts import group_prompts
-from hqsam_lightning.sam import FrozenSam, build_sam
+from hqsam_lightning.sam import FrozenSam, build_sam, vit_encoder
 from hqsam_lightning.types import Prompt, SamFeatures
 from reference import official_features, official_logits, official_model
 
@@ -60,7 +61,8 @@ class Setup:
 @pytest.fixture(scope="module", params=list(SIZES))
 def setup(request: pytest.FixtureRequest) -> Setup:
     size = SIZES[request.param]
-    sam = build_sam(name="parity", patch_size=16, weights="random", cache_dir="unused", **size)
+    encoder = partial(vit_encoder, **size["encoder"])
+    sam = build_sam(**{**size, "encoder": encoder}, name="parity", patch_size=16, weights="random", cache_dir="unused")
     head = HQHead(sam.embed_dim, sam.early_dim)
     randomise(sam, seed=1)
     randomise(head, seed=2)

@@ -58,7 +58,7 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     Raises:
         HQSamError: for input that cannot work, before any long work starts.
     """
-    _quieten()
+    quieten()
     L.seed_everything(config.seed, verbose=False)
     callbacks = {name: instantiate(value) for name, value in config.callbacks.items()}
     loggers = [instantiate(value) for value in config.logger.values()]
@@ -80,7 +80,7 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         seconds = time.monotonic() - started
         if datamodule.sets.validation and module.scored_step != trainer.global_step:
             trainer.validate(module, datamodule, verbose=False)
-        facts = run_facts(config, trainer, module, plan, seconds)
+        facts = run_facts(config, trainer, module, plan, datamodule.sets.describe(), seconds)
         rows = _report(config, trainer, module, list(callbacks.values()), facts)
     finally:
         # else the next point of a multirun would log into this one's W&B run
@@ -128,13 +128,21 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
 
 
 def _check_checkpoints(config: DictConfig, module: HQSamModule, world_size: int) -> None:
-    folder = Path(config.paths.output_dir)
     if config.ckpt_path is not None:
         checkpoint = read_checkpoint(Path(config.ckpt_path))
         check_checkpoint(checkpoint, trainable_state(module.state_dict()), module.sam.name, module.sam.weights_sha256)
         check_recipe(checkpoint, as_plain(config), world_size)
-        if folder.resolve() in Path(config.ckpt_path).resolve().parents:
-            return
+    refuse_to_overwrite(Path(config.paths.output_dir), config.ckpt_path)
+
+
+def refuse_to_overwrite(folder: Path, ckpt_path: str | None) -> None:
+    """Makes sure that the output folder holds no run but the one that is resumed.
+
+    Raises:
+        ConfigError: when it does.
+    """
+    if ckpt_path is not None and folder.resolve() in Path(ckpt_path).resolve().parents:
+        return
     for earlier in (folder / "checkpoints" / "last.ckpt", folder / "metrics.json"):
         if earlier.exists():
             raise ConfigError(
@@ -176,7 +184,7 @@ def _report(
         picture = "results.png" if panels else None
         if panels:
             save_panels(panels, folder / "results.png")
-        write_results(folder, rows, facts, picture)
+        write_results(folder, rows, module.scores, facts, as_plain(config), picture)
         if rows:
             print_results(rows, Console())
         else:
@@ -185,7 +193,8 @@ def _report(
     return rows
 
 
-def _quieten() -> None:
+def quieten() -> None:
+    """Silences the warnings that a sound run gives."""
     for message in EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
-from hqsam_lightning.data.synthetic import SyntheticScenes
+from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.types import Example, Prompt, Sample

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from hqsam_lightning.errors import ConfigError, WeightsError
-from hqsam_lightning.sam import FrozenSam, build_sam
+from hqsam_lightning.sam import FrozenSam, TinyViTEncoder, build_sam, vit_encoder
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -21,7 +21,7 @@ TINY: dict[str, Any] = {
     "patch_size": 16,
     "embed_dim": 32,
     "mlp_dim": 64,
-    "encoder": {"embed_dim": 16, "depth": 2, "num_heads": 2, "window_size": 2, "global_attn_indexes": [1]},
+    "encoder": partial(vit_encoder, embed_dim=16, depth=2, num_heads=2, window_size=2, global_attn_indexes=[1]),
     "cache_dir": "unused",
 }
 
@@ -89,7 +89,7 @@ def test_values_that_cannot_work_are_named() -> None:
     with pytest.raises(ConfigError, match=r"sam\.image_size: expected a multiple of sam\.patch_size \(16\); got 60"):
         build(image_size=60)
     with pytest.raises(ConfigError, match=r"sam\.encoder\.global_attn_indexes: expected at least one block"):
-        build(encoder={**TINY["encoder"], "global_attn_indexes": []})
+        build(encoder=partial(TINY["encoder"], global_attn_indexes=[]))
 
 
 def test_frozen_means_frozen() -> None:
@@ -101,3 +101,15 @@ def test_frozen_means_frozen() -> None:
     assert features.image_embeddings.shape == (2, 32, 4, 4)
     assert features.early.shape == (2, 16, 4, 4)
     assert features.dense_pe.shape == (1, 32, 4, 4)
+
+
+def test_batch_norm_is_frozen_too() -> None:
+    stages = {"embed_dims": [4, 8, 16, 24], "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2]}
+    sam = build(encoder=partial(TinyViTEncoder, **stages, window_sizes=[4, 4, 4, 4])).train()
+    assert sam.early_dim == 16
+    before = {key: value.clone() for key, value in sam.sam.state_dict().items()}
+    images = torch.randint(0, 256, (3, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    together, alone = sam.encode(images), sam.encode(images[1:2])
+    torch.testing.assert_close(together.image_embeddings[1:2], alone.image_embeddings, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(together.early[1:2], alone.early, rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(value, before[key]) for key, value in sam.sam.state_dict().items())

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from hqsam_lightning.reporting.score_file import read_scores
 from hqsam_lightning.training.checkpoint import read_checkpoint
 
 RECIPE = (
@@ -57,6 +58,17 @@ def test_two_processes_report_the_metrics_of_one(folders: tuple[Path, Path]) -> 
             assert a["sets"]["synthetic"][metric] == pytest.approx(b["sets"]["synthetic"][metric], abs=2e-3)
     baseline, same = (run["rows"][0]["sets"]["synthetic"] for run in (one, two))
     assert baseline == pytest.approx(same, abs=1e-12), "plain SAM learns nothing: the same masks give the same sums"
+
+
+def test_two_processes_write_each_mask_once(folders: tuple[Path, Path]) -> None:
+    one, two = (read_scores(folder / "scores.csv") for folder in folders)
+    keys = [[(mask.dataset, mask.sample_id, mask.mask, mask.thinness) for mask in masks] for masks in (one, two)]
+    assert keys[0] == keys[1]
+    assert len(set(keys[0])) == len(keys[0]) > 5
+    baseline = ("sam", "sam")
+    assert [mask.scores[baseline] for mask in one] == [pytest.approx(mask.scores[baseline], abs=1e-3) for mask in two]
+    lines = [(folder / "scores.csv").read_text().splitlines() for folder in folders]
+    assert len(lines[0]) == len(lines[1]) == 1 + 3 * len(one)
 
 
 def test_two_processes_train_as_one(folders: tuple[Path, Path]) -> None:

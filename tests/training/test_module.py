@@ -1,5 +1,6 @@
 """Variants side by side, frozen SAM, checkpoints that hold the trainable state alone."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -58,6 +59,26 @@ def test_the_table_has_a_row_for_each_variant_and_output(run, tmp_path: Path) ->
     text = (tmp_path / "run" / "results.md").read_text()
     assert all(f"| {name} |" in text for name in variants)
     assert (tmp_path / "run" / "results.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_tables_means_are_those_of_the_score_file(run, tmp_path: Path) -> None:
+    """By plain arithmetic on the file's own columns, for all, thin and solid objects."""
+    rows, objects = run("data.val_size=6")
+    with (tmp_path / "run" / "scores.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    for row in rows:
+        mine = [line for line in lines if (line["variant"], line["output"]) == (row["variant"], row["logits"])]
+        for group, thin in (("sets", "01"), ("thin", "1"), ("solid", "0")):
+            chosen = [line for line in mine if line["thin"] in thin]
+            cell = row[group].get("synthetic", {"masks": 0})
+            assert cell["masks"] == len(chosen)
+            for metric, column in (("miou", "iou"), ("mbiou", "biou")):
+                total = sum(float(line[column]) for line in chosen)
+                assert not chosen or cell[metric] == pytest.approx(total / len(chosen), abs=1e-12)
+    assert len(lines) == 3 * rows[0]["sets"]["synthetic"]["masks"] > 3 * 6
+    logged = objects["trainer"].logged_metrics
+    assert logged["val/synthetic/hq/sum/miou"] == pytest.approx(rows[2]["sets"]["synthetic"]["miou"])
+    assert logged["val/mbiou"] == pytest.approx(rows[1]["sets"]["synthetic"]["mbiou"])
 
 
 def test_only_the_variants_learn(run, make_config) -> None:

@@ -12,7 +12,7 @@ from hqsam_lightning.data.catalogue import Source, source_from_config
 from hqsam_lightning.data.dataset import PhotoFolder, SampleSet
 from hqsam_lightning.data.inspection import inspect_sources
 from hqsam_lightning.data.loading import draws_an_epoch
-from hqsam_lightning.data.synthetic import SyntheticScenes
+from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.errors import ConfigError, choice_error
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,12 @@ def folder_sets(
 
 
 def synthetic_sets(
-    train_size: int, val_size: int, image_size: int, objects: tuple[int, int] = (1, 2), seed: int = 0
+    train_size: int,
+    val_size: int,
+    image_size: int,
+    objects: tuple[int, int] = (1, 3),
+    masks: str = "fine",
+    seed: int = 0,
 ) -> DataSets:
     """Sets of procedural scenes, which need no files.
 
@@ -100,11 +105,12 @@ def synthetic_sets(
         val_size: validation scenes; never the same as training scenes.
         image_size: side of a scene in pixels.
         objects: least and greatest number of masked objects a scene.
+        masks: "fine", exact, or "coarse", as an automatic annotation would be (`hqsam_lightning.data.scenes.coarsen`).
         seed: the scenes are functions of (seed, index).
     """
     return DataSets(
-        train=[(SyntheticScenes(train_size, image_size, seed, "train", objects), 1.0)],
-        validation={"synthetic": SyntheticScenes(val_size, image_size, seed, "val", objects)},
+        train=[(SyntheticScenes(train_size, image_size, seed, "train", objects, masks), 1.0)],
+        validation={"synthetic": SyntheticScenes(val_size, image_size, seed, "val", objects, masks)},
     )
 
 

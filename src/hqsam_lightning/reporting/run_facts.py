@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
 import sys
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -16,12 +20,13 @@ from hqsam_lightning.training.module import HQSamModule
 
 
 def run_facts(
-    config: DictConfig, trainer: L.Trainer, module: HQSamModule, plan: BatchPlan, seconds: float
+    config: DictConfig, trainer: L.Trainer, module: HQSamModule, plan: BatchPlan, data: str, seconds: float
 ) -> dict[str, Any]:
-    """Facts as plain values, in the order a report shows them."""
+    """Facts as plain values, in the order a report shows them; the commit only where the code runs from a checkout."""
+    commit = source_commit()
     return {
         "name": config.name,
-        "command": " ".join(["python -m hqsam_lightning.train", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "hqsam_lightning.train", *sys.argv[1:]]),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "seed": config.seed,
         "sam": module.sam.name,
@@ -29,10 +34,30 @@ def run_facts(
         "sam_sha256": module.sam.weights_sha256,
         "output": module.output,
         "dilation_ratio": config.evaluation.dilation_ratio,
+        "data": data,
         "batch": plan.describe(),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "fit_seconds": round(seconds, 1),
         "hqsam_lightning": __version__,
+        **({"commit": commit} if commit else {}),
         "torch": torch.__version__,
     }
+
+
+def source_commit(file: Path = Path(__file__)) -> str | None:
+    """Commit of the checkout that holds the file, "-dirty" where it has changes; None where git does not track it."""
+    if _git(file.parent, "ls-files", "--error-unmatch", file.name) is None:
+        return None
+    return _git(file.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    # the lock is for the user's own git commands: these only read
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

@@ -1,17 +1,17 @@
-"""Builds SAM from segment-anything's classes and gives it weights: published, from a file, or random."""
+"""Builds SAM from segment-anything's classes and gives it weights: published, shipped, from a file, or random."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor, nn
 
 from hqsam_lightning.errors import ConfigError, WeightsError
 from hqsam_lightning.sam.frozen import FrozenSam
+from hqsam_lightning.sam.shipped import read_shipped
 from hqsam_lightning.sam.state_dicts import read_state_dict, state_dict_sha256
 from hqsam_lightning.sam.weights import PublishedWeights, fetch
 from hqsam_lightning.seeding import seeded_init
@@ -19,17 +19,20 @@ from hqsam_lightning.seeding import seeded_init
 PIXEL_MEAN = [123.675, 116.28, 103.53]
 PIXEL_STD = [58.395, 57.12, 57.375]
 
+EncoderFactory = Callable[..., nn.Module]
+
 
 def build_sam(
     name: str,
     image_size: int,
     patch_size: int,
-    encoder: Mapping[str, Any],
+    encoder: EncoderFactory,
     embed_dim: int,
     mlp_dim: int,
     weights: str,
     cache_dir: str,
     published: Mapping[str, Any] | None = None,
+    embedded: str | None = None,
     precision: str = "fp32",
 ) -> FrozenSam:
     """Builds a frozen SAM.
@@ -37,41 +40,40 @@ def build_sam(
     Args:
         name: what reports call it.
         image_size: side of the square input frame in pixels.
-        patch_size: side of a ViT patch in pixels; the embedding grid is image_size / patch_size.
-        encoder: `ImageEncoderViT` arguments: embed_dim, depth, num_heads, window_size, global_attn_indexes.
+        patch_size: pixels of the input frame a cell of the embedding grid, along each axis.
+        encoder: makes the image encoder when called with image_size, patch_size and out_channels (= embed_dim): a
+            partial of `vit_encoder` or `TinyViTEncoder`.
         embed_dim: channels of image embeddings and tokens (256 in SAM).
         mlp_dim: hidden width of the two-way transformer (2048 in SAM).
-        weights: ``"published"``, ``"random"`` (the same at every call), or the path of a .pth or .safetensors file.
+        weights: ``"published"``, ``"embedded"``, ``"random"`` (the same at every call), or the path of a .pth or
+            .safetensors file.
         cache_dir: folder that downloads are kept in.
         published: url, sha256 and size of the published file.
+        embedded: name of the file that the package ships.
         precision: see `FrozenSam`.
 
     Raises:
-        ConfigError: when the sizes do not fit, or weights are to be published and none are known.
+        ConfigError: when the sizes do not fit, or weights are asked for that this SAM does not have.
         WeightsError: when weights cannot be fetched or read, or are another architecture's.
     """
     if image_size % patch_size:
         raise ConfigError(f"sam.image_size: expected a multiple of sam.patch_size ({patch_size}); got {image_size}")
     with seeded_init("sam", name):
         sam = _assemble(image_size, patch_size, encoder, embed_dim, mlp_dim)
-    if weights != "random":
+    if weights == "embedded":
+        if embedded is None:
+            raise ConfigError(f"sam.weights: expected 'random' or a file's path, because {name} ships none")
+        _load(sam, read_shipped(embedded), embedded)
+    elif weights != "random":
         path = _weights_path(name, weights, published, Path(cache_dir).expanduser())
-        _load(sam, read_state_dict(path), path)
+        _load(sam, read_state_dict(path), str(path))
     return FrozenSam(sam, name, state_dict_sha256(sam.state_dict()), precision)
 
 
-def _assemble(image_size: int, patch_size: int, encoder: Mapping[str, Any], embed_dim: int, mlp_dim: int) -> Sam:
+def _assemble(image_size: int, patch_size: int, encoder: EncoderFactory, embed_dim: int, mlp_dim: int) -> Sam:
     grid = image_size // patch_size
     return Sam(
-        image_encoder=ImageEncoderViT(
-            img_size=image_size,
-            patch_size=patch_size,
-            out_chans=embed_dim,
-            mlp_ratio=4,
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
-            use_rel_pos=True,
-            **encoder,
-        ),
+        image_encoder=encoder(image_size=image_size, patch_size=patch_size, out_channels=embed_dim),
         prompt_encoder=PromptEncoder(
             embed_dim=embed_dim,
             image_embedding_size=(grid, grid),
@@ -98,14 +100,14 @@ def _weights_path(name: str, weights: str, published: Mapping[str, Any] | None, 
     return fetch(PublishedWeights(**published), cache_dir)
 
 
-def _load(sam: Sam, state_dict: dict[str, Tensor], path: Path) -> None:
+def _load(sam: Sam, state_dict: dict[str, Tensor], source: str) -> None:
     own = sam.state_dict()
     missing = sorted(own.keys() - state_dict.keys())
     wrong = sorted(key for key in own.keys() & state_dict.keys() if own[key].shape != state_dict[key].shape)
     if missing or wrong:
         example = (missing + wrong)[0]
         raise WeightsError(
-            f"{path}: expected the weights of this SAM; {len(missing)} of its {len(own)} tensors are missing and "
+            f"{source}: expected the weights of this SAM; {len(missing)} of its {len(own)} tensors are missing and "
             f"{len(wrong)} have another shape (first: {example}); choose the sam=... that the file belongs to"
         )
     sam.load_state_dict({key: state_dict[key] for key in own})

@@ -9,7 +9,7 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam
 from torch import Tensor, nn
 
 from hqsam_lightning.errors import choice_error
-from hqsam_lightning.sam.encoder import encode_vit, first_global_block
+from hqsam_lightning.sam.encoder import early_channels, encode
 from hqsam_lightning.types import PromptEmbeddings, PromptGroup, SamFeatures
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -19,21 +19,20 @@ class FrozenSam(nn.Module):
     """A Segment Anything model that never learns.
 
     Args:
-        sam: segment-anything's model with its weights.
+        sam: segment-anything's model with its weights and either image encoder of this package.
         name: what reports call it, e.g. ``"vit_b"``.
         weights_sha256: fingerprint of the weights (`hqsam_lightning.sam.state_dicts.state_dict_sha256`); checkpoints of
             heads carry it.
         precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``: autocast of the image encoder alone.
 
     Raises:
-        ConfigError: for an unknown precision or an encoder without a global-attention block.
+        ConfigError: for an unknown precision.
     """
 
     def __init__(self, sam: Sam, name: str, weights_sha256: str, precision: str = "fp32") -> None:
         super().__init__()
         if precision not in PRECISIONS:
             raise choice_error("sam.precision", precision, tuple(PRECISIONS))
-        first_global_block(sam.image_encoder)
         self.sam = sam.requires_grad_(False)
         self.name = name
         self.weights_sha256 = weights_sha256
@@ -62,7 +61,7 @@ class FrozenSam(nn.Module):
     @property
     def early_dim(self) -> int:
         """Channels E of the early feature."""
-        return self.sam.image_encoder.patch_embed.proj.out_channels
+        return early_channels(self.sam.image_encoder)
 
     @property
     def prompt_encoder(self) -> PromptEncoder:
@@ -84,7 +83,7 @@ class FrozenSam(nn.Module):
         pixels = (images - self.sam.pixel_mean) / self.sam.pixel_std
         dtype = PRECISIONS[self.precision]
         with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            final, early = encode_vit(self.sam.image_encoder, pixels)
+            final, early = encode(self.sam.image_encoder, pixels)
         return SamFeatures(final.float(), early.float(), self.prompt_encoder.get_dense_pe())
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hqsam_lightning.errors import CheckpointError
 INFO_KEY = "hqsam_lightning"
 VARIANTS_PREFIX = "variants."
 RECIPE = ("seed", "batch", "data", "augmentation", "prompts", "loss", "optimizer", "scheduler")
-MAY_DIFFER = ("data.data_dir",)
+MAY_DIFFER = ("data.data_dir", "sam.cache_dir")
 
 
 def trainable_state(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -98,20 +99,23 @@ def check_checkpoint(checkpoint: dict[str, Any], own_state: dict[str, Tensor], s
         )
 
 
-def check_recipe(checkpoint: dict[str, Any], config: dict[str, Any], world_size: int) -> None:
+def check_recipe(
+    checkpoint: dict[str, Any], config: dict[str, Any], world_size: int, recipe: Sequence[str] = RECIPE
+) -> None:
     """Makes sure that a resumed run goes on with the recipe it began with; only then are its steps the same.
 
     Args:
         checkpoint: as read.
         config: the resuming run's config as plain values.
         world_size: number of its processes.
+        recipe: sections of the config that must be the same.
 
     Raises:
         CheckpointError: naming the keys that differ, with both values.
     """
     info = checkpoint[INFO_KEY]
     before, now = (
-        {"number of devices": size, **_flat({section: values[section] for section in RECIPE})}
+        {"number of devices": size, **flatten({section: values.get(section) for section in recipe})}
         for size, values in ((info["world_size"], info["config"]), (world_size, config))
     )
     changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
@@ -124,13 +128,14 @@ def check_recipe(checkpoint: dict[str, Any], config: dict[str, Any], world_size:
         )
 
 
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
     if not isinstance(values, dict):
         return {prefix: values}
     return {
         key: value
         for name, inner in values.items()
-        for key, value in _flat(inner, f"{prefix}.{name}" if prefix else name).items()
+        for key, value in flatten(inner, f"{prefix}.{name}" if prefix else name).items()
     }
 
 

@@ -23,10 +23,9 @@ from hqsam_lightning.training.checkpoint import (
     require_finite,
     trainable_state,
 )
-from hqsam_lightning.training.scores import Score, ScoreBoard
+from hqsam_lightning.training.scores import BASELINE, BASELINE_ROW, MaskScores, Row, ScoreBoard, summarise
 from hqsam_lightning.types import Batch, MaskLogits
 
-BASELINE = "sam"
 OUTPUTS = ("hq", "sum")
 
 
@@ -74,7 +73,7 @@ class HQSamModule(L.LightningModule):
         self.variants = nn.ModuleDict({BASELINE: SamHead(), **variants})
         self.loss = loss
         self.output = output
-        self.scores: list[Score] = []
+        self.scores: list[MaskScores] = []
         self.scored_step = -1
         self.board = ScoreBoard(val_sets, self.rows, dilation_ratio)
         self._optimizer = optimizer
@@ -86,10 +85,10 @@ class HQSamModule(L.LightningModule):
         self._ddp_params_and_buffers_to_ignore = [f"sam.{name}" for name in sam.state_dict(keep_vars=True)]
 
     @property
-    def rows(self) -> list[tuple[str, str]]:
+    def rows(self) -> list[Row]:
         """(variant, output) pairs that are scored: plain SAM, then each variant's HQ logits and sum."""
         learned = [name for name in self.variants if name != BASELINE]
-        return [(BASELINE, "sam"), *((name, output) for name in learned for output in OUTPUTS)]
+        return [BASELINE_ROW, *((name, output) for name in learned for output in OUTPUTS)]
 
     @property
     def trained(self) -> dict[str, Head]:
@@ -120,35 +119,33 @@ class HQSamModule(L.LightningModule):
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch.masks))
         return total
 
-    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Scores every row at original size.
 
         Returns:
-            Each row's (N, 1, 4h, 4w) logits for the pictures, by "variant/output".
+            For the pictures: "logits", the (N, 1, 4h, 4w) logits of each row, and "scores", the N masks' scores.
         """
         predictions = self(batch, self._heads)
-        logits = {}
-        for variant, output in self.rows:
-            values = predictions[variant].select(output)
-            self.board.update(batch, variant, output, values)
-            logits[f"{variant}/{output}"] = values
-        return logits
+        logits = {(variant, output): predictions[variant].select(output) for variant, output in self.rows}
+        return {"logits": logits, "scores": self.board.update(batch, logits)}
 
     def on_validation_epoch_start(self) -> None:
-        """Begins with empty sums."""
+        """Begins with no scores."""
         self.board.reset()
 
     def on_validation_epoch_end(self) -> None:
-        """Computes the scores of all sets and logs them."""
+        """Gathers the masks' scores and logs the means of each set; those of thin and solid objects too."""
         if self.trainer.sanity_checking:
             return
         self.scores = self.board.compute()
         self.scored_step = self.trainer.global_step
         logged: dict[str, float] = {}
-        for score in self.scores:
-            key = f"val/{score.dataset}/{score.variant}/{score.output}"
-            logged |= {f"{key}/miou": score.miou, f"{key}/mbiou": score.mbiou}
-        trained = [score.mbiou for score in self.scores if score.output == self.output]
+        means = summarise(self.scores)
+        for mean in means:
+            group = "" if mean.group == "all" else f"{mean.group}_"
+            key = f"val/{mean.dataset}/{mean.variant}/{mean.output}/{group}"
+            logged |= {f"{key}miou": mean.miou, f"{key}mbiou": mean.mbiou}
+        trained = [mean.mbiou for mean in means if mean.output == self.output and mean.group == "all"]
         if trained:
             logged["val/mbiou"] = sum(trained) / len(trained)
         self.log_dict(logged)

@@ -1,9 +1,10 @@
-"""Pictures of a few validation images: photo with its box prompt, ground truth, SAM and the trained variants."""
+"""Pictures of the validation masks where HQ-SAM and SAM differ most: photo with its box prompt, ground truth, masks."""
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from hqsam_lightning.training.module import BASELINE, HQSamModule
-from hqsam_lightning.training.scores import to_original_size
+from hqsam_lightning.training.module import HQSamModule
+from hqsam_lightning.training.scores import BASELINE, BASELINE_ROW, MaskScores, Row, to_original_size
 from hqsam_lightning.types import Batch
 
 MASK_COLOUR = np.array([30, 144, 255])
@@ -29,20 +30,25 @@ class Panel:
     """One row of the picture.
 
     Attributes:
-        sample_id: what the row is titled with.
+        title: the image, which of its masks, and how thin that is.
         image: (h, w, 3) uint8, at the photo's aspect.
         box: xyxy box prompt in pixels of the image, or None.
         masks: (h, w) float32 share of each pixel that is mask, by column title, ground truth first.
+        captions: what a mask's column title is followed by.
     """
 
-    sample_id: str
+    title: str
     image: np.ndarray
     box: np.ndarray | None
     masks: dict[str, np.ndarray]
+    captions: dict[str, str]
 
 
 class ImagePanels(L.Callback):
-    """Keeps the first masks of each validation set as panels; W&B gets them at every validation.
+    """Keeps each validation set's masks whose boundary IoU differs most from SAM's; W&B gets them at every validation.
+
+    What differs from SAM is the first variant that is not plain SAM, by the output that the run goes by. On several
+    processes each keeps the most different of its own share of the images, and the pictures show the first process's.
 
     Args:
         per_set: panels a validation set.
@@ -50,12 +56,16 @@ class ImagePanels(L.Callback):
 
     def __init__(self, per_set: int = 4) -> None:
         self.per_set = per_set
-        self.panels: list[Panel] = []
-        self._taken: Counter[str] = Counter()
+        self._kept: dict[str, list[tuple[tuple[float, str, int], Panel]]] = {}
+
+    @property
+    def panels(self) -> list[Panel]:
+        """The panels of all sets, in each the greatest difference first."""
+        return [panel for kept in self._kept.values() for _, panel in kept]
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begins a new set of panels."""
-        self.panels, self._taken = [], Counter()
+        self._kept = {}
 
     def on_validation_batch_end(
         self,
@@ -66,17 +76,18 @@ class ImagePanels(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Takes masks until each set has its panels."""
+        """Takes the masks that differ more than those kept so far; equal ones in the order of their ids."""
         assert isinstance(pl_module, HQSamModule)
-        shown = {
-            _title(variant, output): outputs[f"{variant}/{output}"]
-            for variant, output in pl_module.rows
-            if output in ("sam", pl_module.output)
-        }
-        for row, dataset in enumerate(batch.datasets):
-            if self._taken[dataset] < self.per_set:
-                self._taken[dataset] += 1
-                self.panels.append(make_panel(batch, row, shown))
+        shown = {name: outputs["logits"][name] for name in pl_module.rows if name[1] in ("sam", pl_module.output)}
+        rival = next(name for name in shown if name != BASELINE_ROW)
+        for row, scored in enumerate(outputs["scores"]):
+            difference = abs(scored.scores[rival][1] - scored.scores[BASELINE_ROW][1])
+            rank = (-difference, scored.sample_id, scored.mask)
+            kept = self._kept.setdefault(scored.dataset, [])
+            place = bisect(kept, rank, key=itemgetter(0))
+            if place < self.per_set:
+                kept.insert(place, (rank, make_panel(batch, row, shown, scored)))
+                del kept[self.per_set :]
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Logs the panels to W&B."""
@@ -87,13 +98,14 @@ class ImagePanels(L.Callback):
                 logger.log_image("val/panels", [_to_array(draw_panels(self.panels))])
 
 
-def make_panel(batch: Batch, row: int, logits: dict[str, Tensor]) -> Panel:
+def make_panel(batch: Batch, row: int, logits: dict[Row, Tensor], scored: MaskScores) -> Panel:
     """Makes the panel of one mask of a validation batch.
 
     Args:
         batch: with original masks.
         row: which of the N masks.
-        logits: (N, 1, 4h, 4w) logits by column title.
+        logits: (N, 1, 4h, 4w) logits of the rows to show.
+        scored: scores of the mask.
     """
     if batch.original_masks is None:
         raise ValueError("expected a batch with original_masks, got a training batch")
@@ -102,7 +114,7 @@ def make_panel(batch: Batch, row: int, logits: dict[str, Tensor]) -> Panel:
     size = (max(1, round(truth.shape[1] * scale)), max(1, round(truth.shape[0] * scale)))
     frame = batch.images[batch.image_index[row]].permute(1, 2, 0).cpu().numpy()
     masks = {"ground truth": truth}
-    masks |= {title: to_original_size(values[row], truth) for title, values in logits.items()}
+    masks |= {_title(name): to_original_size(values[row], truth) for name, values in logits.items()}
     small = {
         title: cv2.resize(mask.cpu().numpy().astype(np.float32), size, interpolation=cv2.INTER_AREA)
         for title, mask in masks.items()
@@ -110,7 +122,11 @@ def make_panel(batch: Batch, row: int, logits: dict[str, Tensor]) -> Panel:
     box = _box_of(batch, row)
     if box is not None:
         box = box * np.tile(np.array(size) / np.array(frame.shape[1::-1]), 2)
-    return Panel(batch.sample_ids[row], cv2.resize(frame, size, interpolation=cv2.INTER_AREA), box, small)
+    image = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    kind = "thin" if scored.thin else "solid"
+    title = f"{scored.sample_id}\nmask {scored.mask}, {kind} ({scored.thinness:.2f})"
+    captions = {_title(name): _caption(*scored.scores[name]) for name in logits}
+    return Panel(title, image, box, small, captions)
 
 
 def draw_panels(panels: list[Panel]) -> Figure:
@@ -120,13 +136,13 @@ def draw_panels(panels: list[Panel]) -> Figure:
     axes = figure.subplots(len(panels), len(titles) + 1, squeeze=False)
     for panel, row in zip(panels, axes, strict=True):
         row[0].imshow(panel.image)
-        row[0].set_title(panel.sample_id, fontsize=8)
+        row[0].set_title(panel.title, fontsize=8)
         if panel.box is not None:
             x0, y0, x1, y1 = panel.box
             row[0].add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="lime", linewidth=1.5))
         for axis, title in zip(row[1:], titles, strict=True):
             axis.imshow(_overlay(panel.image, panel.masks[title]))
-            axis.set_title(title, fontsize=8)
+            axis.set_title("\n".join([title, panel.captions.get(title, "")]), fontsize=8)
         for axis in row:
             axis.set_axis_off()
     return figure
@@ -137,10 +153,15 @@ def save_panels(panels: list[Panel], path: Path) -> None:
     draw_panels(panels).savefig(path, dpi=110)
 
 
-def _title(variant: str, output: str) -> str:
+def _title(name: Row) -> str:
+    variant, output = name
     if variant == BASELINE:
         return "SAM"
     return f"{variant} ({'HQ logits' if output == 'hq' else 'SAM + HQ'})"
+
+
+def _caption(iou: float, biou: float) -> str:
+    return f"IoU {100 * iou:.1f}, BIoU {100 * biou:.1f}"
 
 
 def _box_of(batch: Batch, row: int) -> np.ndarray | None:

@@ -1,18 +1,53 @@
-"""Scores of every variant and output on every validation set."""
+"""Scores of every mask for every variant and output, and their means over all, thin and solid objects."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import MetricCollection
 
-from hqsam_lightning.metrics import MeanBoundaryIoU, MeanMaskIoU
+from hqsam_lightning.metrics import is_thin, mask_boundary, mask_iou, thinness
 from hqsam_lightning.types import Batch
+
+Row = tuple[str, str]
+"""(variant, output): a row of a table; the output is "sam", "hq" or "sum"."""
+
+BASELINE = "sam"
+BASELINE_ROW: Row = (BASELINE, "sam")
+GROUPS = ("all", "thin", "solid")
+
+
+@dataclass(frozen=True)
+class MaskScores:
+    """Scores of one mask.
+
+    Attributes:
+        dataset: validation set.
+        sample_id: the image.
+        mask: index of the mask within its image.
+        thinness: of the true mask, see `metrics.thinness`.
+        scores: mask IoU and boundary IoU in [0, 1] of each row.
+    """
+
+    dataset: str
+    sample_id: str
+    mask: int
+    thinness: float
+    scores: dict[Row, tuple[float, float]]
+
+    @property
+    def thin(self) -> bool:
+        """Whether the object is thin; else it is solid."""
+        return is_thin(self.thinness)
+
+    def belongs_to(self, group: str) -> bool:
+        """Whether the mask is in the group "all", "thin" or "solid"."""
+        return group == "all" or self.thin == (group == "thin")
 
 
 @dataclass(frozen=True)
@@ -26,6 +61,7 @@ class Score:
         miou: mean mask IoU in [0, 1].
         mbiou: mean boundary IoU in [0, 1].
         count: masks scored, each once over all processes.
+        group: "all", "thin" or "solid" objects.
     """
 
     dataset: str
@@ -34,53 +70,84 @@ class Score:
     miou: float
     mbiou: float
     count: int
+    group: str = "all"
 
 
-class ScoreBoard(nn.Module):
-    """Accumulates mIoU and mBIoU a (set, variant, output); sums over processes when computed.
+class ScoreBoard:
+    """Collects the scores of every mask of a validation, over all processes.
 
     Args:
-        datasets: names of the validation sets.
+        datasets: names of the validation sets, in the order that results are given in.
         rows: (variant, output) pairs.
         dilation_ratio: of the boundary IoU.
     """
 
-    def __init__(self, datasets: Sequence[str], rows: Sequence[tuple[str, str]], dilation_ratio: float = 0.02) -> None:
-        super().__init__()
-        self.cells = [(dataset, *row) for dataset in datasets for row in rows]
-        self.metrics = nn.ModuleDict({"/".join(cell): _metrics(dilation_ratio) for cell in self.cells})
+    def __init__(self, datasets: Sequence[str], rows: Sequence[Row], dilation_ratio: float = 0.02) -> None:
+        self.datasets = list(datasets)
+        self.rows = list(rows)
+        self.dilation_ratio = dilation_ratio
+        self._masks: list[MaskScores] = []
 
-    def update(self, batch: Batch, variant: str, output: str, logits: Tensor) -> None:
-        """Scores (N, 1, 4h, 4w) logits at each mask's original size, threshold 0."""
+    def update(self, batch: Batch, logits: Mapping[Row, Tensor]) -> list[MaskScores]:
+        """Scores each row's (N, 1, 4h, 4w) logits at each mask's original size, threshold 0.
+
+        Returns:
+            The scores of the batch's N masks.
+        """
         if batch.original_masks is None:
             raise ValueError("expected a batch with original_masks, got a training batch")
-        for row, (dataset, target) in enumerate(zip(batch.datasets, batch.original_masks, strict=True)):
-            predicted = to_original_size(logits[row], target)
-            self._cell(dataset, variant, output).update(predicted[None], target[None])
+        values = torch.stack([self._score(row, target, logits) for row, target in enumerate(batch.original_masks)])
+        seen: Counter[str] = Counter()
+        scored = []
+        for row, pairs in enumerate(values.tolist()):
+            sample_id = batch.sample_ids[row]
+            scored.append(
+                MaskScores(
+                    dataset=batch.datasets[row],
+                    sample_id=sample_id,
+                    mask=seen[sample_id],
+                    thinness=thinness(batch.original_masks[row].cpu().numpy()),
+                    scores={name: (iou, biou) for name, (iou, biou) in zip(self.rows, pairs, strict=True)},
+                )
+            )
+            seen[sample_id] += 1
+        self._masks += scored
+        return scored
 
-    def compute(self) -> list[Score]:
-        """Scores of the cells that any process updated, and a fresh start; every process must call it."""
-        scores = []
-        for cell in self.cells:
-            metrics = self._cell(*cell)
-            count = _total(cast(Tensor, metrics["miou"].count))
-            if count:
-                values = metrics.compute()
-                scores.append(Score(*cell, float(values["miou"]), float(values["mbiou"]), count))
-            metrics.reset()
-        return scores
+    def compute(self) -> list[MaskScores]:
+        """Scores of all processes' masks, by set, image and mask, and a fresh start; every process must call it."""
+        masks = _gather(self._masks)
+        self.reset()
+        return sorted(masks, key=lambda mask: (self.datasets.index(mask.dataset), mask.sample_id, mask.mask))
 
     def reset(self) -> None:
-        """Forgets what was accumulated."""
-        for cell in self.cells:
-            self._cell(*cell).reset()
+        """Forgets what was collected."""
+        self._masks = []
 
-    def _cell(self, dataset: str, variant: str, output: str) -> MetricCollection:
-        return cast(MetricCollection, self.metrics[f"{dataset}/{variant}/{output}"])
+    def _score(self, row: int, target: Tensor, logits: Mapping[Row, Tensor]) -> Tensor:
+        """(rows, 2) float64 IoU and boundary IoU of one mask."""
+        truth = target[None]
+        boundary = mask_boundary(truth, self.dilation_ratio)
+        pairs = []
+        for name in self.rows:
+            predicted = to_original_size(logits[name][row], target)[None]
+            biou = mask_iou(mask_boundary(predicted, self.dilation_ratio), boundary)
+            pairs.append(torch.cat([mask_iou(predicted, truth), biou]))
+        return torch.stack(pairs)
 
 
-def _metrics(dilation_ratio: float) -> MetricCollection:
-    return MetricCollection({"miou": MeanMaskIoU(), "mbiou": MeanBoundaryIoU(dilation_ratio)}, compute_groups=False)
+def summarise(masks: Sequence[MaskScores]) -> list[Score]:
+    """Means over the masks of each set, row and group; groups without a mask are left out."""
+    scores = []
+    for dataset in dict.fromkeys(mask.dataset for mask in masks):
+        of_set = [mask for mask in masks if mask.dataset == dataset]
+        chosen = {group: [mask for mask in of_set if mask.belongs_to(group)] for group in GROUPS}
+        for row in of_set[0].scores:
+            for group, members in chosen.items():
+                if members:
+                    miou, mbiou = np.mean([mask.scores[row] for mask in members], axis=0)
+                    scores.append(Score(dataset, *row, float(miou), float(mbiou), len(members), group))
+    return scores
 
 
 def to_original_size(logits: Tensor, mask: Tensor) -> Tensor:
@@ -88,8 +155,9 @@ def to_original_size(logits: Tensor, mask: Tensor) -> Tensor:
     return F.interpolate(logits[None].float(), mask.shape[-2:], mode="bilinear", align_corners=False)[0, 0] > 0
 
 
-def _total(count: Tensor) -> int:
-    count = count.clone()
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.all_reduce(count)
-    return int(count)
+def _gather(masks: list[MaskScores]) -> list[MaskScores]:
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return masks
+    parts: list[list[MaskScores]] = [[] for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather_object(parts, masks)
+    return [mask for part in parts for mask in part]

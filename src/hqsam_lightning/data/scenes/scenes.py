@@ -1,0 +1,72 @@
+"""Procedural scenes with exact masks, made without any file: a set of samples like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hqsam_lightning.data.scenes.coarse import coarsen
+from hqsam_lightning.data.scenes.drawing import place_objects
+from hqsam_lightning.data.scenes.painting import paint_scene
+from hqsam_lightning.errors import ConfigError, choice_error
+from hqsam_lightning.types import Sample
+
+SPLITS = ("train", "val")
+MASKS = ("fine", "coarse")
+MIN_IMAGE_SIZE = 64
+
+
+class SyntheticScenes:
+    """Procedural scenes made on request; each follows from (seed, split, index) and these arguments alone.
+
+    Args:
+        size: number of scenes.
+        image_size: side of the square photos.
+        seed: another seed gives other scenes.
+        split: ``"train"`` or ``"val"``; they share no scene.
+        objects: least and most objects a scene; fewer remain where one would be hidden.
+        masks: ``"fine"``, the exact masks, or ``"coarse"``, what `coarsen` leaves of them; the photos are the same.
+        name: name of the set, the first part of the sample ids.
+
+    Raises:
+        ConfigError: for a value out of range, named with its key.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        image_size: int = 256,
+        seed: int = 0,
+        split: str = "train",
+        objects: tuple[int, int] | list[int] = (1, 3),
+        masks: str = "fine",
+        name: str = "synthetic",
+    ) -> None:
+        for key, value, least in (("size", size, 1), ("image_size", image_size, MIN_IMAGE_SIZE), ("seed", seed, 0)):
+            if not isinstance(value, int) or value < least:
+                raise ConfigError(f"data.{key}: expected an integer >= {least}, got {value!r}; change it in the config")
+        if split not in SPLITS:
+            raise choice_error("data.split", split, SPLITS)
+        if masks not in MASKS:
+            raise choice_error("data.masks", masks, MASKS)
+        pair = list(objects) if isinstance(objects, Sequence) else []
+        if len(pair) != 2 or not all(isinstance(count, int) for count in pair) or not 1 <= pair[0] <= pair[1]:
+            raise ConfigError(f"data.objects: expected [least, most], 1 <= least <= most, got {objects!r}; try [1, 2]")
+        self.size, self.image_size, self.seed, self.split = size, image_size, seed, split
+        self.objects, self.masks, self.name = (pair[0], pair[1]), masks, name
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < self.size:
+            raise IndexError(f"expected an index from 0 to {self.size - 1} of {self.name}/{self.split}, got {index}")
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(self.split), index)))
+        wanted = int(rng.integers(*self.objects, endpoint=True))
+        objects, visible = place_objects(rng, self.image_size, wanted)
+        image = paint_scene(rng, self.image_size, objects)
+        masks = np.stack(visible)[..., 0]
+        if self.masks == "coarse":
+            masks = np.stack([coarsen(mask) for mask in masks])
+        return Sample(image, masks, f"{self.name}/{self.split}/{index:06d}", self.name)

@@ -1,0 +1,50 @@
+"""A contact sheet of procedural scenes: each photo, its exact masks and its coarse ones."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+
+from hqsam_lightning.data.scenes.coarse import coarsen
+from hqsam_lightning.data.scenes.scenes import SyntheticScenes
+from hqsam_lightning.errors import ConfigError
+
+OPACITY = 0.6
+
+
+def contact_sheet(scenes: SyntheticScenes, rows: int, columns: int) -> np.ndarray:
+    """Lays out the first rows * columns scenes, each as photo, exact masks, coarse masks.
+
+    Args:
+        scenes: with fine masks.
+        rows: of scenes.
+        columns: of scenes; each is three photos wide.
+
+    Returns:
+        (rows * S, columns * 3 * S, 3) uint8 RGB, S the side of a scene in pixels.
+
+    Raises:
+        ConfigError: when there are fewer scenes, or their masks are coarse already.
+    """
+    if scenes.masks != "fine":
+        raise ConfigError(f"data.masks: expected 'fine', which the sheet sets beside coarse ones; got {scenes.masks!r}")
+    if not 1 <= rows * columns <= len(scenes):
+        raise ConfigError(
+            f"rows, columns: expected 1 to {len(scenes)} scenes; got {rows} x {columns}; raise data.val_size"
+        )
+    tiles = [_tile(scenes[index].image, scenes[index].masks) for index in range(rows * columns)]
+    return np.vstack([np.hstack(tiles[row * columns : (row + 1) * columns]) for row in range(rows)])
+
+
+def _tile(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    return np.hstack([image, _tinted(image, masks), _tinted(image, np.stack([coarsen(mask) for mask in masks]))])
+
+
+def _tinted(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Tints the masks (M, S, S) in colours of their own, over a dimmed photo."""
+    painted = 0.5 * image.astype(np.float32)
+    for mask, colour in zip(masks, matplotlib.color_sequences["tab10"] * len(masks), strict=False):
+        alpha = OPACITY * mask[..., None]
+        painted += mask[..., None] * 0.5 * image
+        painted = (1 - alpha) * painted + alpha * 255 * np.array(colour, np.float32)
+    return np.clip(painted, 0, 255).astype(np.uint8)

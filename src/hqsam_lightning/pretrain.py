@@ -1,0 +1,171 @@
+"""Trains a whole SAM from scratch: `python -m hqsam_lightning.pretrain`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import hydra
+import lightning as L
+import torch
+import wandb
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+
+from hqsam_lightning import __version__
+from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
+from hqsam_lightning.data import PromptedDataModule
+from hqsam_lightning.errors import CheckpointError, ConfigError
+from hqsam_lightning.pretraining.module import PretrainingModule
+from hqsam_lightning.pretraining.report import print_results, result_rows, round_to_half, write_results
+from hqsam_lightning.sam.shipped import save_shipped
+from hqsam_lightning.train import as_plain, print_config, quieten, refuse_to_overwrite, with_debug
+from hqsam_lightning.training.checkpoint import check_recipe, read_checkpoint
+
+log = logging.getLogger(__name__)
+
+RECIPE = (
+    *("seed", "batch_size", "sam", "data", "augmentation", "prompts"),
+    *("rounds", "precision", "loss", "optimizer", "scheduler", "ema"),
+)
+
+
+def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Trains, validates, reports and saves one SAM.
+
+    Args:
+        config: composed from conf/pretrain.yaml.
+
+    Returns:
+        The rows of the result table, and the objects that the run was made of.
+
+    Raises:
+        HQSamError: for input that cannot work, before any long work starts.
+    """
+    quieten()
+    L.seed_everything(config.seed, verbose=False)
+    ema = instantiate(config.ema)
+    # the average is taken before a checkpoint holds it
+    callbacks = [ema, *(instantiate(value) for value in config.callbacks.values())]
+    loggers = [instantiate(value) for value in config.logger.values()]
+    try:
+        trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
+        _refuse_many_devices(trainer)
+        module, datamodule = build(config)
+        log.info("batch of %d scenes a step; %s", config.batch_size, datamodule.sets.describe())
+        _check_checkpoints(config)
+        for logger in loggers:
+            logger.log_hyperparams(as_plain(config))
+        trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
+        facts = _run_facts(config, trainer, module)
+        ema.hand_over(module)
+        round_to_half(module.model.sam)
+        trainer.validate(module, datamodule, verbose=False)
+        rows = _report(config, module, facts)
+    finally:
+        # else the next point of a multirun would log into this one's W&B run
+        wandb.finish()
+    return rows, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}
+
+
+def build(config: DictConfig) -> tuple[PretrainingModule, PromptedDataModule]:
+    """Builds the data first, so that what is missing is said before anything else; then SAM."""
+    sets = instantiate(config.data)
+    if sets.epoch_size < config.batch_size:
+        raise ConfigError(
+            f"batch_size: expected at most the {sets.epoch_size} training samples of an epoch; got "
+            f"{config.batch_size}; lower batch_size or add data"
+        )
+    if not sets.validation:
+        raise ConfigError("data: expected a validation set, got none; set data.holdout or data.val_sources")
+    sam = instantiate(config.sam)
+    datamodule = PromptedDataModule(
+        sets=sets,
+        augmentation=instantiate(config.augmentation, image_size=sam.image_size),
+        prompts=instantiate(config.prompts),
+        val_prompts=instantiate(config.val_prompts),
+        image_size=sam.image_size,
+        mask_input_size=sam.mask_input_size,
+        batch_size=config.batch_size,
+        accumulate=1,
+        seed=config.seed,
+        num_workers=config.loader.num_workers,
+    )
+    module = PretrainingModule(
+        sam=sam.sam,
+        name=sam.name,
+        loss=instantiate(config.loss),
+        optimizer=instantiate(config.optimizer),
+        scheduler=instantiate(config.scheduler),
+        rounds=config.rounds,
+        precision=config.precision,
+        config=as_plain(config),
+    )
+    return module, datamodule
+
+
+def _refuse_many_devices(trainer: L.Trainer) -> None:
+    if trainer.world_size > 1:
+        raise ConfigError(
+            f"trainer.devices: expected one device for pretraining; got {trainer.world_size}: BatchNorm's statistics "
+            "and prompt embeddings that a batch leaves unused are not handled across processes; "
+            "use trainer=cpu or trainer=gpu"
+        )
+
+
+def _check_checkpoints(config: DictConfig) -> None:
+    if config.ckpt_path is not None:
+        checkpoint = read_checkpoint(Path(config.ckpt_path))
+        if "averaging_state" not in checkpoint:
+            raise CheckpointError(
+                f"ckpt_path={config.ckpt_path}: expected a checkpoint that pretrain wrote; it is another command's; "
+                "use checkpoints/last.ckpt of the run"
+            )
+        check_recipe(checkpoint, as_plain(config), 1, RECIPE)
+    refuse_to_overwrite(Path(config.paths.output_dir), config.ckpt_path)
+
+
+def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]) -> list[dict[str, Any]]:
+    folder = Path(config.paths.output_dir)
+    weights = folder / "sam.safetensors"
+    save_shipped(module.model.sam, weights)
+    rows = result_rows(module.scores)
+    write_results(folder, rows, {**facts, "validation_masks": module.scored_masks})
+    print_results(rows, Console())
+    print(f"results in {folder}; use the model with sam={config.sam.name} sam.weights={weights}")
+    return rows
+
+
+def _run_facts(config: DictConfig, trainer: L.Trainer, module: PretrainingModule) -> dict[str, Any]:
+    return {
+        "name": config.name,
+        "command": " ".join(["python -m hqsam_lightning.pretrain", *sys.argv[1:]]),
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "seed": config.seed,
+        "sam": config.sam.name,
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "batch_size": config.batch_size,
+        "rounds": config.rounds,
+        "precision": config.precision,
+        "steps": trainer.global_step,
+        "fit_seconds": round(module.fit_seconds, 1),
+        "hqsam_lightning": __version__,
+        "torch": torch.__version__,
+    }
+
+
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="pretrain")
+@clean_errors
+def main(config: DictConfig) -> None:
+    """Entry point of the command line."""
+    config = with_debug(config)
+    print_config(config)
+    pretrain(config)
+
+
+if __name__ == "__main__":
+    run_hydra(main, "pretrain")

@@ -1,0 +1,1 @@
+"""Training a whole SAM from scratch, the way its paper does: prompts, correction rounds, losses, averaged weights."""

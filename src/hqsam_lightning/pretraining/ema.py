@@ -1,0 +1,54 @@
+"""The exponential moving average of the weights, which is validated and shipped."""
+
+from __future__ import annotations
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
+
+from hqsam_lightning.errors import ConfigError
+
+
+class WeightEMA(WeightAveraging):
+    """Lightning's averaging callback with a decay that warms up: min(decay, (1 + n) / (10 + n)) at update n.
+
+    Buffers are averaged alike, so that BatchNorm's statistics belong to the averaged weights; whole numbers are copied.
+    Validation and the end of training see the averages; checkpoints hold both.
+
+    Args:
+        decay: of the average once warmed up, in [0, 1).
+
+    Raises:
+        ConfigError: the decay is out of its range.
+    """
+
+    def __init__(self, decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ConfigError(f"ema.decay: expected a number in [0, 1); got {decay}")
+        self.decay = decay
+        super().__init__(multi_avg_fn=self.average)
+
+    @torch.no_grad()
+    def average(self, averages: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
+        """Moves averages towards the current values, in place.
+
+        Args:
+            averages: tensors of one type and device.
+            current: as averages.
+            updates: number of earlier updates, at least 1.
+        """
+        if averages[0].is_floating_point():
+            torch._foreach_lerp_(averages, current, 1 - min(self.decay, (1 + int(updates)) / (10 + int(updates))))
+        else:
+            torch._foreach_copy_(averages, current)
+
+    def hand_over(self, module: L.LightningModule) -> None:
+        """Leaves the averages in the module for good.
+
+        Lightning copies them at the end of training, but not when a run that had ended is resumed, and would swap them
+        in again for every later validation.
+        """
+        if self._average_model is not None:
+            self._copy_average_to_current(module)
+            self._average_model = None

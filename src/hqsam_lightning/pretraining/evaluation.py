@@ -1,0 +1,66 @@
+"""What a SAM is measured by while it is pretrained: mIoU with box prompts, with one point, and of the filled box."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from hqsam_lightning.pretraining.model import TrainableSam
+from hqsam_lightning.prompts.kinds import box_of
+from hqsam_lightning.training.scores import to_original_size
+from hqsam_lightning.types import OBJECT_THRESHOLD, Batch, PromptGroup
+
+PROTOCOLS = ("filled_box", "box", "point")
+
+
+def predict_protocols(model: TrainableSam, batch: Batch) -> dict[str, list[Tensor]]:
+    """Predicts the masks of an evaluation batch by each protocol; the encoder runs once.
+
+    Args:
+        model: in eval mode.
+        batch: with box prompts and original masks.
+
+    Returns:
+        N (H0, W0) bool masks at the photos' own size: the box filled, the single-mask output with the box, and with
+        the point that is deepest inside the object (the paper, figure 5).
+    """
+    originals = batch.original_masks
+    if originals is None:
+        raise ValueError("expected a batch with original_masks, got a training batch")
+    embeddings = model.encode(batch.images)
+    predicted = {"filled_box": [fill_box(mask) for mask in originals]}
+    for name, groups in (("box", batch.prompts), ("point", [deepest_points(batch.masks)])):
+        logits = model.decode(embeddings, groups, batch.image_index).logits[:, :1]
+        predicted[name] = [to_original_size(row, mask) for row, mask in zip(logits, originals, strict=True)]
+    return predicted
+
+
+def deepest_points(masks: Tensor) -> PromptGroup:
+    """One positive point a mask, farthest from the background and the frame's border.
+
+    Args:
+        masks: (N, 1, H, W) in [0, 1].
+
+    Returns:
+        N rows of one point each, on the masks' device.
+    """
+    objects = (masks[:, 0] > OBJECT_THRESHOLD).cpu().numpy().astype(np.uint8)
+    coords = torch.tensor([_deepest(mask) for mask in objects], dtype=torch.float32, device=masks.device)
+    rows = torch.arange(len(masks), device=masks.device)
+    return PromptGroup(rows, point_coords=coords[:, None], point_labels=torch.ones_like(rows)[:, None])
+
+
+def _deepest(mask: np.ndarray) -> tuple[int, int]:
+    depth = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    y, x = np.unravel_index(depth.argmax(), depth.shape)
+    return int(x), int(y)
+
+
+def fill_box(mask: Tensor) -> Tensor:
+    """The tight box of a (H0, W0) bool mask as a mask."""
+    x0, y0, x1, y1 = box_of(mask[None].float()).int().tolist()
+    filled = torch.zeros_like(mask)
+    filled[y0 : y1 + 1, x0 : x1 + 1] = True
+    return filled

@@ -1,0 +1,77 @@
+"""SAM's losses: focal and Dice of the masks, the best of three, and the squared error of the predicted IoU."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import sigmoid_focal_loss
+
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.pretraining.model import Decoded
+
+
+class PretrainingLoss(nn.Module):
+    """`pixel_weight` x focal + Dice of each mask, and the mean squared error of its predicted IoU (SAM, appendix A).
+
+    Args:
+        pixel_weight: of the focal loss; SAM's 20.
+        gamma: focusing exponent of the focal loss; 0 makes it the binary cross-entropy.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    def __init__(self, pixel_weight: float = 20.0, gamma: float = 2.0) -> None:
+        super().__init__()
+        for key, value in (("pixel_weight", pixel_weight), ("gamma", gamma)):
+            if not 0 <= value < math.inf:
+                raise ConfigError(f"loss.{key}: expected a finite number >= 0; got {value}")
+        self.pixel_weight = pixel_weight
+        self.gamma = gamma
+
+    def forward(self, decoded: Decoded, coverage: Tensor, multimask: bool) -> dict[str, Tensor]:
+        """Computes the terms of one round.
+
+        Args:
+            decoded: of N masks.
+            coverage: (N, 1, 4h, 4w) targets in [0, 1].
+            multimask: also train the multi-mask outputs: the best of the three learns ("making the model
+                ambiguity-aware"), and all four IoU predictions do. False trains the single-mask output alone.
+
+        Returns:
+            (N,) terms ``single``, ``multi`` (with multimask) and ``iou``, whose sum is the loss; and ``actual_iou``
+            (N,) of the single-mask output.
+        """
+        outputs = slice(None) if multimask else slice(1)
+        logits = decoded.logits[:, outputs]
+        losses = self.mask_loss(logits, coverage.expand_as(logits))
+        actual = actual_iou(logits.detach(), coverage)
+        terms = {"single": losses[:, 0]}
+        if multimask:
+            terms["multi"] = losses[:, 1:].amin(1)
+        terms["iou"] = F.mse_loss(decoded.iou[:, outputs], actual, reduction="none").mean(1)
+        return {**terms, "actual_iou": actual[:, 0]}
+
+    def mask_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each of (N, K, h, w) float32 logits against soft targets of the same shape, as (N, K)."""
+        focal = sigmoid_focal_loss(logits, targets, alpha=-1, gamma=self.gamma).mean((-1, -2))
+        return self.pixel_weight * focal + dice_loss(logits, targets)
+
+
+def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Gives 1 - Dice, smoothed by 1, of (N, K, h, w) logits and targets as (N, K)."""
+    probabilities = logits.sigmoid()
+    overlap = 2 * (probabilities * targets).sum((-1, -2))
+    return 1 - (overlap + 1) / (probabilities.sum((-1, -2)) + targets.sum((-1, -2)) + 1)
+
+
+@torch.no_grad()
+def actual_iou(logits: Tensor, coverage: Tensor) -> Tensor:
+    """IoU (N, K) of (N, K, h, w) logits > 0 with (N, 1, h, w) coverage > 0.5; 1 where both are empty."""
+    predicted, target = logits > 0, coverage > 0.5
+    intersection = (predicted & target).sum((-1, -2))
+    union = (predicted | target).sum((-1, -2))
+    return torch.where(union == 0, 1.0, intersection / union.clamp(min=1))

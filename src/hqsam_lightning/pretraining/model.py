@@ -1,0 +1,103 @@
+"""A SAM that learns: images to features, groups of prompts to all four masks and their predicted IoUs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam
+from torch import Tensor, nn
+
+from hqsam_lightning.errors import choice_error
+from hqsam_lightning.sam.decoding import run_transformer
+from hqsam_lightning.types import PromptEmbeddings, PromptGroup, SamFeatures
+
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass
+class Decoded:
+    """What SAM's decoder predicts for N masks.
+
+    Attributes:
+        logits: (N, 4, 4h, 4w) float32: the single-mask output, then the three multi-mask outputs.
+        iou: (N, 4) float32, SAM's prediction of each output's IoU.
+    """
+
+    logits: Tensor
+    iou: Tensor
+
+
+class TrainableSam(nn.Module):
+    """segment-anything's model with gradients, over batches of several images.
+
+    Args:
+        sam: the model; all of its parameters learn.
+        precision: ``"fp32"`` or ``"bf16"``: autocast of image encoder and mask decoder. Positions are encoded, and
+            masks are drawn from the decoder's output, in float32.
+
+    Raises:
+        ConfigError: for an unknown precision.
+    """
+
+    def __init__(self, sam: Sam, precision: str = "fp32") -> None:
+        super().__init__()
+        if precision not in PRECISIONS:
+            raise choice_error("precision", precision, PRECISIONS)
+        # Lightning keeps the mode that a model comes in, and a frozen one comes in eval mode
+        self.sam = sam.requires_grad_(True).train()
+        self.sam.image_encoder.to(memory_format=torch.channels_last)
+        self.precision = precision
+
+    @property
+    def prompt_encoder(self) -> PromptEncoder:
+        """SAM's prompt encoder."""
+        return cast(PromptEncoder, self.sam.prompt_encoder)
+
+    @property
+    def mask_decoder(self) -> MaskDecoder:
+        """SAM's mask decoder."""
+        return cast(MaskDecoder, self.sam.mask_decoder)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Encodes (B, 3, H, W) uint8 RGB images to embeddings (B, C, h, w) float32."""
+        pixels = (images - self.sam.pixel_mean) / self.sam.pixel_std
+        with self._autocast(images):
+            embeddings = self.sam.image_encoder(pixels.contiguous(memory_format=torch.channels_last))
+        return embeddings.float()
+
+    def decode(self, embeddings: Tensor, groups: list[PromptGroup], image_index: Tensor) -> Decoded:
+        """Predicts the N masks of a batch, one decoder call a group of prompts.
+
+        Args:
+            embeddings: (B, C, h, w).
+            groups: prompts whose rows together are 0 .. N-1.
+            image_index: (N,) the image of each mask.
+
+        Returns:
+            Predictions in the order of the batch's masks.
+        """
+        # no early feature is asked for here
+        features = SamFeatures(embeddings, embeddings, self.prompt_encoder.get_dense_pe())
+        parts = [self._decode_group(features, group, image_index) for group in groups]
+        order = torch.argsort(torch.cat([group.rows for group in groups]))
+        logits, iou = (torch.cat(values).index_select(0, order) for values in zip(*parts, strict=True))
+        return Decoded(logits, iou)
+
+    def _decode_group(self, features: SamFeatures, group: PromptGroup, image_index: Tensor) -> tuple[Tensor, Tensor]:
+        points = None
+        if group.point_coords is not None:
+            points = (group.point_coords, group.point_labels)
+        sparse, dense = self.prompt_encoder(points=points, boxes=group.boxes, masks=group.masks)
+        prompts = PromptEmbeddings(group.rows, image_index[group.rows], sparse, dense)
+        decoder = self.mask_decoder
+        with self._autocast(sparse):
+            state = run_transformer(decoder, features, prompts)
+        mlps = decoder.output_hypernetworks_mlps
+        weights = torch.stack([mlp(state.mask_tokens[:, i].float()) for i, mlp in enumerate(mlps)], dim=1)
+        logits = torch.einsum("nkc,nchw->nkhw", weights, state.upscaled.float())
+        return logits, decoder.iou_prediction_head(state.iou_token.float())
+
+    def _autocast(self, values: Tensor) -> torch.autocast:
+        return torch.autocast(values.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")

@@ -1,0 +1,143 @@
+"""The LightningModule of pretraining: rounds of prompts in training, mIoU by protocol in validation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from segment_anything.modeling import Sam
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.metrics import MeanMaskIoU
+from hqsam_lightning.pretraining.evaluation import PROTOCOLS, predict_protocols
+from hqsam_lightning.pretraining.losses import PretrainingLoss
+from hqsam_lightning.pretraining.model import TrainableSam
+from hqsam_lightning.pretraining.rounds import correction_rounds, coverage_of
+from hqsam_lightning.sam.state_dicts import state_dict_sha256
+from hqsam_lightning.training.checkpoint import INFO_KEY, checkpoint_info, require_finite
+from hqsam_lightning.types import Batch
+
+
+class PretrainingModule(L.LightningModule):
+    """Trains a whole SAM on prompted masks.
+
+    Args:
+        sam: the model; all of it learns.
+        name: what reports and checkpoints call it.
+        loss: of one round.
+        optimizer: makes the optimiser of a `Sam`.
+        scheduler: makes its learning-rate schedule, stepped every step.
+        rounds: rounds a mask and step: the first prompt, then a click each.
+        precision: see `TrainableSam`.
+        config: the run's resolved config as plain values, kept in checkpoints.
+
+    Raises:
+        ConfigError: for fewer than one round, or an unknown precision.
+    """
+
+    def __init__(
+        self,
+        sam: Sam,
+        name: str,
+        loss: PretrainingLoss,
+        optimizer: Callable[[Sam], Optimizer],
+        scheduler: Callable[[Optimizer], LRScheduler],
+        rounds: int,
+        precision: str,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if rounds < 1:
+            raise ConfigError(f"rounds: expected an integer >= 1; got {rounds}")
+        self.model = TrainableSam(sam, precision)
+        self.name = name
+        self.loss = loss
+        self.rounds = rounds
+        self.metrics = nn.ModuleDict({name: MeanMaskIoU() for name in PROTOCOLS})
+        self.scores: dict[str, float] = {}
+        self.scored_masks = 0
+        self._optimizer = optimizer
+        self._scheduler = scheduler
+        self._config = config or {}
+        self._seconds_before = 0.0
+        self._fit_started = 0.0
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The mean loss over the rounds; the encoder runs once."""
+        embeddings = self.model.encode(batch.images)
+        coverage = coverage_of(batch.masks, self.model.prompt_encoder.mask_input_size[0])
+        rounds = correction_rounds(
+            lambda groups: self.model.decode(embeddings, groups, batch.image_index),
+            batch.prompts,
+            coverage,
+            batch.seeds,
+            self.rounds,
+            batch.images.shape[-1],
+        )
+        weights = batch.mask_weights()
+        losses = []
+        for number, decoded in enumerate(rounds, start=1):
+            terms = self.loss(decoded, coverage, multimask=number == 1)
+            terms = {name: (values * weights).sum() for name, values in terms.items()}
+            actual = terms.pop("actual_iou")
+            losses.append(torch.stack(list(terms.values())).sum())
+            logged = {f"train/round_{number}/{name}": value.detach() for name, value in terms.items()}
+            self.log_dict({**logged, f"train/round_{number}/miou": actual}, batch_size=len(batch.masks))
+        loss = torch.stack(losses).mean()
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch.masks))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Scores every protocol at original size."""
+        for name, masks in predict_protocols(self.model, batch).items():
+            for predicted, target in zip(masks, batch.original_masks or [], strict=True):
+                cast(MeanMaskIoU, self.metrics[name]).update(predicted, target)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begins with empty sums."""
+        for metric in self.metrics.values():
+            cast(MeanMaskIoU, metric).reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs each protocol's mIoU over the masks of all validation sets."""
+        if self.trainer.sanity_checking:
+            return
+        self.scores = {name: float(cast(MeanMaskIoU, metric).compute()) for name, metric in self.metrics.items()}
+        self.scored_masks = int(cast(Tensor, self.metrics["box"].count))
+        self.log_dict({f"val/{name}/miou": score for name, score in self.scores.items()})
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimiser and its schedule, stepped every step."""
+        optimizer = self._optimizer(self.model.sam)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "step"}}
+
+    def on_fit_start(self) -> None:
+        """Starts the clock."""
+        self._fit_started = time.monotonic()
+
+    @property
+    def fit_seconds(self) -> float:
+        """Seconds of training so far, also those before the run was resumed."""
+        return self._seconds_before + time.monotonic() - self._fit_started
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what the checkpoint belongs to.
+
+        Raises:
+            CheckpointError: when a weight is not finite.
+        """
+        state = self.model.sam.state_dict()
+        require_finite(state)
+        checkpoint[INFO_KEY] = checkpoint_info(self.name, state_dict_sha256(state), self._config, world_size=1)
+        checkpoint["fit_seconds"] = self.fit_seconds
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the time of training over."""
+        self._seconds_before = checkpoint["fit_seconds"]

@@ -1,0 +1,52 @@
+"""What a pretraining run leaves behind: weights that float16 holds, metrics.json and results.md."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from segment_anything.modeling import Sam
+
+TITLES = {"filled_box": "filled box (no model)", "box": "box", "point": "1 point"}
+
+
+@torch.no_grad()
+def round_to_half(sam: Sam) -> None:
+    """Rounds the weights in place to what float16 holds, so that what is scored is what is shipped."""
+    for tensor in sam.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.half())
+
+
+def result_rows(scores: dict[str, float]) -> list[dict[str, Any]]:
+    """One row a protocol."""
+    return [{"prompt": name, "miou": score} for name, score in scores.items()]
+
+
+def write_results(folder: Path, rows: list[dict[str, Any]], run: dict[str, Any]) -> None:
+    """Writes metrics.json and results.md.
+
+    Args:
+        folder: the run's output folder.
+        rows: of `result_rows`.
+        run: facts of the run.
+    """
+    (folder / "metrics.json").write_text(json.dumps({"run": run, "rows": rows}, indent=2, allow_nan=False) + "\n")
+    lines = ["# Results", "", "mIoU in percent, single-mask output.", "", "| prompt | mIoU |", "| --- | --- |"]
+    lines += [f"| {TITLES[row['prompt']]} | {100 * row['miou']:.1f} |" for row in rows]
+    facts = [f"- {key}: {value}" for key, value in run.items()]
+    (folder / "results.md").write_text("\n".join([*lines, "", *facts]) + "\n")
+
+
+def print_results(rows: list[dict[str, Any]], console: Console) -> None:
+    """Prints the table."""
+    table = Table(title="mIoU in percent")
+    table.add_column("prompt")
+    table.add_column("mIoU", justify="right")
+    for row in rows:
+        table.add_row(TITLES[row["prompt"]], f"{100 * row['miou']:.1f}")
+    console.print(table)

@@ -1,0 +1,92 @@
+"""The paper's numbers of a table, and whether its order of rows is found again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import yaml
+from scipy import stats
+
+from hqsam_lightning.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """A row of a table of the paper.
+
+    Attributes:
+        variant: what our experiment calls it.
+        miou: in percent, or None where the paper gives none.
+        mbiou: in percent, or None.
+    """
+
+    variant: str
+    miou: float | None
+    mbiou: float | None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How an order of rows agrees with the paper's.
+
+    Attributes:
+        tau: Kendall's tau-b from -1 (reversed) to 1 (the same); None where there is no order, as in one row alone.
+        compared: rows that both have.
+        swapped: (a, b): the paper has a above b, and here b is above a.
+    """
+
+    tau: float | None
+    compared: int
+    swapped: list[tuple[str, str]]
+
+
+def read_paper_table(path: Path) -> list[PaperRow]:
+    """Reads the rows of an experiment's table.yaml.
+
+    Raises:
+        ConfigError: where there is no such file.
+        DataError: naming the file and what is not as expected.
+    """
+    if not path.is_file():
+        raise ConfigError(f"table={path}: expected a table.yaml such as experiments/*/table.yaml; found no file")
+    try:
+        rows = yaml.safe_load(path.read_text())["rows"]
+        table = [_paper_row(row) for row in rows]
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: expected rows of {{variant: NAME, paper: {{miou: NUMBER, mbiou: NUMBER}}}}; got {error!r}"
+        ) from error
+    repeated = {row.variant for row in table if sum(other.variant == row.variant for other in table) > 1}
+    if repeated:
+        raise DataError(f"{path}: expected each variant in one row; got {', '.join(sorted(repeated))} in several")
+    return table
+
+
+def compare_order(paper: Mapping[str, float], ours: Mapping[str, float]) -> Agreement:
+    """Compares two orders of the same rows, the higher number first.
+
+    Rows that only one of them has are left out; a tie puts no row above another.
+
+    Args:
+        paper: number a variant.
+        ours: number a variant.
+    """
+    names = [name for name in paper if name in ours]
+    swapped = []
+    for pair in combinations(names, 2):
+        upper, lower = sorted(pair, key=lambda name: paper[name], reverse=True)
+        if paper[upper] > paper[lower] and ours[upper] < ours[lower]:
+            swapped.append((upper, lower))
+    theirs, own = [paper[name] for name in names], [ours[name] for name in names]
+    has_order = len(set(theirs)) > 1 and len(set(own)) > 1
+    tau = float(stats.kendalltau(theirs, own).statistic) if has_order else None
+    return Agreement(tau, len(names), swapped)
+
+
+def _paper_row(row: dict[str, Any]) -> PaperRow:
+    numbers = [row["paper"][metric] for metric in ("miou", "mbiou")]
+    return PaperRow(str(row["variant"]), *(None if number is None else float(number) for number in numbers))

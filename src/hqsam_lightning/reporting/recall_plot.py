@@ -1,0 +1,63 @@
+"""The curves of the paper's figure 4: recall over thresholds of the boundary IoU."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hqsam_lightning.reporting.summary import THRESHOLDS, Entry, Summary, recall_quantity
+from hqsam_lightning.training.scores import BASELINE, Row
+
+PANEL_INCHES = (4.4, 3.6)
+
+
+def draw_recall(summary: Summary) -> Figure:
+    """Draws a panel a set and a line a variant, by the output that its run went by.
+
+    A line is the mean over seeds; its band goes from the least to the greatest of them.
+    """
+    width, height = PANEL_INCHES
+    figure = Figure(figsize=(width * len(summary.sets), height), layout="constrained")
+    axes = figure.subplots(1, len(summary.sets), squeeze=False, sharey=True)[0]
+    for axis, dataset in zip(axes, summary.sets, strict=True):
+        _draw_set(axis, summary, dataset)
+    axes[0].set_ylabel("share of masks above it")
+    axes[-1].legend(fontsize=7)
+    return figure
+
+
+def shown_rows(summary: Summary) -> list[tuple[str, Row]]:
+    """(recipe, row) of plain SAM, once, and of each learned variant by its run's output."""
+    rows = []
+    for place, recipe in enumerate(summary.recipes):
+        for row in recipe.rows:
+            if (row[0] == BASELINE and place == 0) or (row[0] != BASELINE and row[1] == recipe.output):
+                rows.append((recipe.label, row))
+    return rows
+
+
+def _draw_set(axis: Axes, summary: Summary, dataset: str) -> None:
+    for recipe, row in shown_rows(summary):
+        points = [_point(summary, recipe, row, dataset, threshold) for threshold in THRESHOLDS]
+        (line,) = axis.plot(THRESHOLDS, [point.mean for point in points], ".-", label=_name(summary, recipe, row))
+        if row[0] == BASELINE:
+            line.set(color="black", linestyle="--")
+        bounds = ([point.least for point in points], [point.greatest for point in points])
+        axis.fill_between(THRESHOLDS, *bounds, color=line.get_color(), alpha=0.2, linewidth=0)
+    axis.set_title(dataset)
+    axis.set_xlabel("boundary IoU")
+    axis.set_ylim(0, 1)
+    axis.grid(alpha=0.3)
+
+
+def _point(summary: Summary, recipe: str, row: Row, dataset: str, threshold: float) -> Entry:
+    entry = summary.get(recipe, row, dataset, "all", recall_quantity(threshold))
+    assert entry is not None  # each set has masks
+    return entry
+
+
+def _name(summary: Summary, recipe: str, row: Row) -> str:
+    if row[0] == BASELINE:
+        return "SAM"
+    name = f"{row[0]} ({'HQ logits' if row[1] == 'hq' else 'SAM + HQ'})"
+    return name if len(summary.recipes) == 1 else f"{name}, {recipe}"

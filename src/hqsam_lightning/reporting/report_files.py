@@ -1,0 +1,135 @@
+"""report.md, report.csv and recall.png: what `python -m hqsam_lightning.report` writes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from hqsam_lightning.reporting.comparison import paper_section
+from hqsam_lightning.reporting.markdown import NOTHING, interval, markdown_table, percent
+from hqsam_lightning.reporting.paper import PaperRow
+from hqsam_lightning.reporting.recall_plot import draw_recall, shown_rows
+from hqsam_lightning.reporting.results import NOTES, OUTPUT_NAMES
+from hqsam_lightning.reporting.runs import Recipe, describe_set
+from hqsam_lightning.reporting.summary import (
+    MEAN_OF_SETS,
+    METRICS,
+    THRESHOLDS,
+    Entry,
+    Summary,
+    mean_pair,
+    recall_quantity,
+)
+from hqsam_lightning.training.scores import BASELINE, GROUPS, Row
+
+SEEDS_NOTE = (
+    "Where a recipe ran with several seeds: mean ± standard deviation over them; differences are averaged over them "
+    "for each image first."
+)
+
+
+def write_report(folder: Path, summary: Summary, paper: Sequence[PaperRow] | None, command: str) -> None:
+    """Writes the three files.
+
+    Args:
+        folder: made where it is missing; files of an earlier report are replaced.
+        summary: the numbers.
+        paper: rows of the paper's table, if the report stands beside one.
+        command: that made the report.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_entries(folder / "report.csv", summary.entries)
+    draw_recall(summary).savefig(folder / "recall.png", dpi=120)
+    (folder / "report.md").write_text("\n".join(report_lines(summary, paper, command)) + "\n")
+
+
+def write_entries(path: Path, entries: Sequence[Entry]) -> None:
+    """Writes a line an entry, a column a field of `Entry`; what is not known is empty."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Entry)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(entry) for entry in entries)
+
+
+def report_lines(summary: Summary, paper: Sequence[PaperRow] | None, command: str) -> list[str]:
+    """Lines of report.md."""
+    lines = ["# Report", "", f"`{command}`", ""]
+    lines += [line for note in (*NOTES, SEEDS_NOTE) for line in (note, "")]
+    first = summary.recipes[0].runs[0]
+    if len(summary.sets) > 1:
+        lines += ["## All sets", "", *markdown_table(_overview(summary)), ""]
+    for dataset, masks in summary.sets.items():
+        lines += [f"## {dataset}", "", f"{describe_set(masks)}.", "", *markdown_table(_scores(summary, dataset)), ""]
+        lines += ["Difference to plain SAM, mIoU / mBIoU:", "", *markdown_table(_differences(summary, dataset)), ""]
+    if paper is not None:
+        lines += ["## Beside the paper", "", *paper_section(summary, paper), ""]
+    lines += ["## Recall", "", "Share of masks whose boundary IoU is above a threshold, in percent.", ""]
+    lines += ["![Recall over thresholds of the boundary IoU](recall.png)", ""]
+    for dataset in summary.sets:
+        lines += [f"### {dataset}", "", *markdown_table(_recalls(summary, dataset)), ""]
+    lines += ["## Runs", "", f"SAM: {first.facts['sam']}, weights SHA-256 {first.facts['sam_sha256']}.", ""]
+    return [*lines, *(line for recipe in summary.recipes for line in _facts(recipe))]
+
+
+def _overview(summary: Summary) -> list[list[str]]:
+    table = [[*_name_columns(summary), *summary.sets, "mean"]]
+    for recipe, row in _rows(summary):
+        cells = [mean_pair(summary, recipe, row, name, "all") for name in (*summary.sets, MEAN_OF_SETS)]
+        table.append([*_names(summary, recipe, row), *cells])
+    return table
+
+
+def _scores(summary: Summary, dataset: str) -> list[list[str]]:
+    table = [[*_name_columns(summary), *GROUPS]]
+    for recipe, row in _rows(summary):
+        cells = [mean_pair(summary, recipe, row, dataset, group) for group in GROUPS]
+        table.append([*_names(summary, recipe, row), *cells])
+    return table
+
+
+def _differences(summary: Summary, dataset: str) -> list[list[str]]:
+    table = [[*_name_columns(summary), *GROUPS]]
+    for recipe, row in _rows(summary):
+        if row[0] != BASELINE:
+            cells = [_difference(summary, recipe, row, dataset, group) for group in GROUPS]
+            table.append([*_names(summary, recipe, row), *cells])
+    return table
+
+
+def _recalls(summary: Summary, dataset: str) -> list[list[str]]:
+    table = [[*_name_columns(summary), *(f"{threshold:.2f}" for threshold in THRESHOLDS)]]
+    for recipe, row in shown_rows(summary):
+        entries = [summary.get(recipe, row, dataset, "all", recall_quantity(t)) for t in THRESHOLDS]
+        table.append([*_names(summary, recipe, row), *(percent(entry.mean) for entry in entries if entry)])
+    return table
+
+
+def _difference(summary: Summary, recipe: str, row: Row, dataset: str, group: str) -> str:
+    entries = [summary.get(recipe, row, dataset, group, f"{metric}_difference") for metric in METRICS]
+    return " / ".join(interval(entry.mean, entry.low, entry.high) for entry in entries if entry) or NOTHING
+
+
+def _rows(summary: Summary) -> list[tuple[str, Row]]:
+    """(recipe, row) pairs; plain SAM, which is the same for all, once."""
+    pairs = [(place, recipe.label, row) for place, recipe in enumerate(summary.recipes) for row in recipe.rows]
+    return [(label, row) for place, label, row in pairs if place == 0 or row[0] != BASELINE]
+
+
+def _name_columns(summary: Summary) -> list[str]:
+    return [*(["recipe"] if len(summary.recipes) > 1 else []), "method", "logits"]
+
+
+def _names(summary: Summary, recipe: str, row: Row) -> list[str]:
+    label = NOTHING if row[0] == BASELINE else recipe
+    return [*([label] if len(summary.recipes) > 1 else []), row[0], OUTPUT_NAMES[row[1]]]
+
+
+def _facts(recipe: Recipe) -> list[str]:
+    """Facts of a recipe's runs, in the order of their seeds; those that they share once."""
+    lines = [f"### {recipe.label}", "", f"- folder: {'; '.join(str(run.folder) for run in recipe.runs)}"]
+    for key in dict.fromkeys(key for run in recipe.runs for key in run.facts):
+        values = dict.fromkeys(str(run.facts.get(key, NOTHING)) for run in recipe.runs)
+        lines.append(f"- {key}: {'; '.join(values)}")
+    return [*lines, ""]

@@ -1,0 +1,194 @@
+"""Run folders as read, which of them are one recipe at several seeds, and whether they can stand in one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.reporting.results import METRICS_FILE
+from hqsam_lightning.reporting.score_file import SCORES_FILE, read_scores
+from hqsam_lightning.training.checkpoint import flatten
+from hqsam_lightning.training.scores import MaskScores, Row
+
+# config keys that leave a recipe what it is; a key stands for all below it
+NOT_RECIPE = (
+    *("seed", "name", "ckpt_path", "paths", "loader", "callbacks", "logger", "debug"),
+    *("trainer.default_root_dir", "data.data_dir", "sam.cache_dir", "sam.weights"),
+)
+MAX_KEYS_IN_LABEL = 3
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run left in its folder.
+
+    Attributes:
+        folder: as given.
+        facts: command, date, seed, SAM, ...
+        config: resolved, as plain values.
+        masks: the scored masks of all its validation sets.
+    """
+
+    folder: Path
+    facts: dict[str, Any]
+    config: dict[str, Any]
+    masks: list[MaskScores]
+
+    @property
+    def rows(self) -> list[Row]:
+        """(variant, output) pairs, plain SAM first."""
+        return list(self.masks[0].scores)
+
+    @property
+    def recipe_keys(self) -> dict[str, Any]:
+        """The config's keys and values that make the recipe: not the seed, and nothing about where it ran."""
+        return {key: value for key, value in flatten(self.config).items() if not _is_under(key, NOT_RECIPE)}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Runs that differ in the seed alone.
+
+    Attributes:
+        label: what tells it from the other recipes of the report.
+        runs: at least one, by seed.
+    """
+
+    label: str
+    runs: list[Run]
+
+    @property
+    def rows(self) -> list[Row]:
+        """(variant, output) pairs, plain SAM first."""
+        return self.runs[0].rows
+
+    @property
+    def output(self) -> str:
+        """The output that the runs went by: "hq" or "sum"."""
+        return str(self.runs[0].facts["output"])
+
+
+def read_run(folder: Path) -> Run:
+    """Reads metrics.json and scores.csv.
+
+    Raises:
+        DataError: naming the folder and the file that is missing or damaged.
+    """
+    for name in (METRICS_FILE, SCORES_FILE):
+        if not (folder / name).is_file():
+            raise DataError(
+                f"runs: expected {METRICS_FILE} and {SCORES_FILE} in {folder}; {name} is missing; "
+                "give folders of finished runs"
+            )
+    try:
+        metrics = json.loads((folder / METRICS_FILE).read_text())
+        facts, config = dict(metrics["run"]), dict(metrics["config"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{folder / METRICS_FILE}: expected JSON with the keys run, rows and config; got {error!r}; run it again"
+        ) from error
+    masks = read_scores(folder / SCORES_FILE)
+    if not masks:
+        raise DataError(f"{folder / SCORES_FILE}: expected scored masks, got none: the run had no validation set")
+    return Run(folder, facts, config, masks)
+
+
+def group_runs(runs: Sequence[Run]) -> list[Recipe]:
+    """Puts the runs that differ in the seed alone together, in the order given, and labels what differs otherwise.
+
+    Raises:
+        ConfigError: for two runs of one recipe and seed.
+    """
+    groups: list[list[Run]] = []
+    for run in runs:
+        group = next((group for group in groups if group[0].recipe_keys == run.recipe_keys), None)
+        if group is None:
+            groups.append([run])
+            continue
+        twin = next((other for other in group if other.facts["seed"] == run.facts["seed"]), None)
+        if twin is not None:
+            raise ConfigError(
+                f"runs: expected each seed of a recipe once; {twin.folder} and {run.folder} are both seed "
+                f"{run.facts['seed']} of {run.facts['name']}; leave one out"
+            )
+        group.append(run)
+    labels = _labels([group[0] for group in groups])
+    ordered = [sorted(group, key=lambda run: run.facts["seed"]) for group in groups]
+    return [Recipe(label, group) for label, group in zip(labels, ordered, strict=True)]
+
+
+def check_comparable(runs: Sequence[Run]) -> None:
+    """Makes sure that the runs scored the same masks in the same way with the same SAM.
+
+    Raises:
+        ConfigError: naming what differs between which two folders.
+    """
+    first = runs[0]
+    for run in runs[1:]:
+        for what, mine, other in (
+            ("frozen SAM", _sam(first), _sam(run)),
+            ("evaluation.dilation_ratio", first.facts["dilation_ratio"], run.facts["dilation_ratio"]),
+            ("validation prompts (val_prompts)", first.config["val_prompts"], run.config["val_prompts"]),
+            ("validation sets", _sets(first), _sets(run)),
+        ):
+            if mine != other:
+                raise ConfigError(
+                    f"runs: expected runs of one {what}; {first.folder} has {mine}, {run.folder} has {other}; "
+                    "make a report for each"
+                )
+        differing = _first_differing_mask(first, run)
+        if differing is not None:
+            raise ConfigError(
+                f"runs: expected the same masks in the validation sets; {differing} of {first.folder} is not that of "
+                f"{run.folder}; make a report for each"
+            )
+
+
+def describe_set(masks: Sequence[MaskScores]) -> str:
+    """Such as "100 images, 112 masks: 60 thin, 52 solid"."""
+    images, thin = len({mask.sample_id for mask in masks}), sum(mask.thin for mask in masks)
+    return f"{images} images, {len(masks)} masks: {thin} thin, {len(masks) - thin} solid"
+
+
+def by_dataset(masks: Sequence[MaskScores]) -> dict[str, list[MaskScores]]:
+    """The masks of each set, in the order of the file."""
+    sets: dict[str, list[MaskScores]] = {}
+    for mask in masks:
+        sets.setdefault(mask.dataset, []).append(mask)
+    return sets
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    names = [str(run.facts["name"]) for run in runs]
+    if len(set(names)) == len(names):
+        return names
+    keys = list(dict.fromkeys(key for run in runs for key in run.recipe_keys))
+    differing = [key for key in keys if any(run.recipe_keys.get(key) != runs[0].recipe_keys.get(key) for run in runs)]
+    labels = []
+    for name, run in zip(names, runs, strict=True):
+        values = [f"{key}={run.recipe_keys.get(key)}" for key in differing[:MAX_KEYS_IN_LABEL]]
+        labels.append(f"{name} ({', '.join(values)})")
+    return labels
+
+
+def _sam(run: Run) -> str:
+    return f"{run.facts['sam']} with weights {run.facts['sam_sha256'][:12]}"
+
+
+def _sets(run: Run) -> str:
+    return "; ".join(f"{name} ({describe_set(masks)})" for name, masks in sorted(by_dataset(run.masks).items()))
+
+
+def _first_differing_mask(first: Run, second: Run) -> str | None:
+    """Masks are told apart by their names and, since scenes of another seed have the same names, by their shape."""
+    shapes = [{(m.dataset, m.sample_id, m.mask): m.thinness for m in run.masks} for run in (first, second)]
+    keys = [key for key in shapes[0] if shapes[0][key] != shapes[1].get(key)]
+    return f"mask {keys[0][2]} of {keys[0][1]}" if keys else None
+
+
+def _is_under(key: str, parents: Sequence[str]) -> bool:
+    return any(key == parent or key.startswith(f"{parent}.") for parent in parents)

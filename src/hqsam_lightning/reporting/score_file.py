@@ -1,0 +1,47 @@
+"""scores.csv: the scores of every mask, a line a mask and row of the table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from hqsam_lightning.errors import DataError
+from hqsam_lightning.training.scores import MaskScores
+
+SCORES_FILE = "scores.csv"
+COLUMNS = ("dataset", "sample_id", "mask", "thin", "thinness", "variant", "output", "iou", "biou")
+
+
+def write_scores(path: Path, masks: Sequence[MaskScores]) -> None:
+    """Writes every digit, so that means of the file are those of the table."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for mask in masks:
+            shape = (mask.dataset, mask.sample_id, mask.mask, int(mask.thin), mask.thinness)
+            writer.writerows((*shape, *row, *pair) for row, pair in mask.scores.items())
+
+
+def read_scores(path: Path) -> list[MaskScores]:
+    """Reads what `write_scores` wrote; "thin" follows anew from the thinness.
+
+    Raises:
+        DataError: naming the file and the line that is not as expected.
+    """
+    masks: dict[tuple[str, str, int], MaskScores] = {}
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise DataError(f"{path}: expected the columns {','.join(COLUMNS)}; got {reader.fieldnames}; run it again")
+        for line in reader:
+            try:
+                key = (line["dataset"], line["sample_id"], int(line["mask"]))
+                mask = masks.setdefault(key, MaskScores(*key, float(line["thinness"]), {}))
+                mask.scores[line["variant"], line["output"]] = (float(line["iou"]), float(line["biou"]))
+            except (TypeError, ValueError) as error:
+                raise DataError(
+                    f"{path}, line {reader.line_num}: expected {','.join(COLUMNS)}; got {list(line.values())}; "
+                    "the file is damaged: run it again"
+                ) from error
+    return list(masks.values())

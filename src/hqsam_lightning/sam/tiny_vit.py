@@ -1,0 +1,124 @@
+"""TinyViT as MobileSAM and Light HQ-SAM use it: timm's four stages, the last without down-sampling, and SAM's neck."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from segment_anything.modeling.common import LayerNorm2d
+from timm.models.tiny_vit import Attention, TinyVit, TinyVitStage
+from torch import Tensor, nn
+
+from hqsam_lightning.errors import ConfigError
+
+STRIDE = 16
+
+
+class TinyViTEncoder(nn.Module):
+    """A convolutional stem and stage (stride 4), then three of window attention and convolutions (strides 8, 16, 16).
+
+    It has BatchNorm: in train mode its statistics are the batch's.
+
+    Args:
+        image_size: side of the square input frame in pixels, a multiple of 32. A grid that is not whole windows is
+            padded right and below, as in the original.
+        patch_size: pixels of the input frame a cell of the embedding grid, 16.
+        out_channels: channels C of the image embeddings.
+        embed_dims: channels of the four stages; the third's are the early feature's.
+        depths: blocks of the four stages.
+        num_heads: attention heads of the four stages (the first has none and its number is not used).
+        window_sizes: sides of the four stages' attention windows in cells (the first's is not used).
+        mlp_ratio: hidden width of the blocks' MLPs as a multiple of the channels.
+
+    Raises:
+        ConfigError: naming the key whose value cannot work.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        patch_size: int,
+        out_channels: int,
+        embed_dims: Sequence[int],
+        depths: Sequence[int],
+        num_heads: Sequence[int],
+        window_sizes: Sequence[int],
+        mlp_ratio: float = 4.0,
+    ) -> None:
+        super().__init__()
+        _check_frame(image_size, patch_size)
+        stages = {"embed_dims": embed_dims, "depths": depths, "num_heads": num_heads, "window_sizes": window_sizes}
+        _check_stages(stages)
+        vit = TinyVit(
+            num_classes=0,
+            drop_path_rate=0.0,
+            mlp_ratio=mlp_ratio,
+            **{name: tuple(values) for name, values in stages.items()},
+        )
+        vit.stages[3].downsample.conv2.conv.stride = (1, 1)
+        for stage in vit.stages[1:]:
+            _without_cache(stage)
+        self.img_size = image_size
+        self.early_dim = embed_dims[2]
+        self.patch_embed = vit.patch_embed
+        self.stages = vit.stages
+        self.neck = nn.Sequential(
+            nn.Conv2d(embed_dims[3], out_channels, kernel_size=1, bias=False),
+            LayerNorm2d(out_channels),
+            nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False),
+            LayerNorm2d(out_channels),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Encodes (B, 3, H, W) normalised images to (B, C, H/16, W/16)."""
+        return self.with_early(images)[0]
+
+    def with_early(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Runs the encoder once and keeps the early feature on the way.
+
+        Args:
+            images: (B, 3, H, W) normalised.
+
+        Returns:
+            Final feature (B, C, h, w), and early feature (B, E, h, w): what the third stage's blocks get.
+        """
+        early = self.stages[2].downsample(self.stages[1](self.stages[0](self.patch_embed(images))))
+        hidden = self.stages[2].blocks(early.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self.neck(self.stages[3](hidden)), early
+
+
+class _Attention(Attention):
+    """timm's attention without its cache of biases.
+
+    The cache outlives a change of the weights (loading, averaging) and keeps a graph across backward passes; and the
+    gradient of its indexing is summed in an order that threads decide.
+    """
+
+    def get_attention_biases(self, device: torch.device) -> Tensor:
+        """The bias (heads, N, N) between each two of a window's N cells."""
+        table = self.attention_biases.t()
+        return nn.functional.embedding(self.attention_bias_idxs, table).permute(2, 0, 1).contiguous()
+
+
+def _without_cache(stage: TinyVitStage) -> None:
+    for block in stage.blocks:
+        block.attn.__class__ = _Attention
+
+
+def _check_frame(image_size: int, patch_size: int) -> None:
+    if patch_size != STRIDE:
+        raise ConfigError(f"sam.patch_size: expected {STRIDE}, TinyViT's stride; got {patch_size}")
+    if image_size % (2 * STRIDE):
+        raise ConfigError(f"sam.image_size: expected a multiple of {2 * STRIDE} for TinyViT; got {image_size}")
+
+
+def _check_stages(stages: dict[str, Sequence[int]]) -> None:
+    for name, values in stages.items():
+        if len(values) != 4 or min(values) < 1:
+            raise ConfigError(f"sam.encoder.{name}: expected four positive integers, one a stage; got {list(values)}")
+    for width, heads in list(zip(stages["embed_dims"], stages["num_heads"], strict=True))[1:]:
+        if width % heads:
+            raise ConfigError(
+                f"sam.encoder.num_heads: expected divisors of embed_dims {list(stages['embed_dims'])}; "
+                f"got {list(stages['num_heads'])}"
+            )

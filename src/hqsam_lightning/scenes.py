@@ -1,0 +1,46 @@
+"""Writes a contact sheet of the procedural scenes: `python -m hqsam_lightning.scenes`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from PIL import Image
+
+from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
+from hqsam_lightning.data.scenes.sheet import contact_sheet
+
+
+def draw(config: DictConfig) -> np.ndarray:
+    """Draws and writes the sheet.
+
+    Args:
+        config: composed from conf/scenes.yaml.
+
+    Returns:
+        The sheet, see `contact_sheet`.
+
+    Raises:
+        ConfigError: for numbers out of range.
+    """
+    sheet = contact_sheet(instantiate(config.data).validation["synthetic"], config.rows, config.columns)
+    path = Path(config.file).expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = (sheet.shape[1] * config.percent // 100, sheet.shape[0] * config.percent // 100)
+    Image.fromarray(sheet).resize(size, Image.Resampling.LANCZOS).save(path)
+    print(f"{config.rows * config.columns} scenes in {path}: photo, exact masks, coarse masks")
+    return sheet
+
+
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="scenes")
+@clean_errors
+def main(config: DictConfig) -> None:
+    """Entry point of the command line."""
+    draw(config)
+
+
+if __name__ == "__main__":
+    run_hydra(main, "scenes")

@@ -1,0 +1,128 @@
+"""The paper's numbers beside ours: Kendall's tau, the pairs that are swapped, and what is missing."""
+
+import dataclasses
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from example_runs import FACTS, make_masks
+from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.reporting.comparison import describe_agreement, paper_section
+from hqsam_lightning.reporting.paper import PaperRow, compare_order, read_paper_table
+from hqsam_lightning.reporting.runs import Recipe, Run
+from hqsam_lightning.reporting.summary import Summary
+
+TABLE = ROOT / "experiments" / "table3_hq_features" / "table.yaml"
+
+
+def test_the_shipped_table_is_read() -> None:
+    rows = {row.variant: row for row in read_paper_table(TABLE)}
+    assert rows["decoder_final_early"] == PaperRow("decoder_final_early", 89.1, 81.8)
+    assert rows["fpn_instead_of_fusion"].mbiou is None
+
+
+@pytest.mark.parametrize(
+    "content", ["rows: [", "rows: 3", "x: 1", "rows: [{variant: a}]", "rows: [{variant: a, paper: b}]"]
+)
+def test_a_damaged_table_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "table.yaml").write_text(content)
+    with pytest.raises(DataError, match=r"table\.yaml: expected rows of \{variant: NAME"):
+        read_paper_table(tmp_path / "table.yaml")
+
+
+def test_a_variant_in_two_rows_is_refused(tmp_path: Path) -> None:
+    row = "{variant: a, paper: {miou: 1, mbiou: 2}}"
+    (tmp_path / "table.yaml").write_text(f"rows: [{row}, {row}]")
+    with pytest.raises(DataError, match="expected each variant in one row; got a in several"):
+        read_paper_table(tmp_path / "table.yaml")
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"table=.*absent\.yaml: expected a table\.yaml"):
+        read_paper_table(tmp_path / "absent.yaml")
+
+
+def test_tau_counts_pairs() -> None:
+    rng = np.random.default_rng(0)
+    paper, ours = ({str(name): value for name, value in enumerate(rng.permutation(8))} for _ in range(2))
+    signs = [np.sign((paper[a] - paper[b]) * (ours[a] - ours[b])) for a, b in combinations(paper, 2)]
+    agreement = compare_order(paper, ours)
+    assert agreement.tau == pytest.approx(sum(signs) / len(signs))
+    assert len(agreement.swapped) == signs.count(-1) > 0
+    for upper, lower in agreement.swapped:
+        assert paper[upper] > paper[lower]
+        assert ours[upper] < ours[lower]
+
+
+def test_ties_are_no_order_and_absent_rows_are_left_out() -> None:
+    tied = compare_order({"a": 88.6, "b": 88.6, "c": 80.0, "gone": 1.0}, {"a": 0.5, "b": 0.6, "c": 0.4, "own": 0.9})
+    assert (tied.swapped, tied.compared) == ([], 3)
+    assert tied.tau == pytest.approx(2 / np.sqrt(2 * 3))
+    for ours in ({}, {"a": 0.5}, {"a": 0.5, "b": 0.5, "c": 0.5}):
+        assert compare_order({"a": 3.0, "b": 2.0, "c": 1.0}, ours).tau is None
+
+
+def test_agreement_is_said_plainly() -> None:
+    paper = {"a": 3.0, "b": 2.0, "c": 1.0}
+    assert describe_agreement(compare_order(paper, paper)).startswith(
+        "the order agrees with the paper's (Kendall's tau 1.00"
+    )
+    swapped = describe_agreement(compare_order(paper, {"a": 3.0, "b": 1.0, "c": 2.0}))
+    assert swapped == (
+        "the order does not agree with the paper's (Kendall's tau 0.33 over 3 rows). "
+        "Here, and not in the paper, c is above b."
+    )
+    assert describe_agreement(compare_order(paper, {"a": 1.0})) == "1 row(s) to compare, which have no order."
+
+
+def make_summary(*recipes: dict[str, float]) -> Summary:
+    """Recipes by label 0, 1, ...; each a gain over SAM a variant."""
+    made = []
+    for place, gains in enumerate(recipes):
+        masks = make_masks(0, rows=(("sam", "sam"),))
+        masks = [
+            dataclasses.replace(
+                mask,
+                scores=mask.scores
+                | {
+                    (name, o): (mask.scores["sam", "sam"][0] + gain, 0.5)
+                    for name, gain in gains.items()
+                    for o in ("hq", "sum")
+                },
+            )
+            for mask in masks
+        ]
+        made.append(Recipe(str(place), [Run(Path("run"), FACTS, {}, masks)]))
+    return Summary(made)
+
+
+PAPER = [
+    PaperRow("sam", 79.5, 71.1),
+    PaperRow("best", 89.1, None),
+    PaperRow("middle", 87.0, 80.0),
+    PaperRow("gone", 1, 1),
+]
+
+
+def test_the_section_shows_both_numbers_and_what_is_missing() -> None:
+    lines = paper_section(make_summary({"best": 0.1, "middle": 0.2}), PAPER)
+    text = "\n".join(lines)
+    assert "| best | 89.1 / - | " in text
+    assert "| gone | 1.0 / 1.0 | missing | missing |" in text
+    assert "- scenes, HQ: the order does not agree" in text
+    assert "middle is above best. Missing: gone." in text
+
+
+def test_rows_may_come_from_several_recipes() -> None:
+    lines = paper_section(make_summary({"best": 0.2}, {"middle": 0.1}), PAPER)
+    assert any(
+        line.startswith("- scenes, HQ: the order agrees with the paper's (Kendall's tau 1.00 over 3") for line in lines
+    )
+
+
+def test_a_row_in_two_recipes_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expected each row of the table in one recipe; best is in 0 and 1"):
+        paper_section(make_summary({"best": 0.2}, {"best": 0.1}), PAPER)

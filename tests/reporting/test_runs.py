@@ -1,0 +1,125 @@
+"""Which runs are one recipe, and which cannot stand in one table."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from example_runs import make_masks, write_run
+from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.reporting.runs import Run, check_comparable, describe_set, group_runs, read_run
+
+
+def runs_at(tmp_path: Path, *settings: dict) -> list[Run]:
+    """Runs with seeds 1, 2, ... and other settings of `write_run`."""
+    runs = []
+    for place, setting in enumerate(settings):
+        facts = {"seed": place + 1} | setting.get("facts", {})
+        masks = setting.get("masks") or make_masks(facts["seed"])
+        runs.append(read_run(write_run(tmp_path / f"run{place}", masks, facts, setting.get("config"))))
+    return runs
+
+
+def test_a_run_is_read_whole(tmp_path: Path) -> None:
+    masks = make_masks(1)
+    run = read_run(write_run(tmp_path / "run", masks))
+    assert run.masks == masks
+    assert run.facts["sam"] == "nano"
+    assert run.rows == [("sam", "sam"), ("hq", "hq"), ("hq", "sum")]
+    assert describe_set(run.masks) == "6 images, 12 masks: 6 thin, 6 solid"
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "scores.csv"])
+def test_a_missing_file_is_named_with_its_folder(tmp_path: Path, name: str) -> None:
+    folder = write_run(tmp_path / "run", make_masks(1))
+    (folder / name).unlink()
+    with pytest.raises(DataError, match=rf"runs: expected metrics.json and scores.csv in .*run; {name} is missing"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", json.dumps({"run": {}, "rows": []})])
+def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
+    folder = write_run(tmp_path / "run", make_masks(1))
+    (folder / "metrics.json").write_text(content)
+    with pytest.raises(DataError, match=r"run/metrics\.json: expected JSON with the keys run, rows and config"):
+        read_run(folder)
+
+
+def test_a_run_without_scores_is_refused(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", make_masks(1))
+    head = (folder / "scores.csv").read_text().splitlines()[0]
+    (folder / "scores.csv").write_text(head + "\n")
+    with pytest.raises(DataError, match="the run had no validation set"):
+        read_run(folder)
+
+
+def test_seeds_of_a_recipe_come_together(tmp_path: Path) -> None:
+    runs = runs_at(tmp_path, {"facts": {"seed": 2}}, {"facts": {"seed": 1}}, {"config": {"optimizer": {"lr": 1e-4}}})
+    first, second = group_runs(runs)
+    assert [run.facts["seed"] for run in first.runs] == [1, 2]
+    assert second.runs == [runs[2]]
+    assert first.label == "quickstart (optimizer.lr=0.001)"
+    assert second.label == "quickstart (optimizer.lr=0.0001)"
+
+
+def test_recipes_of_different_names_go_by_them(tmp_path: Path) -> None:
+    runs = runs_at(tmp_path, {}, {"facts": {"name": "slow"}, "config": {"optimizer": {"lr": 1e-4}}})
+    assert [recipe.label for recipe in group_runs(runs)] == ["quickstart", "slow"]
+
+
+def test_only_what_changes_training_makes_another_recipe(make_config, tmp_path: Path) -> None:
+    """The real config: another seed, folder and logger are the same recipe; another learning rate is not."""
+
+    def recipe(*overrides: str) -> dict:
+        config = OmegaConf.to_container(make_config(*overrides), resolve=True)
+        return Run(tmp_path, {}, config, []).recipe_keys
+
+    elsewhere = (f"paths.output_dir={tmp_path / 'b'}", "paths.data_dir=/x", "paths.cache_dir=/y", "logger=wandb")
+    assert recipe("seed=1") == recipe("seed=2", "name=again", "loader.num_workers=0", *elsewhere)
+    for other in ("optimizer.lr=0.5", "data.train_size=7", "trainer.max_epochs=1", "variants.hq.features=[decoder]"):
+        assert recipe() != recipe(other), other
+
+
+def test_a_seed_twice_is_refused(tmp_path: Path) -> None:
+    runs = runs_at(tmp_path, {}, {"facts": {"seed": 1}})
+    with pytest.raises(ConfigError, match=r"run0 and .*run1 are both seed 1 of quickstart"):
+        group_runs(runs)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            {"facts": {"sam_sha256": "cd" * 32}},
+            r"one frozen SAM; .*run0 has nano with weights abab\w+, .*run1 has nano with weights cdcd",
+        ),
+        ({"facts": {"dilation_ratio": 0.01}}, r"evaluation.dilation_ratio; .*run0 has 0.02, .*run1 has 0.01"),
+        (
+            {"config": {"val_prompts": {"mix": {"points": 1}}}},
+            r"validation prompts \(val_prompts\); .*'box': 1.*'points'",
+        ),
+        (
+            {"masks": make_masks(2, "ecssd")},
+            r"one validation sets; .*run0 has scenes \(6 images.*run1 has ecssd \(6 images",
+        ),
+        ({"masks": make_masks(2, images=7)}, r"run0 has scenes \(6 images.*run1 has scenes \(7 images"),
+    ],
+)
+def test_runs_that_cannot_stand_in_one_table(tmp_path: Path, setting: dict, message: str) -> None:
+    runs = runs_at(tmp_path, {}, setting)
+    with pytest.raises(ConfigError, match=message):
+        check_comparable(runs)
+
+
+def test_other_masks_under_the_same_names_are_found(tmp_path: Path) -> None:
+    masks = make_masks(2)
+    masks[3] = dataclasses.replace(masks[3], thinness=0.7)
+    runs = runs_at(tmp_path, {}, {"masks": masks})
+    with pytest.raises(ConfigError, match=r"mask 1 of scenes/0001 of .*run0 is not that of .*run1"):
+        check_comparable(runs)
+
+
+def test_seeds_of_one_recipe_are_comparable(tmp_path: Path) -> None:
+    check_comparable(runs_at(tmp_path, {}, {}, {"config": {"optimizer": {"lr": 1e-4}}}))

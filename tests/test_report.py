@@ -1,0 +1,135 @@
+"""The report command: what it writes, where it stops."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from conftest import ROOT
+from example_runs import make_masks, write_run
+from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.report import report
+
+
+def make_report_config(*overrides: str) -> DictConfig:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        return compose("report", overrides=list(overrides))
+
+
+def make_runs(folder: Path, seeds: int = 2) -> list[Path]:
+    runs = []
+    for seed in range(seeds):
+        masks = make_masks(seed) + make_masks(seed, "ecssd", images=4)
+        runs.append(write_run(folder / f"seed{seed}", masks, {"seed": seed}))
+    return runs
+
+
+def test_seeds_become_one_report(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path)
+    summary = report(make_report_config(f"runs=[{runs[0]},{runs[1]}]", f"out={tmp_path / 'out'}"))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["recall.png", "report.csv", "report.md"]
+    text = (tmp_path / "out" / "report.md").read_text()
+    for heading in ("## All sets", "## scenes", "## ecssd", "## Recall", "## Runs"):
+        assert f"\n{heading}\n" in text
+    assert "6 images, 12 masks: 6 thin, 6 solid." in text
+    assert f"- folder: {runs[0]}; {runs[1]}" in text
+    assert "- seed: 0; 1" in text
+    assert f"weights SHA-256 {'ab' * 32}" in text
+    assert text.count("\n- date: 2026-11-23\n") == 1, "what the runs share is said once"
+    entry = summary.get("quickstart", ("hq", "hq"), "scenes", "thin", "miou_difference")
+    assert f"{100 * entry.mean:+.1f} [{100 * entry.low:.1f}, {100 * entry.high:.1f}]" in text
+    assert (tmp_path / "out" / "recall.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_csv_holds_every_number(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path)
+    summary = report(make_report_config(f"runs=[{runs[0]},{runs[1]}]", f"out={tmp_path / 'out'}"))
+    with (tmp_path / "out" / "report.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(summary.entries)
+    rows, sets, groups = 3, 2, 3
+    # mIoU, mBIoU and 9 recalls a group; two differences for the two learned rows; two means of sets a row
+    assert len(lines) == rows * sets * groups * (2 + 9) + 2 * sets * groups * 2 + rows * 2
+    for line, entry in zip(lines, summary.entries, strict=True):
+        assert float(line["mean"]) == entry.mean
+        assert line["quantity"] == entry.quantity
+        assert (line["low"] == "") == (not entry.quantity.endswith("difference"))
+    assert "nan" not in (tmp_path / "out" / "report.csv").read_text().lower()
+
+
+def test_a_report_stands_beside_the_papers_table(tmp_path: Path) -> None:
+    (run,) = make_runs(tmp_path, seeds=1)
+    table = ROOT / "experiments" / "table3_hq_features" / "table.yaml"
+    report(make_report_config(f"runs=[{run}]", f"out={tmp_path / 'out'}", f"table={table}"))
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "## Beside the paper" in text
+    assert "| decoder_final_early | 89.1 / 81.8 | missing |" in text
+
+
+def test_a_set_without_thin_objects_shows_a_dash(tmp_path: Path) -> None:
+    masks = [mask for mask in make_masks(0) if not mask.thin]
+    run = write_run(tmp_path / "run", masks)
+    report(make_report_config(f"runs=[{run}]", f"out={tmp_path / 'out'}"))
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "6 images, 6 masks: 0 thin, 6 solid." in text
+    (line, *_) = [line for line in text.splitlines() if line.startswith("| hq | HQ |")]
+    assert line.split(" | ")[3] == "-"
+
+
+def test_a_report_may_be_made_again(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path)
+    files = []
+    for _ in range(2):
+        report(make_report_config(f"runs=[{runs[0]},{runs[1]}]", f"out={tmp_path / 'out'}"))
+        files.append({path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()})
+    assert files[0] == files[1]
+
+
+def test_no_runs_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="runs: expected folders of finished runs, got none"):
+        report(make_report_config(f"out={tmp_path / 'out'}"))
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "hqsam_lightning.report", *arguments],
+        cwd=folder,
+        env=dict(os.environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_command_writes_the_report_and_nothing_else(tmp_path: Path) -> None:
+    make_runs(tmp_path)
+    result = command(tmp_path, "runs=[seed0, seed1]", "out=out")
+    assert result.returncode == 0, result.stderr
+    assert "report in out" in result.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"seed0", "seed1", "out"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.md", "report.csv", "recall.png"}
+    assert (
+        "`python -m hqsam_lightning.report 'runs=[seed0, seed1]' out=out`"
+        in (tmp_path / "out" / "report.md").read_text()
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["runs=[nowhere]"], "error: runs: expected metrics.json and scores.csv in nowhere; metrics.json is missing"),
+        (["run=[a]"], "run: the config has no key 'run'; did you mean 'runs'?"),
+    ],
+)
+def test_bad_input_is_named(tmp_path: Path, arguments: list[str], expected: str) -> None:
+    result = command(tmp_path, *arguments, "out=out")
+    assert result.returncode == 1
+    assert expected in result.stderr
+    assert "Traceback" not in result.stderr

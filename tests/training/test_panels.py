@@ -1,0 +1,96 @@
+"""The picture shows the masks where the first variant and plain SAM differ most."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+
+from hqsam_lightning.training.module import HQSamModule
+from hqsam_lightning.training.panels import ImagePanels, draw_panels, save_panels
+from hqsam_lightning.training.scores import MaskScores
+from hqsam_lightning.types import Batch, PromptGroup
+
+ROWS = [("sam", "sam"), ("first", "hq"), ("first", "sum"), ("second", "hq"), ("second", "sum")]
+
+
+def make_batch(count: int) -> Batch:
+    masks = torch.zeros(count, 30, 40, dtype=torch.bool)
+    masks[:, 5:20, 5:30] = True
+    return Batch(
+        images=torch.full((count, 3, 64, 64), 128, dtype=torch.uint8),
+        masks=torch.zeros(count, 1, 64, 64),
+        image_index=torch.arange(count),
+        prompts=[PromptGroup(torch.arange(count), boxes=torch.tensor([[8.0, 10.7, 46.4, 40.5]]).repeat(count, 1))],
+        seeds=[0] * count,
+        original_masks=list(masks),
+        sample_ids=[],
+        datasets=[],
+    )
+
+
+def feed(panels: ImagePanels, masks: list[MaskScores]) -> None:
+    module = mock.Mock(spec=HQSamModule, rows=ROWS, output="hq")
+    logits = {row: torch.ones(len(masks), 1, 16, 16) for row in ROWS}
+    outputs = {"logits": logits, "scores": masks}
+    panels.on_validation_batch_end(SimpleNamespace(), module, outputs, make_batch(len(masks)), 0)
+
+
+def scored(number: int, gain: float, dataset: str = "a", mask: int = 0) -> MaskScores:
+    """The first variant's HQ boundary IoU is `gain` above SAM's; what is not shown differs by far more."""
+    scores = {row: (0.9, 0.9) for row in ROWS}
+    scores |= {("sam", "sam"): (0.5, 0.5), ("first", "hq"): (0.6, 0.5 + gain)}
+    return MaskScores(dataset, f"{dataset}/{number}", mask, 0.9, scores)
+
+
+def titles(panels: ImagePanels) -> list[str]:
+    return [panel.title.splitlines()[0] for panel in panels.panels]
+
+
+def test_the_most_different_masks_are_kept_whatever_the_batches() -> None:
+    gains = [0.1, -0.4, 0.2, 0.0, 0.3, -0.05]
+    masks = [scored(number, gain) for number, gain in enumerate(gains)]
+    together, apart = ImagePanels(per_set=3), ImagePanels(per_set=3)
+    feed(together, masks)
+    for mask in reversed(masks):
+        feed(apart, [mask])
+    assert titles(together) == titles(apart) == ["a/1", "a/4", "a/2"]
+
+
+def test_equal_differences_are_ordered_by_id() -> None:
+    panels = ImagePanels(per_set=2)
+    feed(panels, [scored(2, 0.25), scored(1, 0.25, mask=1), scored(1, 0.25), scored(0, 0.125)])
+    assert [panel.title.splitlines()[:2] for panel in panels.panels] == [
+        ["a/1", "mask 0, thin (0.90)"],
+        ["a/1", "mask 1, thin (0.90)"],
+    ]
+
+
+def test_each_set_has_its_own() -> None:
+    panels = ImagePanels(per_set=1)
+    feed(panels, [scored(0, 0.1), scored(1, 0.2), scored(0, 0.01, dataset="b")])
+    assert titles(panels) == ["a/1", "b/0"]
+    panels.on_validation_epoch_start(SimpleNamespace(), SimpleNamespace())
+    assert panels.panels == []
+
+
+def test_none_are_made_when_none_are_wanted() -> None:
+    panels = ImagePanels(per_set=0)
+    feed(panels, [scored(0, 0.1)])
+    assert panels.panels == []
+
+
+def test_columns_say_their_scores(tmp_path: Path) -> None:
+    panels = ImagePanels(per_set=2)
+    feed(panels, [scored(0, 0.25)])
+    (panel,) = panels.panels
+    assert list(panel.masks) == ["ground truth", "SAM", "first (HQ logits)", "second (HQ logits)"]
+    shown = [axis.get_title() for axis in draw_panels(panels.panels).axes]
+    assert shown[2:4] == ["SAM\nIoU 50.0, BIoU 50.0", "first (HQ logits)\nIoU 60.0, BIoU 75.0"]
+    assert panel.image.shape == (30, 40, 3)
+    np.testing.assert_allclose(panel.box, [5, 5, 29, 19], atol=0.1)
+    assert panel.masks["ground truth"].sum() == pytest.approx(15 * 25)
+    save_panels(panels.panels, tmp_path / "panels.png")
+    assert (tmp_path / "panels.png").read_bytes().startswith(b"\x89PNG")
