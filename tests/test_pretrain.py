@@ -102,6 +102,23 @@ def test_the_shipped_weights_are_the_averaged_ones(uninterrupted: tuple[Path, st
     assert any(not torch.equal(average[name], current[name]) for name in average)
 
 
+def test_only_validate_scores_a_file_and_trains_nothing(
+    uninterrupted: tuple[Path, str], make_config: Compose, tmp_path: Path
+) -> None:
+    folder, _ = uninterrupted
+    rows, objects = pretrain(make_config("only_validate=true", f"sam.weights={folder / 'sam.safetensors'}"))
+    assert rows == json.loads((folder / "metrics.json").read_text())["rows"]
+    assert objects["trainer"].global_step == 0
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"csv", "metrics.json", "results.md"}
+
+
+def test_only_validate_needs_weights_and_no_checkpoint(uninterrupted: tuple[Path, str], make_config: Compose) -> None:
+    weights = uninterrupted[0] / "sam.safetensors"
+    for overrides in ((), (f"sam.weights={weights}", "ckpt_path=last.ckpt")):
+        with pytest.raises(ConfigError, match=r"only_validate: expected weights to score in sam\.weights"):
+            pretrain(make_config("only_validate=true", *overrides))
+
+
 def test_the_curves(uninterrupted: tuple[Path, str]) -> None:
     (log,) = (uninterrupted[0] / "csv").glob("version_*/metrics.csv")
     header = log.read_text().splitlines()[0].split(",")
@@ -181,7 +198,7 @@ def test_the_loss_of_one_batch_falls(make_config: Compose) -> None:
 
 def test_a_changed_recipe_is_refused(uninterrupted: tuple[Path, str], make_config: Compose) -> None:
     checkpoint = uninterrupted[0] / "checkpoints" / "last.ckpt"
-    with pytest.raises(CheckpointError, match=r"optimizer.lr: 0.001 before, 0.01 now; rounds: 3 before, 2 now"):
+    with pytest.raises(CheckpointError, match=r"optimizer.lr: 0.0015 before, 0.01 now; rounds: 3 before, 2 now"):
         pretrain(make_config(f"ckpt_path={checkpoint}", "rounds=2", "optimizer.lr=0.01"))
 
 

@@ -23,6 +23,7 @@ from hqsam_lightning.errors import CheckpointError, ConfigError
 from hqsam_lightning.pretraining.module import PretrainingModule
 from hqsam_lightning.pretraining.report import print_results, result_rows, round_to_half, write_results
 from hqsam_lightning.sam.shipped import save_shipped
+from hqsam_lightning.sam.state_dicts import state_dict_sha256
 from hqsam_lightning.train import as_plain, print_config, quieten, refuse_to_overwrite, with_debug
 from hqsam_lightning.training.checkpoint import check_recipe, read_checkpoint
 
@@ -60,10 +61,12 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         _check_checkpoints(config)
         for logger in loggers:
             logger.log_hyperparams(as_plain(config))
-        trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
-        facts = _run_facts(config, trainer, module)
-        ema.hand_over(module)
-        round_to_half(module.model.sam)
+        facts = {}
+        if not config.only_validate:
+            trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
+            facts = _training_facts(config, trainer, module)
+            ema.hand_over(module)
+            round_to_half(module.model.sam)
         trainer.validate(module, datamodule, verbose=False)
         rows = _report(config, module, facts)
     finally:
@@ -118,6 +121,11 @@ def _refuse_many_devices(trainer: L.Trainer) -> None:
 
 
 def _check_checkpoints(config: DictConfig) -> None:
+    if config.only_validate and (config.ckpt_path is not None or config.sam.weights == "random"):
+        raise ConfigError(
+            f"only_validate: expected weights to score in sam.weights, and no ckpt_path; got "
+            f"sam.weights={config.sam.weights} and ckpt_path={config.ckpt_path}; set sam.weights=embedded or a file"
+        )
     if config.ckpt_path is not None:
         checkpoint = read_checkpoint(Path(config.ckpt_path))
         if "averaging_state" not in checkpoint:
@@ -131,30 +139,37 @@ def _check_checkpoints(config: DictConfig) -> None:
 
 def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]) -> list[dict[str, Any]]:
     folder = Path(config.paths.output_dir)
-    weights = folder / "sam.safetensors"
-    save_shipped(module.model.sam, weights)
     rows = result_rows(module.scores)
-    write_results(folder, rows, {**facts, "validation_masks": module.scored_masks})
-    print_results(rows, Console())
-    print(f"results in {folder}; use the model with sam={config.sam.name} sam.weights={weights}")
-    return rows
-
-
-def _run_facts(config: DictConfig, trainer: L.Trainer, module: PretrainingModule) -> dict[str, Any]:
-    return {
+    run = {
         "name": config.name,
         "command": " ".join(["python -m hqsam_lightning.pretrain", *sys.argv[1:]]),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        "seed": config.seed,
         "sam": config.sam.name,
+        "weights_sha256": state_dict_sha256(module.model.sam.state_dict()),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "validation_masks": module.scored_masks,
+        **facts,
+        "hqsam_lightning": __version__,
+        "torch": torch.__version__,
+    }
+    write_results(folder, rows, run)
+    print_results(rows, Console())
+    print(f"results in {folder}")
+    if not config.only_validate:
+        weights = folder / "sam.safetensors"
+        save_shipped(module.model.sam, weights)
+        print(f"use the model with sam={config.sam.name} sam.weights={weights}")
+    return rows
+
+
+def _training_facts(config: DictConfig, trainer: L.Trainer, module: PretrainingModule) -> dict[str, Any]:
+    return {
+        "seed": config.seed,
         "batch_size": config.batch_size,
         "rounds": config.rounds,
         "precision": config.precision,
         "steps": trainer.global_step,
         "fit_seconds": round(module.fit_seconds, 1),
-        "hqsam_lightning": __version__,
-        "torch": torch.__version__,
     }
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hqsam_lightning.data.dataset import SampleSet
-from hqsam_lightning.data.sets import DataSets, folder_sets, synthetic_sets
+from hqsam_lightning.data.sets import DataSets, also_validate_on, folder_sets, synthetic_sets
 from hqsam_lightning.errors import ConfigError, DataError
 
 COUNTS = {"birds": 10, "boats": 5, "test": 3}
@@ -200,6 +200,15 @@ def test_synthetic_sets_follow_size_objects_and_seed():
     several = synthetic_sets(8, 8, 128, objects=(3, 3))
     for samples in (several.train[0][0], several.validation["synthetic"]):
         assert max(len(samples[index].masks) for index in range(8)) == 3
+
+
+def test_photos_are_validated_on_beside_scenes(tree: Path) -> None:
+    scenes = synthetic_sets(train_size=7, val_size=5, image_size=64)
+    photos = sets(tree, ["birds"], [], holdout=1)
+    made = also_validate_on(scenes, photos)
+    assert made.train == scenes.train
+    assert {name: len(samples) for name, samples in made.validation.items()} == {"synthetic": 5, "birds": 1}
+    assert ids(made.validation["birds"]) == ids(photos.validation["birds"])
 
 
 def test_each_source_is_named_once_and_one_is_there(tree: Path) -> None:

@@ -114,6 +114,16 @@ def synthetic_sets(
     )
 
 
+def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:
+    """Sets that train on scenes and validate on held-out scenes and held-out photos.
+
+    Args:
+        scenes: trained and validated on.
+        photos: only its validation sets are used.
+    """
+    return DataSets(scenes.train, scenes.validation | photos.validation)
+
+
 def _lookup(key: str, name: str, catalogue: Mapping[str, Mapping[str, Any]]) -> Source:
     if name not in catalogue:
         raise choice_error(key, name, sorted(catalogue))
