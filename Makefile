@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test lint clean
+.PHONY: help install train scenes pretrain test lint clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -20,6 +20,12 @@ $(STAMP): pyproject.toml
 
 train: $(STAMP)  ## train HQ-SAM on the embedded default; prints a table, leaves results.png
 	$(BIN)/python -m hqsam_lightning.train +experiment=quickstart
+
+scenes: $(STAMP)  ## draw a contact sheet of the procedural scenes: outputs/scenes.jpg
+	$(BIN)/python -m hqsam_lightning.scenes
+
+pretrain: $(STAMP)  ## train SAM-nano, the shipped SAM, again from scratch; hours
+	$(BIN)/python -m hqsam_lightning.pretrain trainer=cpu
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest -n auto --dist loadscope

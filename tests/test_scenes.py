@@ -22,6 +22,18 @@ def test_command_writes_a_sheet_where_asked(tmp_path, monkeypatch, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new"]
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [("file=sheet.xyz", "file: expected a picture's name"), ("percent=0", "percent: expected a whole number >= 1")],
+)
+def test_a_picture_that_cannot_be_written(tmp_path, monkeypatch, capsys, override, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        run(monkeypatch, override)
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+    assert not list(tmp_path.iterdir())
+
+
 def test_too_many_scenes_end_with_one_message(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:

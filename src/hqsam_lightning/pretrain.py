@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -142,7 +143,7 @@ def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]
     rows = result_rows(module.scores)
     run = {
         "name": config.name,
-        "command": " ".join(["python -m hqsam_lightning.pretrain", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "hqsam_lightning.pretrain", *sys.argv[1:]]),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "sam": config.sam.name,
         "weights_sha256": state_dict_sha256(module.model.sam.state_dict()),

@@ -12,6 +12,7 @@ from PIL import Image
 
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data.scenes.sheet import contact_sheet
+from hqsam_lightning.errors import ConfigError
 
 
 def draw(config: DictConfig) -> np.ndarray:
@@ -24,10 +25,14 @@ def draw(config: DictConfig) -> np.ndarray:
         The sheet, see `contact_sheet`.
 
     Raises:
-        ConfigError: for numbers out of range.
+        ConfigError: for numbers out of range, or a file that is no picture by its name.
     """
-    sheet = contact_sheet(instantiate(config.data).validation["synthetic"], config.rows, config.columns)
     path = Path(config.file).expanduser()
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise ConfigError(f"file: expected a picture's name such as scenes.jpg; got {config.file}")
+    if config.percent < 1:
+        raise ConfigError(f"percent: expected a whole number >= 1; got {config.percent}")
+    sheet = contact_sheet(instantiate(config.data).validation["synthetic"], config.rows, config.columns)
     path.parent.mkdir(parents=True, exist_ok=True)
     size = (sheet.shape[1] * config.percent // 100, sheet.shape[0] * config.percent // 100)
     Image.fromarray(sheet).resize(size, Image.Resampling.LANCZOS).save(path)

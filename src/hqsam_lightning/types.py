@@ -131,7 +131,7 @@ class SamFeatures:
 
     Attributes:
         image_embeddings: (B, C, h, w), the final feature.
-        early: (B, E, h, w), output of the first global-attention block.
+        early: (B, E, h, w), output of a ViT's first global-attention block, or what TinyViT's third stage begins with.
         dense_pe: (1, C, h, w), positional encoding of the grid.
     """
 

@@ -1,5 +1,6 @@
 """Order of the samples over epochs, seeds and ranks; batches; and resuming in mid-epoch."""
 
+import os
 from collections import Counter
 
 import cv2
@@ -12,7 +13,7 @@ from hqsam_lightning.data import Augmentation, DataSets, PromptedDataModule
 from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate
 from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.prompts import PromptMix
-from hqsam_lightning.types import Example, Prompt
+from hqsam_lightning.types import Example, Prompt, Sample
 
 
 def keys(sampler: EpochSampler, epoch: int = 0) -> list[tuple[int, int, int]]:
@@ -359,3 +360,25 @@ def test_loading_processes_survive_opencv_threads_of_their_parent():
         assert len(list(loader)) == 2
     finally:
         cv2.setNumThreads(threads)
+
+
+class Niceness(Dataset):
+    """A sample whose id is the priority of the process that loads it."""
+
+    masks = np.ones((1, 64, 64), np.float32)
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(np.zeros((64, 64, 3), np.uint8), self.masks, str(os.nice(0)), "niceness")
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_loading_processes_let_the_training_process_go_first(part):
+    prompts = PromptMix({"box": 1})
+    sets = DataSets([(Niceness(), 1.0)], {"niceness": Niceness()})
+    module = PromptedDataModule(sets, Augmentation(64), prompts, prompts, 64, 16, 2, 1, seed=0, num_workers=1)
+    made = module.train_dataloader() if part == "train" else module.val_dataloader()[0]
+    ids = {int(name) for batch in made for name in batch.sample_ids}
+    assert ids == {os.nice(0) + 10}

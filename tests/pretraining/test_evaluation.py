@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 
+from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.pretraining.evaluation import deepest_points, fill_box, predict_protocols
 from hqsam_lightning.pretraining.model import TrainableSam
 from hqsam_lightning.prompts import group_prompts
@@ -69,6 +70,14 @@ def test_predictions_are_those_of_each_mask_alone(tiny_sam: FrozenSam) -> None:
             )
             expected = F.interpolate(logits, (50, 70), mode="bilinear", align_corners=False)[0, 0] > 0
             assert (predicted[name][row] == expected).float().mean() > 0.999, name
+
+
+def test_other_prompts_than_boxes_are_refused(tiny_sam: FrozenSam) -> None:
+    points, originals = [deepest_points(masks(1))], [torch.ones(64, 64, dtype=torch.bool)]
+    images, image_index = torch.zeros(1, 3, 64, 64), torch.zeros(1, dtype=torch.int64)
+    batch = Batch(images, masks(1), image_index, points, [0], originals, ["a"], ["s"])
+    with pytest.raises(ConfigError, match=r"val_prompts: expected a box for every mask.*prompts@val_prompts=box"):
+        predict_protocols(TrainableSam(copy.deepcopy(tiny_sam.sam)), batch)
 
 
 def test_a_training_batch_is_refused(tiny_sam: FrozenSam) -> None:

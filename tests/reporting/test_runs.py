@@ -64,6 +64,15 @@ def test_seeds_of_a_recipe_come_together(tmp_path: Path) -> None:
     assert second.label == "quickstart (optimizer.lr=0.0001)"
 
 
+def test_recipes_that_differ_late_are_still_told_apart(tmp_path: Path) -> None:
+    """Entries are looked up by label: with one label for two recipes, both would show the numbers of one."""
+    changed = {"a": 1, "b": 1, "c": 1}
+    runs = runs_at(tmp_path, {}, {"config": changed}, {"config": {**changed, "d": 1}})
+    labels = [recipe.label for recipe in group_runs(runs)]
+    assert len(set(labels)) == 3
+    assert labels[2] == "quickstart (a=1, b=1, c=1, d=1)"
+
+
 def test_recipes_of_different_names_go_by_them(tmp_path: Path) -> None:
     runs = runs_at(tmp_path, {}, {"facts": {"name": "slow"}, "config": {"optimizer": {"lr": 1e-4}}})
     assert [recipe.label for recipe in group_runs(runs)] == ["quickstart", "slow"]

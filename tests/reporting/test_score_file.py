@@ -26,6 +26,16 @@ def test_other_columns_are_refused(tmp_path: Path) -> None:
         read_scores(tmp_path / "scores.csv")
 
 
+def test_a_mask_that_lacks_a_row_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    write_scores(path, make_masks(0))
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(
+        DataError, match=r"scores\.csv: expected the rows .*; mask 1 of scenes/0005 has \[\('sam', 'sam'\)"
+    ):
+        read_scores(path)
+
+
 @pytest.mark.parametrize("damage", ["half a line", "no number"])
 def test_a_damaged_line_is_named(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "scores.csv"

@@ -9,7 +9,7 @@ import lightning as L
 from torch.utils.data import ConcatDataset, DataLoader
 
 from hqsam_lightning.data.dataset import EvaluationExamples, SampleSet, TrainingExamples
-from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate
+from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate, let_training_go_first
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.prompts.mix import PromptMix
@@ -88,6 +88,7 @@ class PromptedDataModule(L.LightningDataModule):
             "batch_size": self.batch_size,
             "collate_fn": collate,
             "num_workers": self.num_workers,
+            "worker_init_fn": let_training_go_first,
         }
 
     def _rank(self) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,6 +28,17 @@ def collate(examples: Sequence[Example]) -> Batch:
         sample_ids=[example.sample_id for example in examples for _ in example.prompts],
         datasets=[example.dataset for example in examples for _ in example.prompts],
     )
+
+
+def let_training_go_first(worker: int) -> None:
+    """Lowers the priority of a loading process.
+
+    On a machine with few cores it would else interrupt one of the training process's threads, and all of them wait.
+
+    Args:
+        worker: number of the process, which does not matter.
+    """
+    os.nice(10)
 
 
 def draws_an_epoch(length: int, weight: float) -> int:

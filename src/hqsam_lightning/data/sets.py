@@ -96,6 +96,7 @@ def synthetic_sets(
     image_size: int,
     objects: tuple[int, int] = (1, 3),
     masks: str = "fine",
+    coarseness: float = 1.0,
     seed: int = 0,
 ) -> DataSets:
     """Sets of procedural scenes, which need no files.
@@ -106,11 +107,12 @@ def synthetic_sets(
         image_size: side of a scene in pixels.
         objects: least and greatest number of masked objects a scene.
         masks: "fine", exact, or "coarse", as an automatic annotation would be (`hqsam_lightning.data.scenes.coarsen`).
+        coarseness: how far coarse masks are from the exact ones; 0 only thresholds.
         seed: the scenes are functions of (seed, index).
     """
     return DataSets(
-        train=[(SyntheticScenes(train_size, image_size, seed, "train", objects, masks), 1.0)],
-        validation={"synthetic": SyntheticScenes(val_size, image_size, seed, "val", objects, masks)},
+        train=[(SyntheticScenes(train_size, image_size, seed, "train", objects, masks, coarseness), 1.0)],
+        validation={"synthetic": SyntheticScenes(val_size, image_size, seed, "val", objects, masks, coarseness)},
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.pretraining.model import TrainableSam
 from hqsam_lightning.prompts.kinds import box_of
 from hqsam_lightning.training.scores import to_original_size
@@ -25,10 +26,15 @@ def predict_protocols(model: TrainableSam, batch: Batch) -> dict[str, list[Tenso
     Returns:
         N (H0, W0) bool masks at the photos' own size: the box filled, the single-mask output with the box, and with
         the point that is deepest inside the object (the paper, figure 5).
+
+    Raises:
+        ConfigError: when a mask's prompt is not a box.
     """
     originals = batch.original_masks
     if originals is None:
         raise ValueError("expected a batch with original_masks, got a training batch")
+    if any(group.boxes is None for group in batch.prompts):
+        raise ConfigError("val_prompts: expected a box for every mask, got other prompts; use prompts@val_prompts=box")
     embeddings = model.encode(batch.images)
     predicted = {"filled_box": [fill_box(mask) for mask in originals]}
     for name, groups in (("box", batch.prompts), ("point", [deepest_points(batch.masks)])):

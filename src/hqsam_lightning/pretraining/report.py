@@ -11,6 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from segment_anything.modeling import Sam
 
+from hqsam_lightning.reporting.markdown import markdown_table, percent
+from hqsam_lightning.reporting.results import METRICS_FILE
+
+HEAD = ["prompt", "mIoU"]
 TITLES = {"filled_box": "filled box (no model)", "box": "box", "point": "1 point"}
 
 
@@ -35,9 +39,8 @@ def write_results(folder: Path, rows: list[dict[str, Any]], run: dict[str, Any])
         rows: of `result_rows`.
         run: facts of the run.
     """
-    (folder / "metrics.json").write_text(json.dumps({"run": run, "rows": rows}, indent=2, allow_nan=False) + "\n")
-    lines = ["# Results", "", "mIoU in percent, single-mask output.", "", "| prompt | mIoU |", "| --- | --- |"]
-    lines += [f"| {TITLES[row['prompt']]} | {100 * row['miou']:.1f} |" for row in rows]
+    (folder / METRICS_FILE).write_text(json.dumps({"run": run, "rows": rows}, indent=2, allow_nan=False) + "\n")
+    lines = ["# Results", "", "mIoU in percent, single-mask output.", "", *markdown_table([HEAD, *_cells(rows)])]
     facts = [f"- {key}: {value}" for key, value in run.items()]
     (folder / "results.md").write_text("\n".join([*lines, "", *facts]) + "\n")
 
@@ -45,8 +48,12 @@ def write_results(folder: Path, rows: list[dict[str, Any]], run: dict[str, Any])
 def print_results(rows: list[dict[str, Any]], console: Console) -> None:
     """Prints the table."""
     table = Table(title="mIoU in percent")
-    table.add_column("prompt")
-    table.add_column("mIoU", justify="right")
-    for row in rows:
-        table.add_row(TITLES[row["prompt"]], f"{100 * row['miou']:.1f}")
+    table.add_column(HEAD[0])
+    table.add_column(HEAD[1], justify="right")
+    for cells in _cells(rows):
+        table.add_row(*cells)
     console.print(table)
+
+
+def _cells(rows: list[dict[str, Any]]) -> list[list[str]]:
+    return [[TITLES[row["prompt"]], percent(row["miou"])] for row in rows]

@@ -17,9 +17,9 @@ from hqsam_lightning.training.scores import MaskScores, Row
 # config keys that leave a recipe what it is; a key stands for all below it
 NOT_RECIPE = (
     *("seed", "name", "ckpt_path", "paths", "loader", "callbacks", "logger", "debug"),
-    *("trainer.default_root_dir", "data.data_dir", "sam.cache_dir", "sam.weights"),
+    *("trainer.default_root_dir", "data.data_dir", "data.photos.data_dir", "sam.cache_dir", "sam.weights"),
 )
-MAX_KEYS_IN_LABEL = 3
+KEYS_IN_LABEL = 3  # more where these do not tell the recipes apart
 
 
 @dataclass(frozen=True)
@@ -168,11 +168,13 @@ def _labels(runs: Sequence[Run]) -> list[str]:
         return names
     keys = list(dict.fromkeys(key for run in runs for key in run.recipe_keys))
     differing = [key for key in keys if any(run.recipe_keys.get(key) != runs[0].recipe_keys.get(key) for run in runs)]
-    labels = []
-    for name, run in zip(names, runs, strict=True):
-        values = [f"{key}={run.recipe_keys.get(key)}" for key in differing[:MAX_KEYS_IN_LABEL]]
-        labels.append(f"{name} ({', '.join(values)})")
-    return labels
+    labels = [_label(run, differing[:KEYS_IN_LABEL]) for run in runs]
+    # entries are looked up by label: two recipes must not share one
+    return labels if len(set(labels)) == len(labels) else [_label(run, differing) for run in runs]
+
+
+def _label(run: Run, keys: Sequence[str]) -> str:
+    return f"{run.facts['name']} ({', '.join(f'{key}={run.recipe_keys.get(key)}' for key in keys)})"
 
 
 def _sam(run: Run) -> str:

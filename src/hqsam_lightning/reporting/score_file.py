@@ -27,7 +27,7 @@ def read_scores(path: Path) -> list[MaskScores]:
     """Reads what `write_scores` wrote; "thin" follows anew from the thinness.
 
     Raises:
-        DataError: naming the file and the line that is not as expected.
+        DataError: naming the file, and the line or the mask that is not as expected.
     """
     masks: dict[tuple[str, str, int], MaskScores] = {}
     with path.open(newline="") as file:
@@ -44,4 +44,11 @@ def read_scores(path: Path) -> list[MaskScores]:
                     f"{path}, line {reader.line_num}: expected {','.join(COLUMNS)}; got {list(line.values())}; "
                     "the file is damaged: run it again"
                 ) from error
-    return list(masks.values())
+    read = list(masks.values())
+    for mask in read:
+        if mask.scores.keys() != read[0].scores.keys():
+            raise DataError(
+                f"{path}: expected the rows {list(read[0].scores)} for every mask; mask {mask.mask} of "
+                f"{mask.sample_id} has {list(mask.scores)}; the file is damaged: run it again"
+            )
+    return read

@@ -61,9 +61,7 @@ def build_sam(
     with seeded_init("sam", name):
         sam = _assemble(image_size, patch_size, encoder, embed_dim, mlp_dim)
     if weights == "embedded":
-        if embedded is None:
-            raise ConfigError(f"sam.weights: expected 'random' or a file's path, because {name} ships none")
-        _load(sam, read_shipped(embedded), embedded)
+        _load(sam, *_shipped_weights(name, embedded))
     elif weights != "random":
         path = _weights_path(name, weights, published, Path(cache_dir).expanduser())
         _load(sam, read_state_dict(path), str(path))
@@ -90,6 +88,13 @@ def _assemble(image_size: int, patch_size: int, encoder: EncoderFactory, embed_d
         pixel_mean=PIXEL_MEAN,
         pixel_std=PIXEL_STD,
     )
+
+
+def _shipped_weights(name: str, embedded: str | None) -> tuple[dict[str, Tensor], str]:
+    """The tensors, and the file that they are from."""
+    if embedded is None:
+        raise ConfigError(f"sam.weights: expected 'random' or a file's path, because {name} ships none; got 'embedded'")
+    return read_shipped(embedded), embedded
 
 
 def _weights_path(name: str, weights: str, published: Mapping[str, Any] | None, cache_dir: Path) -> Path:

@@ -16,7 +16,7 @@ from hqsam_lightning.errors import CheckpointError
 INFO_KEY = "hqsam_lightning"
 VARIANTS_PREFIX = "variants."
 RECIPE = ("seed", "batch", "data", "augmentation", "prompts", "loss", "optimizer", "scheduler")
-MAY_DIFFER = ("data.data_dir", "sam.cache_dir")
+MAY_DIFFER = ("data.data_dir", "data.photos.data_dir", "sam.cache_dir")
 
 
 def trainable_state(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

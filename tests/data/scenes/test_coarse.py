@@ -76,6 +76,13 @@ def test_coarse_scenes_share_the_photo_and_keep_every_object(size):
     assert 0.5 < np.mean(overlaps) < 0.95
 
 
+def test_coarseness_reaches_the_masks():
+    far, near = (SyntheticScenes(8, 128, masks="coarse", coarseness=value) for value in (2.0, 0.0))
+    for sample, coarse, thresholded in zip(SyntheticScenes(8, 128), far, near, strict=True):
+        assert np.array_equal(thresholded.masks, sample.masks > 128 / 255)
+        assert np.array_equal(coarse.masks, np.stack([coarsen(mask, 2.0) for mask in sample.masks]))
+
+
 def test_coarse_mask_is_in_few_pieces():
     """Opening before closing would leave a scatter of dots."""
     made = SyntheticScenes(30, 256, seed=4, masks="coarse")

@@ -136,6 +136,9 @@ def test_length_and_iteration():
         ("objects", [1, 2.5]),
         ("objects", 2),
         ("masks", "rough"),
+        ("coarseness", -1.0),
+        ("coarseness", float("inf")),
+        ("coarseness", float("nan")),
     ],
 )
 def test_bad_argument_names_its_key(key, value):

@@ -26,7 +26,8 @@ class DrawnObject:
 
     Attributes:
         alpha: (size, size, 1) float32 in [0, 1], the share of each pixel that the object covers.
-        parts: alphas of its parts beyond the body, in the order they are painted; each lies inside `alpha` or cuts it.
+        parts: (size, size, 1) alphas of its parts beyond the body, in the order they are painted; what of them lies
+            outside `alpha` is not painted.
         extent: longer side as a share of the frame's.
     """
 
@@ -36,13 +37,13 @@ class DrawnObject:
 
     @cached_property
     def window(self) -> tuple[slice, slice]:
-        """Rows and columns that hold all of the object."""
+        """Rows and columns that hold all of the object; empty slices where the frame holds nothing of it."""
         x, y, width, height = cv2.boundingRect((self.alpha > 0).astype(np.uint8))
         return slice(y, y + height), slice(x, x + width)
 
 
 def draw_object(rng: Generator, size: int, extent: float, family: Family | None = None) -> DrawnObject:
-    """Draws an object at a random place and angle; the frame may cut a little off.
+    """Draws an object at a random place and angle; the frame may cut a little off, of a small thin one even all.
 
     Args:
         rng: everything follows from it.
@@ -62,7 +63,7 @@ def place_objects(rng: Generator, size: int, wanted: int) -> tuple[list[DrawnObj
     """Draws up to `wanted` objects, at least one; later ones hide earlier ones, but no one mostly.
 
     Returns:
-        The objects and the visible alpha of each.
+        The objects and the visible alpha of each, (size, size, 1) float32.
     """
     objects: list[DrawnObject] = []
     visible: list[np.ndarray] = []

@@ -91,11 +91,15 @@ def _cast_shadow(rng: Generator, image: np.ndarray, drawn: DrawnObject, light: f
 def _paint_distractors(
     rng: Generator, image: np.ndarray, objects: list[DrawnObject], colours: list[np.ndarray], light: float
 ) -> None:
-    """Paints small objects of the same families and colours that touch no object: an object lies in its mask alone."""
+    """Paints small objects of the same families and colours that touch no object: an object lies in its mask alone.
+
+    One that is thin and at the border may lie outside the frame as a whole; then there is nothing to paint.
+    """
     taken = np.max([drawn.alpha for drawn in objects], 0)
     for colour in (colour for colour in colours for _ in range(rng.integers(0, 3))):
         drawn = draw_object(rng, len(image), rng.uniform(0.05, 0.2))
-        if not (drawn.alpha[drawn.window] * taken[drawn.window]).any():
+        alpha = drawn.alpha[drawn.window]
+        if alpha.any() and not (alpha * taken[drawn.window]).any():
             _blend(image, drawn, drawn.alpha, (colour + _shift(rng, 15)) * _lighting(rng, drawn, light))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class SyntheticScenes:
         split: ``"train"`` or ``"val"``; they share no scene.
         objects: least and most objects a scene; fewer remain where one would be hidden.
         masks: ``"fine"``, the exact masks, or ``"coarse"``, what `coarsen` leaves of them; the photos are the same.
+        coarseness: how far coarse masks are from the exact ones, see `coarsen`.
         name: name of the set, the first part of the sample ids.
 
     Raises:
@@ -41,6 +43,7 @@ class SyntheticScenes:
         split: str = "train",
         objects: tuple[int, int] | list[int] = (1, 3),
         masks: str = "fine",
+        coarseness: float = 1.0,
         name: str = "synthetic",
     ) -> None:
         for key, value, least in (("size", size, 1), ("image_size", image_size, MIN_IMAGE_SIZE), ("seed", seed, 0)):
@@ -50,11 +53,13 @@ class SyntheticScenes:
             raise choice_error("data.split", split, SPLITS)
         if masks not in MASKS:
             raise choice_error("data.masks", masks, MASKS)
+        if not 0 <= coarseness < inf:
+            raise ConfigError(f"data.coarseness: expected a finite number >= 0, got {coarseness!r}; try 1.0")
         pair = list(objects) if isinstance(objects, Sequence) else []
         if len(pair) != 2 or not all(isinstance(count, int) for count in pair) or not 1 <= pair[0] <= pair[1]:
             raise ConfigError(f"data.objects: expected [least, most], 1 <= least <= most, got {objects!r}; try [1, 2]")
         self.size, self.image_size, self.seed, self.split = size, image_size, seed, split
-        self.objects, self.masks, self.name = (pair[0], pair[1]), masks, name
+        self.objects, self.masks, self.coarseness, self.name = (pair[0], pair[1]), masks, coarseness, name
 
     def __len__(self) -> int:
         return self.size
@@ -68,5 +73,5 @@ class SyntheticScenes:
         image = paint_scene(rng, self.image_size, objects)
         masks = np.stack(visible)[..., 0]
         if self.masks == "coarse":
-            masks = np.stack([coarsen(mask) for mask in masks])
+            masks = np.stack([coarsen(mask, self.coarseness) for mask in masks])
         return Sample(image, masks, f"{self.name}/{self.split}/{index:06d}", self.name)

@@ -8,6 +8,7 @@ import numpy as np
 from hqsam_lightning.data.scenes.coarse import coarsen
 from hqsam_lightning.data.scenes.scenes import SyntheticScenes
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.types import Sample
 
 OPACITY = 0.6
 
@@ -32,12 +33,13 @@ def contact_sheet(scenes: SyntheticScenes, rows: int, columns: int) -> np.ndarra
         raise ConfigError(
             f"rows, columns: expected 1 to {len(scenes)} scenes; got {rows} x {columns}; raise data.val_size"
         )
-    tiles = [_tile(scenes[index].image, scenes[index].masks) for index in range(rows * columns)]
+    tiles = [_tile(scenes[index], scenes.coarseness) for index in range(rows * columns)]
     return np.vstack([np.hstack(tiles[row * columns : (row + 1) * columns]) for row in range(rows)])
 
 
-def _tile(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    return np.hstack([image, _tinted(image, masks), _tinted(image, np.stack([coarsen(mask) for mask in masks]))])
+def _tile(sample: Sample, coarseness: float) -> np.ndarray:
+    coarse = np.stack([coarsen(mask, coarseness) for mask in sample.masks])
+    return np.hstack([sample.image, _tinted(sample.image, sample.masks), _tinted(sample.image, coarse)])
 
 
 def _tinted(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
