@@ -84,8 +84,11 @@ def build(config: DictConfig) -> tuple[PretrainingModule, PromptedDataModule]:
             f"batch_size: expected at most the {sets.epoch_size} training samples of an epoch; got "
             f"{config.batch_size}; lower batch_size or add data"
         )
-    if not sets.validation:
-        raise ConfigError("data: expected a validation set, got none; set data.holdout or data.val_sources")
+    if len(sets.validation) != 1:
+        raise ConfigError(
+            f"data: expected one validation set, which the scores are of; got {sorted(sets.validation) or 'none'}; "
+            "set data.holdout or data.val_sources"
+        )
     sam = instantiate(config.sam)
     datamodule = PromptedDataModule(
         sets=sets,

@@ -31,12 +31,12 @@ def report(config: DictConfig) -> Summary:
     """
     if not config.runs:
         raise ConfigError("runs: expected folders of finished runs, got none; give runs='[outputs/a, outputs/b]'")
-    paper = read_paper_table(Path(config.table)) if config.table else None
-    runs = [read_run(Path(folder)) for folder in config.runs]
+    paper = read_paper_table(Path(config.table).expanduser()) if config.table else None
+    runs = [read_run(Path(folder).expanduser()) for folder in config.runs]
     check_comparable(runs)
     summary = Summary(group_runs(runs))
     command = shlex.join(["python", "-m", "hqsam_lightning.report", *sys.argv[1:]])
-    write_report(Path(config.out), summary, paper, command)
+    write_report(Path(config.out).expanduser(), summary, paper, command)
     print(f"report in {config.out}")
     return summary
 

@@ -78,6 +78,19 @@ def test_shapes_and_gradients(size):
     assert all(parameter.grad is not None for parameter in encoder.parameters())
 
 
+def test_the_stacked_early_feature_holds_every_cell_of_the_second_stage() -> None:
+    encoder = small(early="stacked").eval()
+    found = {}
+    encoder.stages[1].register_forward_hook(lambda module, args, output: found.update(fine=output))
+    with torch.no_grad():
+        _, early = encoder.with_early(torch.randn(2, 3, 64, 64))
+    fine = found["fine"]
+    assert fine.shape == (2, 16, 8, 8)
+    assert early.shape == (2, encoder.early_dim, 4, 4) == (2, 64, 4, 4)
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        assert torch.equal(early[:, 2 * row + column :: 4], fine[:, :, row::2, column::2])
+
+
 def test_another_frame_or_patch_size_is_refused():
     with pytest.raises(ConfigError, match=r"sam\.image_size: expected a multiple of 32 for TinyViT; got 80"):
         small(image_size=80)

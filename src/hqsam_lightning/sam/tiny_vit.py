@@ -9,9 +9,10 @@ from segment_anything.modeling.common import LayerNorm2d
 from timm.models.tiny_vit import Attention, TinyVit, TinyVitStage
 from torch import Tensor, nn
 
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.errors import ConfigError, choice_error
 
 STRIDE = 16
+EARLY = ("merged", "stacked")
 
 
 class TinyViTEncoder(nn.Module):
@@ -24,11 +25,13 @@ class TinyViTEncoder(nn.Module):
             padded right and below, as in the original.
         patch_size: pixels of the input frame a cell of the embedding grid, 16.
         out_channels: channels C of the image embeddings.
-        embed_dims: channels of the four stages; the third's are the early feature's.
+        embed_dims: channels of the four stages.
         depths: blocks of the four stages.
         num_heads: attention heads of the four stages (the first has none and its number is not used).
         window_sizes: sides of the four stages' attention windows in cells (the first's is not used).
-        mlp_ratio: hidden width of the blocks' MLPs as a multiple of the channels.
+        early: the early feature. ``"merged"``, as in Light HQ-SAM: what the third stage begins with, E = embed_dims[2].
+            ``"stacked"``: the second stage's output, each 2 x 2 of its cells stacked as channels, so that nothing of
+            stride 8 is lost, E = 4 * embed_dims[1].
 
     Raises:
         ConfigError: naming the key whose value cannot work.
@@ -43,23 +46,25 @@ class TinyViTEncoder(nn.Module):
         depths: Sequence[int],
         num_heads: Sequence[int],
         window_sizes: Sequence[int],
-        mlp_ratio: float = 4.0,
+        early: str = "merged",
     ) -> None:
         super().__init__()
         _check_frame(image_size, patch_size)
         stages = {"embed_dims": embed_dims, "depths": depths, "num_heads": num_heads, "window_sizes": window_sizes}
         _check_stages(stages)
+        if early not in EARLY:
+            raise choice_error("sam.encoder.early", early, EARLY)
         vit = TinyVit(
             num_classes=0,
             drop_path_rate=0.0,
-            mlp_ratio=mlp_ratio,
             **{name: tuple(values) for name, values in stages.items()},
         )
         vit.stages[3].downsample.conv2.conv.stride = (1, 1)
         for stage in vit.stages[1:]:
             _without_cache(stage)
         self.img_size = image_size
-        self.early_dim = embed_dims[2]
+        self.early = early
+        self.early_dim = embed_dims[2] if early == "merged" else 4 * embed_dims[1]
         self.patch_embed = vit.patch_embed
         self.stages = vit.stages
         self.neck = nn.Sequential(
@@ -80,10 +85,12 @@ class TinyViTEncoder(nn.Module):
             images: (B, 3, H, W) normalised.
 
         Returns:
-            Final feature (B, C, h, w), and early feature (B, E, h, w): what the third stage's blocks get.
+            Final feature (B, C, h, w), and early feature (B, E, h, w).
         """
-        early = self.stages[2].downsample(self.stages[1](self.stages[0](self.patch_embed(images))))
-        hidden = self.stages[2].blocks(early.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        fine = self.stages[1](self.stages[0](self.patch_embed(images)))
+        merged = self.stages[2].downsample(fine)
+        hidden = self.stages[2].blocks(merged.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        early = merged if self.early == "merged" else nn.functional.pixel_unshuffle(fine, 2)
         return self.neck(self.stages[3](hidden)), early
 
 

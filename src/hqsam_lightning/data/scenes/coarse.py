@@ -18,7 +18,8 @@ def coarsen(mask: np.ndarray, strength: float = 1.0) -> np.ndarray:
 
     Closing comes first, so that a wheel becomes a disc and a tree its crown; then small holes are filled, an opening
     removes what is still thin, small leftovers go, and the border is smoothed. Opening first would leave a scatter of
-    dots that no model can predict. An object that is thin throughout stays as its closing.
+    dots that no model can predict. An object that is thin throughout stays as its closing. What lies outside the frame
+    counts as object while closing: a narrow gap between an object and the frame's border closes too.
 
     Args:
         mask: (H, W) float32 in [0, 1] with an object pixel.
