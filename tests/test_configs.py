@@ -12,7 +12,8 @@ from segment_anything import sam_model_registry
 from conftest import ROOT
 from hqsam_lightning.cli import conf_dir, override_hints
 from hqsam_lightning.sam import build
-from hqsam_lightning.train import train, with_debug
+from hqsam_lightning.session import with_debug
+from hqsam_lightning.train import train
 
 CONF = Path(conf_dir())
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

@@ -198,8 +198,12 @@ def test_the_loss_of_one_batch_falls(make_config: Compose) -> None:
 
 def test_a_changed_recipe_is_refused(uninterrupted: tuple[Path, str], make_config: Compose) -> None:
     checkpoint = uninterrupted[0] / "checkpoints" / "last.ckpt"
-    with pytest.raises(CheckpointError, match=r"optimizer.lr: 0.0015 before, 0.01 now; rounds: 3 before, 2 now"):
-        pretrain(make_config(f"ckpt_path={checkpoint}", "rounds=2", "optimizer.lr=0.01"))
+    changes = ("rounds=2", "optimizer.lr=0.01", "trainer.gradient_clip_val=0.5")
+    message = (
+        "optimizer.lr: 0.0015 before, 0.01 now; rounds: 3 before, 2 now; trainer.gradient_clip_val: 1.0 before, 0.5"
+    )
+    with pytest.raises(CheckpointError, match=message):
+        pretrain(make_config(f"ckpt_path={checkpoint}", *changes))
 
 
 def test_another_commands_checkpoint_is_refused(tmp_path: Path, make_config: Compose) -> None:
@@ -247,7 +251,7 @@ def test_values_that_cannot_work(make_config: Compose, override: str, message: s
 
 
 def test_debug_takes_two_steps(make_config: Compose) -> None:
-    from hqsam_lightning.train import with_debug
+    from hqsam_lightning.session import with_debug
 
     _, objects = pretrain(with_debug(make_config("debug=fast")))
     assert objects["trainer"].global_step == 2

@@ -25,14 +25,22 @@ from hqsam_lightning.pretraining.module import PretrainingModule
 from hqsam_lightning.pretraining.report import print_results, result_rows, round_to_half, write_results
 from hqsam_lightning.sam.shipped import save_shipped
 from hqsam_lightning.sam.state_dicts import state_dict_sha256
-from hqsam_lightning.train import as_plain, print_config, quieten, refuse_to_overwrite, with_debug
+from hqsam_lightning.session import (
+    as_plain,
+    build_datamodule,
+    print_config,
+    quieten,
+    refuse_to_overwrite,
+    require_full_step,
+    with_debug,
+)
 from hqsam_lightning.training.checkpoint import check_recipe, read_checkpoint
 
 log = logging.getLogger(__name__)
 
 RECIPE = (
     *("seed", "batch_size", "sam", "data", "augmentation", "prompts"),
-    *("rounds", "precision", "loss", "optimizer", "scheduler", "ema"),
+    *("rounds", "precision", "loss", "optimizer", "scheduler", "ema", "trainer.gradient_clip_val"),
 )
 
 
@@ -79,29 +87,14 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 def build(config: DictConfig) -> tuple[PretrainingModule, PromptedDataModule]:
     """Builds the data first, so that what is missing is said before anything else; then SAM."""
     sets = instantiate(config.data)
-    if sets.epoch_size < config.batch_size:
-        raise ConfigError(
-            f"batch_size: expected at most the {sets.epoch_size} training samples of an epoch; got "
-            f"{config.batch_size}; lower batch_size or add data"
-        )
+    require_full_step(sets, "batch_size", config.batch_size)
     if len(sets.validation) != 1:
         raise ConfigError(
             f"data: expected one validation set, which the scores are of; got {sorted(sets.validation) or 'none'}; "
             "set data.holdout or data.val_sources"
         )
     sam = instantiate(config.sam)
-    datamodule = PromptedDataModule(
-        sets=sets,
-        augmentation=instantiate(config.augmentation, image_size=sam.image_size),
-        prompts=instantiate(config.prompts),
-        val_prompts=instantiate(config.val_prompts),
-        image_size=sam.image_size,
-        mask_input_size=sam.mask_input_size,
-        batch_size=config.batch_size,
-        accumulate=1,
-        seed=config.seed,
-        num_workers=config.loader.num_workers,
-    )
+    datamodule = build_datamodule(config, sets, sam, config.batch_size, accumulate=1)
     module = PretrainingModule(
         sam=sam.sam,
         name=sam.name,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import signal
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import hydra
 import lightning as L
@@ -17,33 +16,29 @@ import wandb
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
-from rich.syntax import Syntax
 
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data import PromptedDataModule
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.reporting.results import print_results, result_rows, write_results
 from hqsam_lightning.reporting.run_facts import run_facts
+from hqsam_lightning.session import (
+    as_plain,
+    build_datamodule,
+    print_config,
+    quieten,
+    refuse_to_overwrite,
+    require_full_step,
+    with_debug,
+)
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
 from hqsam_lightning.training.checkpoint import check_checkpoint, check_recipe, read_checkpoint, trainable_state
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.panels import ImagePanels, save_panels
 
 log = logging.getLogger(__name__)
-
-EXPECTED_WARNINGS = (
-    r"Found \d+ module\(s\) in eval mode",  # the frozen SAM
-    r"The '\w+_dataloader' does not have many workers",  # loader.num_workers is the user's choice
-    r"It is recommended to use `self.log\('val/",  # the metrics are summed over processes before they are logged
-    r"`ModelCheckpoint\(monitor='val/mbiou'\)` could not find",  # a run that ends within an epoch validates afterwards
-    r"The number of training batches \(\d+\) is smaller than the logging interval",
-    r"Checkpoint directory .* exists and is not empty",  # a run resumed in its own folder
-    r"Total length of `list` across ranks is zero",  # data.holdout=0; said in our own words
-    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning on a newer torch
-)
 
 
 def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -91,24 +86,9 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDataModule]:
     """Builds the data first, so that what is missing is said before weights are fetched; then SAM and its variants."""
     sets = instantiate(config.data)
-    if sets.epoch_size < plan.total:
-        raise ConfigError(
-            f"batch.total: expected at most the {sets.epoch_size} training samples of an epoch; got {plan.total}; "
-            "lower batch.total or add data"
-        )
+    require_full_step(sets, "batch.total", plan.total)
     sam = instantiate(config.sam)
-    datamodule = PromptedDataModule(
-        sets=sets,
-        augmentation=instantiate(config.augmentation, image_size=sam.image_size),
-        prompts=instantiate(config.prompts),
-        val_prompts=instantiate(config.val_prompts),
-        image_size=sam.image_size,
-        mask_input_size=sam.mask_input_size,
-        batch_size=plan.per_device,
-        accumulate=plan.accumulate,
-        seed=config.seed,
-        num_workers=config.loader.num_workers,
-    )
+    datamodule = build_datamodule(config, sets, sam, plan.per_device, plan.accumulate)
     variants = {
         name: instantiate(head, embed_dim=sam.embed_dim, early_dim=sam.early_dim, seed=config.seed)
         for name, head in config.variants.items()
@@ -133,22 +113,6 @@ def _check_checkpoints(config: DictConfig, module: HQSamModule, world_size: int)
         check_checkpoint(checkpoint, trainable_state(module.state_dict()), module.sam.name, module.sam.weights_sha256)
         check_recipe(checkpoint, as_plain(config), world_size)
     refuse_to_overwrite(Path(config.paths.output_dir), config.ckpt_path)
-
-
-def refuse_to_overwrite(folder: Path, ckpt_path: str | None) -> None:
-    """Makes sure that the output folder holds no run but the one that is resumed.
-
-    Raises:
-        ConfigError: when it does.
-    """
-    if ckpt_path is not None and folder.resolve() in Path(ckpt_path).resolve().parents:
-        return
-    for earlier in (folder / "checkpoints" / "last.ckpt", folder / "metrics.json"):
-        if earlier.exists():
-            raise ConfigError(
-                f"paths.output_dir: expected a folder without a run; {earlier} is there and would be overwritten; "
-                "resume that run by its own ckpt_path, or choose another hydra.run.dir"
-            )
 
 
 def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:
@@ -191,31 +155,6 @@ def _report(
             log.warning("no validation set: nothing was scored; see data.val_sources and data.holdout")
         print(f"results in {folder}")
     return rows
-
-
-def quieten() -> None:
-    """Silences the warnings that a sound run gives."""
-    for message in EXPECTED_WARNINGS:
-        warnings.filterwarnings("ignore", message=message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
-
-
-def as_plain(config: DictConfig) -> dict[str, Any]:
-    """The resolved config as plain values, which checkpoints and loggers can hold."""
-    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-
-
-def with_debug(config: DictConfig) -> DictConfig:
-    """Lays the overrides of `debug=...` over everything else, also over an experiment's."""
-    merged = OmegaConf.merge(config, config.get("debug") or {})
-    assert isinstance(merged, DictConfig)
-    return merged
-
-
-@rank_zero_only
-def print_config(config: DictConfig) -> None:
-    """Prints the composed config."""
-    Console().print(Syntax(OmegaConf.to_yaml(config, resolve=True), "yaml", background_color="default"))
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")

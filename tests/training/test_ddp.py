@@ -1,6 +1,7 @@
 """Two gloo processes see the samples of one, score them once, and refuse what cannot work."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -120,5 +121,6 @@ def test_a_process_that_fails_takes_the_others_along(tmp_path: Path) -> None:
         text=True,
         timeout=120,
     )
-    assert result.returncode == 1
+    # Lightning kills rank 0 when it finds rank 1 dead before rank 0's own error has ended it
+    assert result.returncode in (1, -signal.SIGKILL)
     assert "image file is truncated" in result.stderr

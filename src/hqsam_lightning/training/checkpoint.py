@@ -15,7 +15,10 @@ from hqsam_lightning.errors import CheckpointError
 
 INFO_KEY = "hqsam_lightning"
 VARIANTS_PREFIX = "variants."
-RECIPE = ("seed", "batch", "data", "augmentation", "prompts", "loss", "optimizer", "scheduler")
+RECIPE = (
+    *("seed", "batch", "data", "augmentation", "prompts", "loss", "optimizer", "scheduler"),
+    "trainer.gradient_clip_val",
+)
 MAY_DIFFER = ("data.data_dir", "data.photos.data_dir", "sam.cache_dir")
 
 
@@ -108,14 +111,14 @@ def check_recipe(
         checkpoint: as read.
         config: the resuming run's config as plain values.
         world_size: number of its processes.
-        recipe: sections of the config that must be the same.
+        recipe: sections and keys (``"a.b"``) of the config that must be the same.
 
     Raises:
         CheckpointError: naming the keys that differ, with both values.
     """
     info = checkpoint[INFO_KEY]
     before, now = (
-        {"number of devices": size, **flatten({section: values.get(section) for section in recipe})}
+        {"number of devices": size, **_of_recipe(flatten(values), recipe)}
         for size, values in ((info["world_size"], info["config"]), (world_size, config))
     )
     changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
@@ -126,6 +129,10 @@ def check_recipe(
             f"ckpt_path: expected the recipe that the run began with, which its optimiser and data position belong to; "
             f"{listed}; set these keys as before, or begin a new run"
         )
+
+
+def _of_recipe(flat: dict[str, Any], recipe: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in flat.items() if any(f"{key}.".startswith(f"{part}.") for part in recipe)}
 
 
 def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
