@@ -20,7 +20,10 @@ FACTS = {
     "dilation_ratio": 0.02,
     "data": "validating on scenes 6",
 }
-CONFIG = {"seed": 1, "name": "quickstart", "val_prompts": {"mix": {"box": 1}}, "optimizer": {"lr": 1e-3}}
+CONFIG = {
+    **{"seed": 1, "name": "quickstart", "sam": {"precision": "fp32"}},
+    **{"val_prompts": {"mix": {"box": 1}}, "optimizer": {"lr": 1e-3}},
+}
 
 
 def make_masks(

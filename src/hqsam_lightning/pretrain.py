@@ -23,6 +23,7 @@ from hqsam_lightning.data import PromptedDataModule
 from hqsam_lightning.errors import CheckpointError, ConfigError
 from hqsam_lightning.pretraining.module import PretrainingModule
 from hqsam_lightning.pretraining.report import print_results, result_rows, round_to_half, write_results
+from hqsam_lightning.reporting.run_facts import source_commit
 from hqsam_lightning.sam.shipped import save_shipped
 from hqsam_lightning.sam.state_dicts import state_dict_sha256
 from hqsam_lightning.session import (
@@ -35,6 +36,7 @@ from hqsam_lightning.session import (
     with_debug,
 )
 from hqsam_lightning.training.checkpoint import check_recipe, read_checkpoint
+from hqsam_lightning.training.fit_clock import FitClock
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +60,9 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """
     quieten()
     L.seed_everything(config.seed, verbose=False)
-    ema = instantiate(config.ema)
+    ema, clock = instantiate(config.ema), FitClock()
     # the average is taken before a checkpoint holds it
-    callbacks = [ema, *(instantiate(value) for value in config.callbacks.values())]
+    callbacks = [ema, clock, *(instantiate(value) for value in config.callbacks.values())]
     loggers = [instantiate(value) for value in config.logger.values()]
     try:
         trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
@@ -73,7 +75,7 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         facts = {}
         if not config.only_validate:
             trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
-            facts = _training_facts(config, trainer, module)
+            facts = _training_facts(config, trainer, clock.seconds)
             ema.hand_over(module)
             round_to_half(module.model.sam)
         trainer.validate(module, datamodule, verbose=False)
@@ -92,6 +94,11 @@ def build(config: DictConfig) -> tuple[PretrainingModule, PromptedDataModule]:
         raise ConfigError(
             f"data: expected one validation set, which the scores are of; got {sorted(sets.validation) or 'none'}; "
             "set data.holdout or data.val_sources"
+        )
+    if config.sam.precision != "fp32":
+        raise ConfigError(
+            f"sam.precision: expected fp32, since it is a frozen encoder's; got {config.sam.precision}; "
+            f"set precision={config.sam.precision} for a SAM that learns"
         )
     sam = instantiate(config.sam)
     datamodule = build_datamodule(config, sets, sam, config.batch_size, accumulate=1)
@@ -137,6 +144,7 @@ def _check_checkpoints(config: DictConfig) -> None:
 def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]) -> list[dict[str, Any]]:
     folder = Path(config.paths.output_dir)
     rows = result_rows(module.scores)
+    commit = source_commit()
     run = {
         "name": config.name,
         "command": shlex.join(["python", "-m", "hqsam_lightning.pretrain", *sys.argv[1:]]),
@@ -147,9 +155,10 @@ def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]
         "validation_masks": module.scored_masks,
         **facts,
         "hqsam_lightning": __version__,
+        **({"commit": commit} if commit else {}),
         "torch": torch.__version__,
     }
-    write_results(folder, rows, run)
+    write_results(folder, rows, run, as_plain(config))
     print_results(rows, Console())
     print(f"results in {folder}")
     if not config.only_validate:
@@ -159,14 +168,14 @@ def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]
     return rows
 
 
-def _training_facts(config: DictConfig, trainer: L.Trainer, module: PretrainingModule) -> dict[str, Any]:
+def _training_facts(config: DictConfig, trainer: L.Trainer, seconds: float) -> dict[str, Any]:
     return {
         "seed": config.seed,
         "batch_size": config.batch_size,
         "rounds": config.rounds,
         "precision": config.precision,
         "steps": trainer.global_step,
-        "fit_seconds": round(module.fit_seconds, 1),
+        "fit_seconds": round(seconds, 1),
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +34,7 @@ from hqsam_lightning.session import (
 )
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
 from hqsam_lightning.training.checkpoint import check_checkpoint, check_recipe, read_checkpoint, trainable_state
+from hqsam_lightning.training.fit_clock import FitClock
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.panels import ImagePanels, save_panels
 
@@ -56,9 +56,10 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     quieten()
     L.seed_everything(config.seed, verbose=False)
     callbacks = {name: instantiate(value) for name, value in config.callbacks.items()}
+    clock = FitClock()
     loggers = [instantiate(value) for value in config.logger.values()]
     try:
-        trainer = instantiate(config.trainer, callbacks=list(callbacks.values()), logger=loggers)
+        trainer = instantiate(config.trainer, callbacks=[clock, *callbacks.values()], logger=loggers)
         if not trainer.is_global_zero:
             logging.disable(logging.WARNING)
         _refuse_multirun_on_many_devices(trainer)
@@ -69,13 +70,11 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         _check_checkpoints(config, module, trainer.world_size)
         for logger in loggers:
             logger.log_hyperparams(as_plain(config))
-        started = time.monotonic()
         with _together(trainer):
             trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
-        seconds = time.monotonic() - started
         if datamodule.sets.validation and module.scored_step != trainer.global_step:
             trainer.validate(module, datamodule, verbose=False)
-        facts = run_facts(config, trainer, module, plan, datamodule.sets.describe(), seconds)
+        facts = run_facts(config, trainer, module, plan, datamodule.sets.describe(), clock.seconds)
         rows = _report(config, trainer, module, list(callbacks.values()), facts)
     finally:
         # else the next point of a multirun would log into this one's W&B run

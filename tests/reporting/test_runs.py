@@ -102,8 +102,9 @@ def test_a_seed_twice_is_refused(tmp_path: Path) -> None:
     [
         (
             {"facts": {"sam_sha256": "cd" * 32}},
-            r"one frozen SAM; .*run0 has nano with weights abab\w+, .*run1 has nano with weights cdcd",
+            r"one frozen SAM; .*run0 has nano with weights abab\w+ in fp32, .*run1 has nano with weights cdcd",
         ),
+        ({"config": {"sam": {"precision": "bf16"}}}, r"frozen SAM; .* in fp32, .* in bf16"),
         ({"facts": {"dilation_ratio": 0.01}}, r"evaluation.dilation_ratio; .*run0 has 0.02, .*run1 has 0.01"),
         (
             {"config": {"val_prompts": {"mix": {"points": 1}}}},

@@ -83,7 +83,8 @@ def folder_sets(
             f"paths.data_dir={data_dir}; set paths.data_dir or data.sources"
         )
     if not validation and holdout:
-        log.warning("no validation set is there: holding out the last photos of each source (data.holdout=%s)", holdout)
+        level = logging.WARNING if val_specs else logging.INFO  # asked for, none there; or none asked for
+        log.log(level, "no validation set: holding out the last photos of each source (holdout=%s)", holdout)
         for spec in found:
             pairs[spec.name], held_out = _hold_out(spec.name, pairs[spec.name], holdout)
             validation[spec.name] = PhotoFolder(spec.name, held_out)

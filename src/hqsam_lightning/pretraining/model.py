@@ -10,8 +10,8 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam
 from torch import Tensor, nn
 
 from hqsam_lightning.errors import choice_error
-from hqsam_lightning.sam.decoding import run_transformer
-from hqsam_lightning.types import PromptEmbeddings, PromptGroup, SamFeatures
+from hqsam_lightning.sam.decoding import encode_group, run_transformer
+from hqsam_lightning.types import PromptGroup, SamFeatures
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -86,13 +86,9 @@ class TrainableSam(nn.Module):
         return Decoded(logits, iou)
 
     def _decode_group(self, features: SamFeatures, group: PromptGroup, image_index: Tensor) -> tuple[Tensor, Tensor]:
-        points = None
-        if group.point_coords is not None:
-            points = (group.point_coords, group.point_labels)
-        sparse, dense = self.prompt_encoder(points=points, boxes=group.boxes, masks=group.masks)
-        prompts = PromptEmbeddings(group.rows, image_index[group.rows], sparse, dense)
+        prompts = encode_group(self.prompt_encoder, group, image_index)
         decoder = self.mask_decoder
-        with self._autocast(sparse):
+        with self._autocast(prompts.sparse):
             state = run_transformer(decoder, features, prompts)
         mlps = decoder.output_hypernetworks_mlps
         weights = torch.stack([mlp(state.mask_tokens[:, i].float()) for i, mlp in enumerate(mlps)], dim=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -66,8 +65,6 @@ class PretrainingModule(L.LightningModule):
         self._optimizer = optimizer
         self._scheduler = scheduler
         self._config = config or {}
-        self._seconds_before = 0.0
-        self._fit_started = 0.0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss over the rounds; the encoder runs once."""
@@ -118,15 +115,6 @@ class PretrainingModule(L.LightningModule):
         optimizer = self._optimizer(self.model.sam)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "step"}}
 
-    def on_fit_start(self) -> None:
-        """Starts the clock."""
-        self._fit_started = time.monotonic()
-
-    @property
-    def fit_seconds(self) -> float:
-        """Seconds of training so far, also those before the run was resumed."""
-        return self._seconds_before + time.monotonic() - self._fit_started
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what the checkpoint belongs to.
 
@@ -136,8 +124,3 @@ class PretrainingModule(L.LightningModule):
         state = self.model.sam.state_dict()
         require_finite(state)
         checkpoint[INFO_KEY] = checkpoint_info(self.name, state_dict_sha256(state), self._config, world_size=1)
-        checkpoint["fit_seconds"] = self.fit_seconds
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the time of training over."""
-        self._seconds_before = checkpoint["fit_seconds"]

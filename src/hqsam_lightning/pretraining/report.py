@@ -31,15 +31,17 @@ def result_rows(scores: dict[str, float]) -> list[dict[str, Any]]:
     return [{"prompt": name, "miou": score} for name, score in scores.items()]
 
 
-def write_results(folder: Path, rows: list[dict[str, Any]], run: dict[str, Any]) -> None:
+def write_results(folder: Path, rows: list[dict[str, Any]], run: dict[str, Any], config: dict[str, Any]) -> None:
     """Writes metrics.json and results.md.
 
     Args:
         folder: the run's output folder.
         rows: of `result_rows`.
         run: facts of the run.
+        config: the resolved config as plain values.
     """
-    (folder / METRICS_FILE).write_text(json.dumps({"run": run, "rows": rows}, indent=2, allow_nan=False) + "\n")
+    metrics = json.dumps({"run": run, "rows": rows, "config": config}, indent=2, allow_nan=False)
+    (folder / METRICS_FILE).write_text(metrics + "\n")
     lines = ["# Results", "", "mIoU in percent, single-mask output.", "", *markdown_table([HEAD, *_cells(rows)])]
     facts = [f"- {key}: {value}" for key, value in run.items()]
     (folder / "results.md").write_text("\n".join([*lines, "", *facts]) + "\n")

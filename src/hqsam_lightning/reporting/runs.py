@@ -178,7 +178,8 @@ def _label(run: Run, keys: Sequence[str]) -> str:
 
 
 def _sam(run: Run) -> str:
-    return f"{run.facts['sam']} with weights {run.facts['sam_sha256'][:12]}"
+    precision = run.config["sam"]["precision"]
+    return f"{run.facts['sam']} with weights {run.facts['sam_sha256'][:12]} in {precision}"
 
 
 def _sets(run: Run) -> str:

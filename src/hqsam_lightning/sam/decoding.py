@@ -1,4 +1,4 @@
-"""SAM's mask decoder over rows of several images, with extra output tokens.
+"""SAM's prompt encoder and mask decoder over rows of several images, with extra output tokens.
 
 segment-anything's `MaskDecoder.forward` repeats its image embeddings once a row and so serves one image a call. These
 functions run the decoder's own modules on rows that each name their image.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from segment_anything.modeling import MaskDecoder
+from segment_anything.modeling import MaskDecoder, PromptEncoder
 from torch import Tensor
 
-from hqsam_lightning.types import PromptEmbeddings, SamFeatures
+from hqsam_lightning.types import PromptEmbeddings, PromptGroup, SamFeatures
 
 
 @dataclass
@@ -30,6 +30,21 @@ class DecoderState:
     mask_tokens: Tensor
     extra_tokens: Tensor
     upscaled: Tensor
+
+
+def encode_group(prompt_encoder: PromptEncoder, group: PromptGroup, image_index: Tensor) -> PromptEmbeddings:
+    """Runs SAM's prompt encoder once.
+
+    Args:
+        prompt_encoder: SAM's.
+        group: prompts of one combination of kinds.
+        image_index: (N,) the image of each of the batch's masks.
+    """
+    points = None
+    if group.point_coords is not None:
+        points = (group.point_coords, group.point_labels)
+    sparse, dense = prompt_encoder(points=points, boxes=group.boxes, masks=group.masks)
+    return PromptEmbeddings(group.rows, image_index[group.rows], sparse, dense)
 
 
 def run_transformer(

@@ -9,6 +9,7 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam
 from torch import Tensor, nn
 
 from hqsam_lightning.errors import choice_error
+from hqsam_lightning.sam.decoding import encode_group
 from hqsam_lightning.sam.encoder import early_channels, encode
 from hqsam_lightning.types import PromptEmbeddings, PromptGroup, SamFeatures
 
@@ -94,11 +95,4 @@ class FrozenSam(nn.Module):
             groups: prompts of N masks, grouped by kind and number of points.
             image_index: (N,) the image of each mask.
         """
-        return [self._encode_group(group, image_index) for group in groups]
-
-    def _encode_group(self, group: PromptGroup, image_index: Tensor) -> PromptEmbeddings:
-        points = None
-        if group.point_coords is not None:
-            points = (group.point_coords, group.point_labels)
-        sparse, dense = self.prompt_encoder(points=points, boxes=group.boxes, masks=group.masks)
-        return PromptEmbeddings(group.rows, image_index[group.rows], sparse, dense)
+        return [encode_group(self.prompt_encoder, group, image_index) for group in groups]

@@ -17,7 +17,7 @@ INFO_KEY = "hqsam_lightning"
 VARIANTS_PREFIX = "variants."
 RECIPE = (
     *("seed", "batch", "data", "augmentation", "prompts", "loss", "optimizer", "scheduler"),
-    "trainer.gradient_clip_val",
+    *("sam.precision", "trainer.gradient_clip_val"),
 )
 MAY_DIFFER = ("data.data_dir", "data.photos.data_dir", "sam.cache_dir")
 

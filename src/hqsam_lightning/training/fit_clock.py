@@ -1,0 +1,37 @@
+"""How long a run trained."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import lightning as L
+
+
+class FitClock(L.Callback):
+    """Seconds from the first to the last step, also those before the run was resumed; validation in between counts."""
+
+    def __init__(self) -> None:
+        self._before = 0.0
+        self._started: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return self._before + (time.monotonic() - self._started if self._started is not None else 0.0)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts the clock."""
+        self._started = time.monotonic()
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Stops it."""
+        self._before, self._started = self.seconds, None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Goes into checkpoints."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from a checkpoint's time."""
+        self._before = state_dict["seconds"]
