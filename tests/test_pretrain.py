@@ -92,7 +92,7 @@ def test_what_a_run_leaves(uninterrupted: tuple[Path, str], make_config: Compose
     stored = load_file(folder / "sam.safetensors")
     assert all(torch.equal(value.float(), sam.sam.state_dict()[name]) for name, value in stored.items())
     assert metrics["run"]["weights_sha256"] == sam.weights_sha256
-    assert metrics["config"]["batch_size"] == 2
+    assert metrics["config"]["batch_size"] == 3
 
 
 def test_the_shipped_weights_are_the_averaged_ones(uninterrupted: tuple[Path, str]) -> None:
