@@ -118,10 +118,12 @@ def test_nothing_is_held_out_when_not_asked(tree):
     assert made.validation == {}
 
 
-def test_the_holdout_is_announced(tree, caplog):
-    with caplog.at_level(logging.WARNING):
-        sets(tree, ["birds"], [], holdout=0.2)
-    assert "data.holdout=0.2" in caplog.text
+@pytest.mark.parametrize(("val_sources", "level"), [([], "INFO"), (["absent"], "WARNING")])
+def test_the_holdout_is_announced(tree, caplog, val_sources, level):
+    """As a warning where a validation set was asked for."""
+    with caplog.at_level(logging.INFO):
+        sets(tree, ["birds"], val_sources, holdout=0.2, allow_missing=True)
+    assert [record.levelname for record in caplog.records if "holdout=0.2" in record.message] == [level]
 
 
 @pytest.mark.parametrize(("holdout", "count"), [(0.01, 0), (0.99, 5), (5, 5), (7, 7), (-0.5, -2), (-1, -5)])

@@ -35,9 +35,12 @@ def test_the_file_holds_what_was_scored(tiny_sam: FrozenSam, tmp_path: Path) -> 
 
 def test_tables(tmp_path: Path) -> None:
     rows = result_rows(SCORES)
-    write_results(tmp_path, rows, {"steps": 7})
-    stored = json.loads((tmp_path / "metrics.json").read_text())
-    assert stored == {"run": {"steps": 7}, "rows": [{"prompt": name, "miou": value} for name, value in SCORES.items()]}
+    write_results(tmp_path, rows, {"steps": 7}, {"seed": 3})
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {
+        "run": {"steps": 7},
+        "rows": [{"prompt": name, "miou": value} for name, value in SCORES.items()],
+        "config": {"seed": 3},
+    }
     text = (tmp_path / "results.md").read_text()
     assert "| filled box (no model) | 50.0 |\n| box | 81.2 |\n| 1 point | 25.0 |" in text
     assert "- steps: 7" in text
