@@ -1,9 +1,10 @@
-"""Flip and large-scale jitter for training, stretching for evaluation; masks stay soft and never come out empty."""
+"""Flip, large-scale jitter and looks for training, stretching for evaluation; masks stay soft, never come out empty."""
 
 from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import albumentations as A
@@ -79,10 +80,17 @@ class Augmentation:
         min_scale: see `LargeScaleJitter`.
         max_scale: see `LargeScaleJitter`.
         redraws: how often a draw that lost the object is repeated.
+        appearance: albumentations transforms that change the image alone, in the input frame.
     """
 
     def __init__(
-        self, image_size: int, flip_prob: float = 0.5, min_scale: float = 0.1, max_scale: float = 2.0, redraws: int = 10
+        self,
+        image_size: int,
+        flip_prob: float = 0.5,
+        min_scale: float = 0.1,
+        max_scale: float = 2.0,
+        redraws: int = 10,
+        appearance: Sequence[A.ImageOnlyTransform] = (),
     ) -> None:
         if not 0 <= flip_prob <= 1:
             raise ConfigError(f"augmentation.flip_prob: expected a number in [0, 1]; got {flip_prob}")
@@ -91,7 +99,7 @@ class Augmentation:
         self.image_size = image_size
         self.redraws = redraws
         self.transform = A.Compose(
-            [A.HorizontalFlip(p=flip_prob), LargeScaleJitter(image_size, min_scale, max_scale)], seed=0
+            [A.HorizontalFlip(p=flip_prob), LargeScaleJitter(image_size, min_scale, max_scale), *appearance], seed=0
         )
 
     def __call__(self, image: np.ndarray, masks: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +115,7 @@ class Augmentation:
             with an object pixel.
         """
         for attempt in range(1 + self.redraws):
-            # one generator for both transforms: seeded alike, each would draw the other's numbers
+            # one generator for all transforms: seeded alike, each would draw the other's numbers
             key = derive_seed(seed, attempt)
             self.transform.set_random_state(np.random.default_rng(key), random.Random(key))
             drawn = self.transform(image=image, masks=masks)
