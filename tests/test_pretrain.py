@@ -104,6 +104,21 @@ def test_the_shipped_weights_are_the_averaged_ones(uninterrupted: tuple[Path, st
     assert any(not torch.equal(average[name], current[name]) for name in average)
 
 
+def test_a_run_that_goes_on_keeps_a_share_of_its_first_weights(
+    uninterrupted: tuple[Path, str], make_config: Compose, tmp_path: Path
+) -> None:
+    first = uninterrupted[0] / "sam.safetensors"
+    pretrain(make_config(f"sam.weights={first}", "seed=43", "start_share=0.25"))
+    ended = read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["state_dict"]
+    began, left = load_file(first), load_file(tmp_path / "run" / "sam.safetensors")
+    assert left.keys() == began.keys()
+    for name, value in left.items():
+        expected = 0.25 * began[name].double() + 0.75 * ended[f"model.sam.{name}"].double()
+        torch.testing.assert_close(value.double(), expected, rtol=1e-3, atol=1e-6, msg=name)
+    moved = [name for name in began if not torch.equal(began[name], left[name])]
+    assert "mask_decoder.iou_token.weight" in moved
+
+
 def test_only_validate_scores_a_file_and_trains_nothing(
     uninterrupted: tuple[Path, str], make_config: Compose, tmp_path: Path
 ) -> None:
@@ -247,6 +262,8 @@ def test_many_devices_are_refused(make_config: Compose) -> None:
         ("rounds=0", "rounds: expected an integer >= 1; got 0"),
         ("sam.precision=bf16", "sam.precision: expected fp32, .*; set precision=bf16"),
         ("precision=fp8", "precision: expected one of fp32, bf16; got 'fp8'"),
+        ("start_share=0.5", r"start_share: expected 0 for a run that begins with random weights; got 0\.5"),
+        ("start_share=1", r"start_share: expected a number in \[0, 1\); got 1"),
         ("batch_size=12", "batch_size: expected at most the 11 training samples"),
         ("scheduler.warmup_steps=8", "scheduler.warmup_steps, trainer.max_steps"),
     ],

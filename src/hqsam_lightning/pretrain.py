@@ -21,6 +21,7 @@ from hqsam_lightning import __version__
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data import PromptedDataModule
 from hqsam_lightning.errors import CheckpointError, ConfigError
+from hqsam_lightning.pretraining.blending import blend, check_start_share, copy_of_state
 from hqsam_lightning.pretraining.module import PretrainingModule
 from hqsam_lightning.pretraining.report import print_results, result_rows, round_to_half, write_results
 from hqsam_lightning.reporting.run_facts import source_commit
@@ -74,9 +75,11 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             logger.log_hyperparams(as_plain(config))
         facts = {}
         if not config.only_validate:
+            start = copy_of_state(module.model.sam)
             trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
             facts = _training_facts(config, trainer, clock.seconds)
             ema.hand_over(module)
+            blend(module.model.sam, start, config.start_share)
             round_to_half(module.model.sam)
         trainer.validate(module, datamodule, verbose=False)
         rows = _report(config, module, facts)
@@ -88,6 +91,7 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 def build(config: DictConfig) -> tuple[PretrainingModule, PromptedDataModule]:
     """Builds the data first, so that what is missing is said before anything else; then SAM."""
+    check_start_share(config.start_share, config.sam.weights)
     sets = instantiate(config.data)
     require_full_step(sets, "batch_size", config.batch_size)
     if len(sets.validation) != 1:
@@ -175,6 +179,7 @@ def _training_facts(config: DictConfig, trainer: L.Trainer, seconds: float) -> d
         "rounds": config.rounds,
         "precision": config.precision,
         "steps": trainer.global_step,
+        "start_share": config.start_share,
         "fit_seconds": round(seconds, 1),
     }
 
