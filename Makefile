@@ -25,7 +25,10 @@ scenes: $(STAMP)  ## draw a contact sheet of the procedural scenes: outputs/scen
 	$(BIN)/python -m hqsam_lightning.scenes
 
 pretrain: $(STAMP)  ## train SAM-nano, the shipped SAM, again from scratch; hours
-	$(BIN)/python -m hqsam_lightning.pretrain trainer=cpu
+	$(BIN)/python -m hqsam_lightning.pretrain trainer=cpu hydra.run.dir=outputs/pretrain/first
+	$(BIN)/python -m hqsam_lightning.pretrain trainer=cpu hydra.run.dir=outputs/pretrain/second \
+	  sam.weights=outputs/pretrain/first/sam.safetensors start_share=0.5 \
+	  augmentation=repainted optimizer.lr=1e-3 trainer.max_steps=3000 seed=43
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest -n auto --dist loadscope

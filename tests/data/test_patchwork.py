@@ -30,10 +30,10 @@ def repaint(photo: np.ndarray, seed: int, **options) -> np.ndarray:
 
 @pytest.fixture
 def make_augmentation():
-    def make(name: str) -> Augmentation:
+    def make(name: str, **options: float) -> Augmentation:
         with initialize_config_dir(conf_dir(), version_base="1.3"):
             config = compose("train", overrides=[f"augmentation={name}"])
-        return instantiate(config.augmentation, image_size=SIZE)
+        return instantiate(config.augmentation, image_size=SIZE, **options)
 
     return make
 
@@ -82,3 +82,12 @@ def test_repainting_moves_no_mask_and_depends_on_the_seed_alone(make_augmentatio
         changed += not np.array_equal(image, other)
         assert np.array_equal(repainted(photo, masks, seed)[0], other)
     assert changed >= 10
+
+
+def test_a_share_of_the_samples_is_repainted(make_augmentation, photo, masks):
+    plain = make_augmentation("repainted", flip_prob=0, appearance_prob=0)(photo, masks, 0)[0]
+    some = make_augmentation("repainted", flip_prob=0, appearance_prob=0.3)
+    repainted = sum(not np.array_equal(some(photo, masks, seed)[0], plain) for seed in range(100))
+    assert 15 <= repainted <= 45
+    with pytest.raises(ConfigError, match=r"^augmentation\.appearance_prob: expected .*; got 1\.2"):
+        Augmentation(SIZE, appearance_prob=1.2)

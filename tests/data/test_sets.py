@@ -11,6 +11,8 @@ from PIL import Image
 from hqsam_lightning.data.dataset import SampleSet
 from hqsam_lightning.data.sets import DataSets, also_validate_on, folder_sets, synthetic_sets
 from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.metrics import is_thin, thinness
+from hqsam_lightning.types import OBJECT_THRESHOLD
 
 COUNTS = {"birds": 10, "boats": 5, "test": 3}
 CATALOGUE: dict[str, dict[str, Any]] = {
@@ -202,6 +204,18 @@ def test_synthetic_sets_follow_size_objects_and_seed():
     several = synthetic_sets(8, 8, 128, objects=(3, 3))
     for samples in (several.train[0][0], several.validation["synthetic"]):
         assert max(len(samples[index].masks) for index in range(8)) == 3
+
+
+def test_thin_objects_may_be_kept_out_of_the_training_scenes_alone():
+    def thin(samples: SampleSet) -> list[bool]:
+        return [is_thin(thinness(mask > OBJECT_THRESHOLD)) for index in range(len(samples)) for mask in samples[index].masks]
+
+    made, every = (synthetic_sets(24, 24, 128, (1, 3), thin_objects=value) for value in (False, True))
+    assert not any(thin(made.train[0][0]))
+    assert any(thin(every.train[0][0]))
+    for index in range(24):
+        ours, theirs = (kind.validation["synthetic"][index] for kind in (made, every))
+        assert ours.image.tobytes() == theirs.image.tobytes()
 
 
 def test_photos_are_validated_on_beside_scenes(tree: Path) -> None:

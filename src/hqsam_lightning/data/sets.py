@@ -98,6 +98,7 @@ def synthetic_sets(
     objects: tuple[int, int] = (1, 3),
     masks: str = "fine",
     coarseness: float = 1.0,
+    thin_objects: bool = True,
     seed: int = 0,
 ) -> DataSets:
     """Sets of procedural scenes, which need no files.
@@ -109,12 +110,12 @@ def synthetic_sets(
         objects: least and greatest number of masked objects a scene.
         masks: "fine", exact, or "coarse", as an automatic annotation would be (`hqsam_lightning.data.scenes.coarsen`).
         coarseness: how far coarse masks are from the exact ones; 0 only thresholds.
+        thin_objects: whether the objects of the training scenes may be thin; those validated on may.
         seed: the scenes are functions of (seed, index).
     """
-    return DataSets(
-        train=[(SyntheticScenes(train_size, image_size, seed, "train", objects, masks, coarseness), 1.0)],
-        validation={"synthetic": SyntheticScenes(val_size, image_size, seed, "val", objects, masks, coarseness)},
-    )
+    train = SyntheticScenes(train_size, image_size, seed, "train", objects, masks, coarseness, thin_objects)
+    validation = SyntheticScenes(val_size, image_size, seed, "val", objects, masks, coarseness)
+    return DataSets([(train, 1.0)], {"synthetic": validation})
 
 
 def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:

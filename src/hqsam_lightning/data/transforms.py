@@ -81,6 +81,10 @@ class Augmentation:
         max_scale: see `LargeScaleJitter`.
         redraws: how often a draw that lost the object is repeated.
         appearance: albumentations transforms that change the image alone, in the input frame.
+        appearance_prob: probability that a sample gets them.
+
+    Raises:
+        ConfigError: for a value out of range, named with its key.
     """
 
     def __init__(
@@ -91,16 +95,18 @@ class Augmentation:
         max_scale: float = 2.0,
         redraws: int = 10,
         appearance: Sequence[A.ImageOnlyTransform] = (),
+        appearance_prob: float = 1.0,
     ) -> None:
-        if not 0 <= flip_prob <= 1:
-            raise ConfigError(f"augmentation.flip_prob: expected a number in [0, 1]; got {flip_prob}")
+        for key, value in (("flip_prob", flip_prob), ("appearance_prob", appearance_prob)):
+            if not 0 <= value <= 1:
+                raise ConfigError(f"augmentation.{key}: expected a number in [0, 1]; got {value}")
         if redraws < 0:
             raise ConfigError(f"augmentation.redraws: expected an integer >= 0; got {redraws}")
         self.image_size = image_size
         self.redraws = redraws
-        self.transform = A.Compose(
-            [A.HorizontalFlip(p=flip_prob), LargeScaleJitter(image_size, min_scale, max_scale), *appearance], seed=0
-        )
+        geometry = [A.HorizontalFlip(p=flip_prob), LargeScaleJitter(image_size, min_scale, max_scale)]
+        looks = [A.Sequential(list(appearance), p=appearance_prob)] if appearance_prob < 1 else appearance
+        self.transform = A.Compose([*geometry, *looks], seed=0)
 
     def __call__(self, image: np.ndarray, masks: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Augments one sample.

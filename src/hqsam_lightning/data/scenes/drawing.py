@@ -11,6 +11,7 @@ from numpy.random import Generator
 
 from hqsam_lightning.data.scenes.families import Family, blob, draw_family
 from hqsam_lightning.data.scenes.strokes import Stroke, circle
+from hqsam_lightning.metrics import is_thin, thinness
 from hqsam_lightning.types import OBJECT_THRESHOLD
 
 SUPERSAMPLE = 4
@@ -59,8 +60,16 @@ def draw_object(rng: Generator, size: int, extent: float, family: Family | None 
     return DrawnObject(alpha, [_part_layer(strokes, placed, size, number) for number in numbers], extent)
 
 
-def place_objects(rng: Generator, size: int, wanted: int) -> tuple[list[DrawnObject], list[np.ndarray]]:
+def place_objects(
+    rng: Generator, size: int, wanted: int, thin_objects: bool = True
+) -> tuple[list[DrawnObject], list[np.ndarray]]:
     """Draws up to `wanted` objects, at least one; later ones hide earlier ones, but no one mostly.
+
+    Args:
+        rng: everything follows from it.
+        size: side of the frame in pixels.
+        wanted: objects to draw; fewer remain where one is dropped after `TRIES` drawings.
+        thin_objects: whether objects may be thin, by `is_thin` of what is visible of them.
 
     Returns:
         The objects and the visible alpha of each, (size, size, 1) float32.
@@ -72,10 +81,10 @@ def place_objects(rng: Generator, size: int, wanted: int) -> tuple[list[DrawnObj
             low, high = (0.45, 1.0) if index == 0 else (0.2, 0.7)
             candidate = draw_object(rng, size, rng.uniform(low, high))
             now = [*(alpha * (1 - candidate.alpha) for alpha in visible), candidate.alpha]
-            if _all_visible([*objects, candidate], now, size):
+            if _all_visible([*objects, candidate], now, size) and (thin_objects or not _any_thin(now)):
                 objects, visible = [*objects, candidate], now
                 break
-    if not objects:  # every try was too thin to be seen; a blob never is
+    if not objects:  # every try was too thin; a blob never is
         objects = [draw_object(rng, size, 0.6, blob)]
         visible = [objects[0].alpha]
     return objects, visible
@@ -87,6 +96,10 @@ def _all_visible(objects: list[DrawnObject], visible: list[np.ndarray], size: in
         (alpha > OBJECT_THRESHOLD).sum() >= least and alpha.sum() >= MIN_VISIBLE * drawn.alpha.sum()
         for drawn, alpha in zip(objects, visible, strict=True)
     )
+
+
+def _any_thin(visible: list[np.ndarray]) -> bool:
+    return any(is_thin(thinness(alpha[..., 0] > OBJECT_THRESHOLD)) for alpha in visible)
 
 
 def _place(rng: Generator, strokes: list[Stroke], extent: float) -> list[np.ndarray]:

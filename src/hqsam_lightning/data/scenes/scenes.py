@@ -29,6 +29,7 @@ class SyntheticScenes:
         objects: least and most objects a scene; fewer remain where one would be hidden.
         masks: ``"fine"``, the exact masks, or ``"coarse"``, what `coarsen` leaves of them; the photos are the same.
         coarseness: how far coarse masks are from the exact ones, see `coarsen`.
+        thin_objects: whether masked objects may be thin (`hqsam_lightning.metrics.is_thin`).
         name: name of the set, the first part of the sample ids.
 
     Raises:
@@ -44,6 +45,7 @@ class SyntheticScenes:
         objects: tuple[int, int] | list[int] = (1, 3),
         masks: str = "fine",
         coarseness: float = 1.0,
+        thin_objects: bool = True,
         name: str = "synthetic",
     ) -> None:
         for key, value, least in (("size", size, 1), ("image_size", image_size, MIN_IMAGE_SIZE), ("seed", seed, 0)):
@@ -59,7 +61,8 @@ class SyntheticScenes:
         if len(pair) != 2 or not all(isinstance(count, int) for count in pair) or not 1 <= pair[0] <= pair[1]:
             raise ConfigError(f"data.objects: expected [least, most], 1 <= least <= most, got {objects!r}; try [1, 2]")
         self.size, self.image_size, self.seed, self.split = size, image_size, seed, split
-        self.objects, self.masks, self.coarseness, self.name = (pair[0], pair[1]), masks, coarseness, name
+        self.objects, self.masks, self.coarseness = (pair[0], pair[1]), masks, coarseness
+        self.thin_objects, self.name = thin_objects, name
 
     def __len__(self) -> int:
         return self.size
@@ -69,7 +72,7 @@ class SyntheticScenes:
             raise IndexError(f"expected an index from 0 to {self.size - 1} of {self.name}/{self.split}, got {index}")
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(self.split), index)))
         wanted = int(rng.integers(*self.objects, endpoint=True))
-        objects, visible = place_objects(rng, self.image_size, wanted)
+        objects, visible = place_objects(rng, self.image_size, wanted, self.thin_objects)
         image = paint_scene(rng, self.image_size, objects)
         masks = np.stack(visible)[..., 0]
         if self.masks == "coarse":
