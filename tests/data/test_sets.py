@@ -208,7 +208,8 @@ def test_synthetic_sets_follow_size_objects_and_seed():
 
 def test_thin_objects_may_be_kept_out_of_the_training_scenes_alone():
     def thin(samples: SampleSet) -> list[bool]:
-        return [is_thin(thinness(mask > OBJECT_THRESHOLD)) for index in range(len(samples)) for mask in samples[index].masks]
+        masks = [mask for index in range(len(samples)) for mask in samples[index].masks]
+        return [is_thin(thinness(mask > OBJECT_THRESHOLD)) for mask in masks]
 
     made, every = (synthetic_sets(24, 24, 128, (1, 3), thin_objects=value) for value in (False, True))
     assert not any(thin(made.train[0][0]))
