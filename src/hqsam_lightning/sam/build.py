@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor, nn
 
-from hqsam_lightning.errors import ConfigError, WeightsError
+from hqsam_lightning.errors import ConfigError, WeightsError, choice_error
+from hqsam_lightning.sam.attention import fuse_attention
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.sam.shipped import read_shipped
 from hqsam_lightning.sam.state_dicts import read_state_dict, state_dict_sha256
@@ -18,6 +19,7 @@ from hqsam_lightning.seeding import seeded_init
 
 PIXEL_MEAN = [123.675, 116.28, 103.53]
 PIXEL_STD = [58.395, 57.12, 57.375]
+ATTENTIONS = ("fused", "eager")
 
 EncoderFactory = Callable[..., nn.Module]
 
@@ -33,6 +35,7 @@ def build_sam(
     cache_dir: str,
     published: Mapping[str, Any] | None = None,
     embedded: str | None = None,
+    attention: str = "fused",
     precision: str = "fp32",
 ) -> FrozenSam:
     """Builds a frozen SAM.
@@ -50,16 +53,22 @@ def build_sam(
         cache_dir: folder that downloads are kept in.
         published: url, sha256 and size of the published file.
         embedded: name of the file that the package ships.
+        attention: of a ViT: "fused" (`FusedAttention`) or "eager" (segment-anything's own, with its (L, L) matrices).
+            TinyViT attends as timm does.
         precision: see `FrozenSam`.
 
     Raises:
-        ConfigError: when the sizes do not fit, or weights are asked for that this SAM does not have.
+        ConfigError: for an unknown attention, when the sizes do not fit, or weights are asked for that this SAM does not have.
         WeightsError: when weights cannot be fetched or read, or are another architecture's.
     """
     if image_size % patch_size:
         raise ConfigError(f"sam.image_size: expected a multiple of sam.patch_size ({patch_size}); got {image_size}")
+    if attention not in ATTENTIONS:
+        raise choice_error("sam.attention", attention, ATTENTIONS)
     with seeded_init("sam", name):
         sam = _assemble(image_size, patch_size, encoder, embed_dim, mlp_dim)
+    if attention == "fused" and isinstance(sam.image_encoder, ImageEncoderViT):
+        fuse_attention(sam.image_encoder)
     if weights == "embedded":
         _load(sam, *_shipped_weights(name, embedded))
     elif weights != "random":

@@ -1,0 +1,75 @@
+"""SAM's attention with decomposed relative positions on fused kernels; equal to segment-anything's eager attention."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from segment_anything.modeling import ImageEncoderViT
+from segment_anything.modeling.image_encoder import Attention, get_rel_pos
+from torch import Tensor, nn
+
+# rows of queries whose bias is held at a time
+QUERIES = 256
+
+
+class FusedAttention(nn.Module):
+    """segment-anything's ViT attention without the (L, L) matrix of logits or of biases.
+
+    Takes the place of the `Attention` that it is made from: it holds the same modules and parameters under the same
+    names. Relative positions add rel_h[q, row of k] + rel_w[q, column of k] to the logits (SAM's ``add_decomposed_rel_pos``).
+    CUDA kernels take them as additional channels of queries and keys; a CPU is faster with the bias of a few hundred
+    queries at a time. Gradients reach inputs and parameters as in eager attention.
+
+    Args:
+        attention: of a block of SAM's ViT.
+    """
+
+    def __init__(self, attention: Attention) -> None:
+        super().__init__()
+        self.num_heads = attention.num_heads
+        self.qkv = attention.qkv
+        self.proj = attention.proj
+        self.rel_pos_h = attention.rel_pos_h
+        self.rel_pos_w = attention.rel_pos_w
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Attends among the h * w tokens of each of B images or windows; (B, h, w, D) to (B, h, w, D)."""
+        batch, height, width, _ = tokens.shape
+        qkv = self.qkv(tokens).view(batch, height * width, 3, self.num_heads, -1)
+        queries, keys, values = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        grid = queries.unflatten(2, (height, width))
+        by_row = torch.einsum("bnhwc,hkc->bnhwk", grid, get_rel_pos(height, height, self.rel_pos_h).to(grid.dtype))
+        by_column = torch.einsum("bnhwc,wkc->bnhwk", grid, get_rel_pos(width, width, self.rel_pos_w).to(grid.dtype))
+        attend = _attend_by_channels if tokens.is_cuda else _attend_by_chunks
+        mixed = attend(queries, keys, values, by_row.flatten(2, 3), by_column.flatten(2, 3))
+        return self.proj(mixed.transpose(1, 2).reshape(batch, height, width, -1))
+
+
+def fuse_attention(encoder: ImageEncoderViT) -> None:
+    """Sets fused attention in every block's place of eager attention; no weight is copied or renamed."""
+    for block in encoder.blocks:
+        block.attn = FusedAttention(block.attn)
+
+
+def _attend_by_chunks(queries: Tensor, keys: Tensor, values: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:
+    """Attention (B, heads, L, d), with the (B, heads, QUERIES, L) biases of some queries at a time."""
+    parts = []
+    for start in range(0, queries.shape[2], QUERIES):
+        some = slice(start, start + QUERIES)
+        bias = (by_row[:, :, some, :, None] + by_column[:, :, some, None, :]).flatten(3)
+        parts.append(F.scaled_dot_product_attention(queries[:, :, some], keys, values, attn_mask=bias))
+    return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
+
+
+def _attend_by_channels(queries: Tensor, keys: Tensor, values: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:
+    """Attention (B, heads, L, d) in one kernel call: [q, rel_h, rel_w] . [k, one-hot row, one-hot column]."""
+    height, width, channels = by_row.shape[-1], by_column.shape[-1], queries.shape[-1]
+    row = torch.eye(height, dtype=keys.dtype, device=keys.device).repeat_interleave(width, dim=0)
+    column = torch.eye(width, dtype=keys.dtype, device=keys.device).repeat(height, 1)
+    where = torch.cat([row, column], dim=1).expand(*keys.shape[:2], -1, -1)
+    # kernels for tensor cores want a multiple of 8 channels, and as many of values as of keys
+    spare = -(channels + height + width) % 8
+    queries = F.pad(torch.cat([queries * channels**-0.5, by_row, by_column], dim=-1), (0, spare))
+    keys = F.pad(torch.cat([keys, where], dim=-1), (0, spare))
+    values = F.pad(values, (0, queries.shape[-1] - channels))
+    return F.scaled_dot_product_attention(queries, keys, values, scale=1.0)[..., :channels]
