@@ -20,6 +20,10 @@ class WeightsError(HQSamError):
     """A weights file cannot be fetched, or does not belong to the model it is loaded into."""
 
 
+class CacheError(HQSamError):
+    """An embedding cache is missing, unfinished, damaged, of another run, or does not fit on the disk."""
+
+
 class CheckpointError(HQSamError):
     """A training checkpoint is damaged, or belongs to another SAM or other variants."""
 

@@ -14,8 +14,12 @@ from rich.console import Console
 from rich.syntax import Syntax
 
 from hqsam_lightning.data import DataSets, PromptedDataModule
+from hqsam_lightning.data.cache import EmbeddingCache, cache_facts
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.sam import FrozenSam
+
+VIEWS_KEYS = ("cache", "views")
+"""Keys of data that say how views are made, whatever the sets."""
 
 EXPECTED_WARNINGS = (
     r"Found \d+ module\(s\) in eval mode",  # the frozen SAM
@@ -72,8 +76,37 @@ def require_full_step(sets: DataSets, key: str, size: int) -> None:
         )
 
 
+def build_sets(config: DictConfig) -> DataSets:
+    """Finds what a run trains and validates on.
+
+    Args:
+        config: with data; its keys `VIEWS_KEYS` say how views are made of the sets.
+    """
+    values = OmegaConf.to_container(config.data, resolve=True)
+    assert isinstance(values, dict)
+    return cast(DataSets, instantiate({key: value for key, value in values.items() if key not in VIEWS_KEYS}))
+
+
+def open_cache(config: DictConfig, sam: FrozenSam) -> EmbeddingCache | None:
+    """Opens the embedding cache that data.cache names; None where it names none.
+
+    Raises:
+        CacheError: it is not there, or not of this run's features.
+    """
+    if config.data.cache is None:
+        return None
+    facts = cache_facts(as_plain(config), sam.image_size, sam.weights_sha256, config.data.views)
+    return EmbeddingCache(Path(config.data.cache).expanduser(), facts)
+
+
 def build_datamodule(
-    config: DictConfig, sets: DataSets, sam: FrozenSam, batch_size: int, accumulate: int
+    config: DictConfig,
+    sets: DataSets,
+    sam: FrozenSam,
+    batch_size: int,
+    accumulate: int,
+    views: int | None = None,
+    cache: EmbeddingCache | None = None,
 ) -> PromptedDataModule:
     """Builds the data module for the frame of a SAM.
 
@@ -83,6 +116,8 @@ def build_datamodule(
         sam: gives the sizes of the input frame and the mask input.
         batch_size: images a process and forward pass.
         accumulate: forward passes an optimiser step.
+        views: augmented views of a training sample; None is a new one every time.
+        cache: of the training samples' views.
     """
     return PromptedDataModule(
         sets=sets,
@@ -95,6 +130,8 @@ def build_datamodule(
         accumulate=accumulate,
         seed=config.seed,
         num_workers=config.loader.num_workers,
+        views=views,
+        cache=cache,
     )
 
 

@@ -26,6 +26,8 @@ from hqsam_lightning.reporting.run_facts import run_facts
 from hqsam_lightning.session import (
     as_plain,
     build_datamodule,
+    build_sets,
+    open_cache,
     print_config,
     quieten,
     refuse_to_overwrite,
@@ -84,10 +86,11 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDataModule]:
     """Builds the data first, so that what is missing is said before weights are fetched; then SAM and its variants."""
-    sets = instantiate(config.data)
+    sets = build_sets(config)
     require_full_step(sets, "batch.total", plan.total)
     sam = instantiate(config.sam)
-    datamodule = build_datamodule(config, sets, sam, plan.per_device, plan.accumulate)
+    cache = open_cache(config, sam)
+    datamodule = build_datamodule(config, sets, sam, plan.per_device, plan.accumulate, config.data.views, cache)
     variants = {
         name: instantiate(head, embed_dim=sam.embed_dim, early_dim=sam.early_dim, seed=config.seed)
         for name, head in config.variants.items()
@@ -102,6 +105,7 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
         output=config.evaluation.output,
         dilation_ratio=config.evaluation.dilation_ratio,
         config=as_plain(config),
+        in_turn=config.in_turn,
     )
     return module, datamodule
 

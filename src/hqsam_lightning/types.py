@@ -33,6 +33,38 @@ class Sample:
     dataset: str
 
 
+@dataclass(frozen=True)
+class Identity:
+    """What tells a sample from others, and from itself after a change, without reading it.
+
+    Attributes:
+        sample_id: see `Sample`.
+        dataset: see `Sample`.
+        content: text that changes with what the sample shows.
+    """
+
+    sample_id: str
+    dataset: str
+    content: str
+
+
+@dataclass
+class View:
+    """One augmented image with its masks, in the model's input frame.
+
+    Attributes:
+        image: (3, H, W) uint8, or what the encoder made of it where that was stored.
+        masks: (M, 1, H, W) float32 in [0, 1], soft after resizing.
+        sample_id: see `Sample`.
+        dataset: see `Sample`.
+    """
+
+    image: Tensor | StoredFeatures
+    masks: Tensor
+    sample_id: str
+    dataset: str
+
+
 @dataclass
 class Prompt:
     """What the user shows SAM for one mask; kinds that are not shown are None.
@@ -51,11 +83,27 @@ class Prompt:
 
 
 @dataclass
+class StoredFeatures:
+    """What the frozen image encoder gave for one image, or for B.
+
+    Attributes:
+        image_embeddings: (C, h, w), or (B, C, h, w), in the type that it is stored in.
+        early: (E, h, w), or (B, E, h, w), see `SamFeatures`.
+    """
+
+    image_embeddings: Tensor
+    early: Tensor
+
+    def __len__(self) -> int:
+        return len(self.image_embeddings)
+
+
+@dataclass
 class Example:
     """One augmented image with its masks and prompts, in the model's input frame.
 
     Attributes:
-        image: (3, H, W) uint8.
+        image: (3, H, W) uint8, or what the encoder made of it where that was stored.
         masks: (M, 1, H, W) float32 in [0, 1], soft after resizing.
         prompts: M prompts.
         seeds: M seeds for whatever is drawn later for a mask (the loss's points).
@@ -64,7 +112,7 @@ class Example:
         dataset: see `Sample`.
     """
 
-    image: Tensor
+    image: Tensor | StoredFeatures
     masks: Tensor
     prompts: list[Prompt]
     seeds: list[int]
@@ -97,7 +145,7 @@ class Batch:
     """B images with N masks.
 
     Attributes:
-        images: (B, 3, H, W) uint8.
+        images: (B, 3, H, W) uint8, or the images' stored features.
         masks: (N, 1, H, W) float32 in [0, 1].
         image_index: (N,) int64, the image that each mask belongs to.
         prompts: groups whose rows together are 0 .. N-1, each once.
@@ -107,7 +155,7 @@ class Batch:
         datasets: N set names, one a mask.
     """
 
-    images: Tensor
+    images: Tensor | StoredFeatures
     masks: Tensor
     image_index: Tensor
     prompts: list[PromptGroup]
@@ -115,6 +163,13 @@ class Batch:
     original_masks: list[Tensor] | None
     sample_ids: list[str]
     datasets: list[str]
+
+    @property
+    def pixels(self) -> Tensor:
+        """The (B, 3, H, W) images of a batch that holds no stored features."""
+        if isinstance(self.images, StoredFeatures):
+            raise TypeError("expected a batch of images, got one of stored features")
+        return self.images
 
     def mask_weights(self) -> Tensor:
         """(N,) weights that sum to 1: each image counts alike, and so does each mask of an image.

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
 from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.data.transforms import Augmentation
+from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.types import Example, Prompt, Sample
 
@@ -24,7 +25,7 @@ KEYS = [(epoch, index, repeat) for epoch in range(2) for index in range(6) for r
 
 def training(seed: int = 0, samples: Sequence[Sample] | SyntheticScenes | None = None) -> TrainingExamples:
     scenes = SyntheticScenes(6, 96, objects=(1, 3)) if samples is None else samples
-    return TrainingExamples(scenes, Augmentation(SIZE), PromptMix(KINDS), mask_input_size=16, seed=seed)
+    return TrainingExamples(OnlineViews(scenes, Augmentation(SIZE), seed), PromptMix(KINDS), 16, seed)
 
 
 def crop(sample: Sample, height: int, width: int) -> Sample:
@@ -103,8 +104,7 @@ def test_seeds_epochs_repeats_and_samples_differ(made):
 def test_prompts_of_one_mask_differ_between_epochs_and_repeats():
     """Without flip and jitter only the prompt is drawn: 10 of the object's many pixels."""
     examples = TrainingExamples(
-        SyntheticScenes(1, SIZE),
-        Augmentation(SIZE, flip_prob=0, min_scale=1, max_scale=1),
+        OnlineViews(SyntheticScenes(1, SIZE), Augmentation(SIZE, flip_prob=0, min_scale=1, max_scale=1), seed=0),
         PromptMix({"points": 1}),
         mask_input_size=16,
         seed=0,
@@ -119,7 +119,8 @@ def test_masks_of_one_image_get_different_draws(photos):
     """Three masks of the same pixels: the row alone tells their prompts and seeds apart."""
     mask = photos[0].masks[:1]
     tripled = replace(photos[0], masks=np.concatenate([mask] * 3))
-    examples = TrainingExamples([tripled], Augmentation(SIZE), PromptMix({"points": 1}), mask_input_size=16, seed=0)
+    views = OnlineViews([tripled], Augmentation(SIZE), seed=0)
+    examples = TrainingExamples(views, PromptMix({"points": 1}), mask_input_size=16, seed=0)
     example = examples[0, 0, 0]
     assert len(set(example.seeds)) == len(example.masks) == 3
     assert len({prompt.point_coords.numpy().tobytes() for prompt in example.prompts}) == 3

@@ -7,11 +7,11 @@ import pytest
 import torch
 from segment_anything.modeling import ImageEncoderViT
 from segment_anything.modeling.image_encoder import Attention
+from tests.conftest import randomise
 
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.sam import attention, build_sam, vit_encoder
 from hqsam_lightning.sam.attention import FusedAttention, fuse_attention
-from tests.conftest import randomise
 
 KERNELS = {"chunks": attention._attend_by_chunks, "channels": attention._attend_by_channels}
 

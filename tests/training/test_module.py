@@ -47,6 +47,14 @@ def test_a_variant_trained_beside_others_ends_as_if_alone(run) -> None:
     assert all(torch.equal(full[key], trained[key]) for key in full)
 
 
+def test_backward_in_turn_gives_the_same_weights(run) -> None:
+    """Each variant's graph is gone before the next is made, and the step is the same bit for bit."""
+    _, together = run("+experiment=ablate_features", "batch.max_per_device=2", name="together")
+    _, in_turn = run("+experiment=ablate_features", "batch.max_per_device=2", "in_turn=true", name="in_turn")
+    for name, state in states(together).items():
+        assert all(torch.equal(state[key], states(in_turn)[name][key]) for key in state)
+
+
 def test_the_table_has_a_row_for_each_variant_and_output(run, tmp_path: Path) -> None:
     rows, objects = run("+experiment=ablate_features")
     variants = list(objects["module"].variants)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import lightning as L
-from torch.utils.data import ConcatDataset, DataLoader
+from torch.utils.data import DataLoader
 
-from hqsam_lightning.data.dataset import EvaluationExamples, SampleSet, TrainingExamples
+from hqsam_lightning.data.cache import EmbeddingCache
+from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
 from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate, let_training_go_first
+from hqsam_lightning.data.samples import MergedSets, SampleSet
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.data.transforms import Augmentation
+from hqsam_lightning.data.views import CachedViews, OnlineViews
 from hqsam_lightning.prompts.mix import PromptMix
 
 
@@ -29,6 +32,8 @@ class PromptedDataModule(L.LightningDataModule):
         accumulate: forward passes an optimiser step.
         seed: order, augmentation and prompts are functions of it.
         num_workers: loading processes a process.
+        views: augmented views of a training sample, which the epochs show in turn; None is a new one every time.
+        cache: holds the training samples' views; None makes them of the photos.
     """
 
     allow_zero_length_dataloader_with_multiple_devices = True
@@ -45,12 +50,13 @@ class PromptedDataModule(L.LightningDataModule):
         accumulate: int,
         seed: int,
         num_workers: int = 0,
+        views: int | None = None,
+        cache: EmbeddingCache | None = None,
     ) -> None:
         super().__init__()
         # loading processes are forked, and OpenCV waits for ever there for the threads that its parent had
         cv2.setNumThreads(1)
         self.sets = sets
-        self.augmentation = augmentation
         self.prompts = prompts
         self.val_prompts = val_prompts
         self.image_size = image_size
@@ -59,10 +65,11 @@ class PromptedDataModule(L.LightningDataModule):
         self.accumulate = accumulate
         self.seed = seed
         self.num_workers = num_workers
+        samples = MergedSets([samples for samples, _ in sets.train])
+        self.views = OnlineViews(samples, augmentation, seed, views) if cache is None else CachedViews(samples, cache)
 
     def train_dataloader(self) -> ResumableLoader:
         """One loader over all sources, which resumes in mid-epoch."""
-        merged: Any = ConcatDataset(cast(Any, [samples for samples, _ in self.sets.train]))
         sampler = EpochSampler(
             [len(samples) for samples, _ in self.sets.train],
             [weight for _, weight in self.sets.train],
@@ -70,7 +77,7 @@ class PromptedDataModule(L.LightningDataModule):
             self.seed,
             *self._rank(),
         )
-        examples = TrainingExamples(merged, self.augmentation, self.prompts, self.mask_input_size, self.seed)
+        examples = TrainingExamples(self.views, self.prompts, self.mask_input_size, self.seed)
         return ResumableLoader(
             examples, sampler=sampler, drop_last=True, persistent_workers=self.num_workers > 0, **self._loading()
         )

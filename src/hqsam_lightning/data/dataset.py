@@ -1,79 +1,37 @@
-"""Photos and masks as read, and the examples made of them for training and evaluation."""
+"""Examples for training and evaluation: views of samples with their prompts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Protocol
-
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hqsam_lightning.data.reading import read_pair
-from hqsam_lightning.data.transforms import Augmentation, stretch
+from hqsam_lightning.data.samples import SampleSet
+from hqsam_lightning.data.transforms import stretch
+from hqsam_lightning.data.views import Views, to_chw
 from hqsam_lightning.prompts.mix import PromptMix
 from hqsam_lightning.seeding import derive_rng, derive_seed
-from hqsam_lightning.types import OBJECT_THRESHOLD, Example, Prompt, Sample
-
-
-class SampleSet(Protocol):
-    """Anything that gives samples by index: files, procedural scenes."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Sample: ...
-
-
-class PhotoFolder:
-    """Pairs of photo and mask files of one source.
-
-    Args:
-        name: the source's name, which begins its sample ids.
-        pairs: (photo, mask) paths; the photos' stems are unique.
-    """
-
-    def __init__(self, name: str, pairs: Sequence[tuple[Path, Path]]) -> None:
-        self.name = name
-        self.pairs = list(pairs)
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> Sample:
-        """Reads one pair.
-
-        Raises:
-            DataError: naming the file that is damaged, empty or of another size.
-        """
-        photo, mask_path = self.pairs[index]
-        image, mask = read_pair(photo, mask_path)
-        return Sample(image, mask[None], f"{self.name}/{photo.stem}", self.name)
+from hqsam_lightning.types import OBJECT_THRESHOLD, Example, Prompt
 
 
 class TrainingExamples(Dataset[Example]):
-    """Augmented examples; augmentation and prompt are functions of (seed, epoch, sample id).
+    """Augmented views with prompts; a prompt is a function of (seed, epoch, sample id).
 
     Args:
-        samples: what is trained on.
-        augmentation: flip and jitter.
+        views: of the training samples.
         prompts: draws each mask's prompt.
         mask_input_size: side of the prompt encoder's mask input.
         seed: the run's seed.
     """
 
-    def __init__(
-        self, samples: SampleSet, augmentation: Augmentation, prompts: PromptMix, mask_input_size: int, seed: int
-    ) -> None:
-        self.samples = samples
-        self.augmentation = augmentation
+    def __init__(self, views: Views, prompts: PromptMix, mask_input_size: int, seed: int) -> None:
+        self.views = views
         self.prompts = prompts
         self.mask_input_size = mask_input_size
         self.seed = seed
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.views)
 
     def __getitem__(self, key: tuple[int, int, int]) -> Example:
         """Makes the example of a sampler's (epoch, index, repeat) key.
@@ -81,18 +39,16 @@ class TrainingExamples(Dataset[Example]):
         `repeat` tells apart the draws of a sample that its source's weight shows several times in one epoch.
         """
         epoch, index, repeat = key
-        sample = self.samples[index]
-        keys = (self.seed, epoch, repeat, sample.sample_id)
-        image, masks = self.augmentation(sample.image, sample.masks, derive_seed(*keys, "augmentation"))
-        tensors = torch.from_numpy(masks)[:, None]
+        view = self.views.draw(index, epoch, repeat)
+        keys = (self.seed, epoch, repeat, view.sample_id)
         return Example(
-            image=_to_chw(image),
-            masks=tensors,
-            prompts=_draw_prompts(tensors, self.prompts, self.mask_input_size, keys),
-            seeds=[derive_seed(*keys, "loss", row) for row in range(len(tensors))],
+            image=view.image,
+            masks=view.masks,
+            prompts=_draw_prompts(view.masks, self.prompts, self.mask_input_size, keys),
+            seeds=[derive_seed(*keys, "loss", row) for row in range(len(view.masks))],
             original_masks=None,
-            sample_id=sample.sample_id,
-            dataset=sample.dataset,
+            sample_id=view.sample_id,
+            dataset=view.dataset,
         )
 
 
@@ -121,7 +77,7 @@ class EvaluationExamples(Dataset[Example]):
         image, masks = stretch(sample.image, sample.masks, self.image_size)
         tensors = torch.from_numpy(masks)[:, None]
         return Example(
-            image=_to_chw(image),
+            image=to_chw(image),
             masks=tensors,
             prompts=_draw_prompts(tensors, self.prompts, self.mask_input_size, ("evaluation", sample.sample_id)),
             seeds=[derive_seed("evaluation", sample.sample_id, row) for row in range(len(tensors))],
@@ -133,7 +89,3 @@ class EvaluationExamples(Dataset[Example]):
 
 def _draw_prompts(masks: Tensor, prompts: PromptMix, mask_input_size: int, keys: tuple[int | str, ...]) -> list[Prompt]:
     return [prompts.draw(mask, mask_input_size, derive_rng(*keys, "prompt", row)) for row, mask in enumerate(masks)]
-
-
-def _to_chw(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from hqsam_lightning.prompts.grouping import group_prompts
 from hqsam_lightning.seeding import derive_rng
-from hqsam_lightning.types import Batch, Example
+from hqsam_lightning.types import Batch, Example, StoredFeatures
 
 
 def collate(examples: Sequence[Example]) -> Batch:
@@ -19,7 +20,7 @@ def collate(examples: Sequence[Example]) -> Batch:
     counts = torch.tensor([len(example.masks) for example in examples])
     original = [example.original_masks for example in examples]
     return Batch(
-        images=torch.stack([example.image for example in examples]),
+        images=_stack([example.image for example in examples]),
         masks=torch.cat([example.masks for example in examples]),
         image_index=torch.repeat_interleave(torch.arange(len(examples)), counts),
         prompts=group_prompts([prompt for example in examples for prompt in example.prompts]),
@@ -28,6 +29,14 @@ def collate(examples: Sequence[Example]) -> Batch:
         sample_ids=[example.sample_id for example in examples for _ in example.prompts],
         datasets=[example.dataset for example in examples for _ in example.prompts],
     )
+
+
+def _stack(images: Sequence[Tensor | StoredFeatures]) -> Tensor | StoredFeatures:
+    stored = [image for image in images if isinstance(image, StoredFeatures)]
+    if stored:
+        embeddings, early = ([getattr(each, name) for each in stored] for name in ("image_embeddings", "early"))
+        return StoredFeatures(torch.stack(embeddings), torch.stack(early))
+    return torch.stack([image for image in images if isinstance(image, Tensor)])
 
 
 def let_training_go_first(worker: int) -> None:

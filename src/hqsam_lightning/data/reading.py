@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -16,6 +18,9 @@ from hqsam_lightning.types import OBJECT_THRESHOLD
 
 MAX_PIXELS = 2**28
 """Larger files are refused: photos have 200 megapixels at most, archive bombs have more."""
+
+TAIL = 4096
+"""Last bytes of a file that `file_fingerprint` reads."""
 
 PHOTO_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 MASK_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -57,7 +62,7 @@ def read_image(path: str | Path) -> np.ndarray:
         if "transparency" in image.info:
             pixels = np.asarray(image.convert("RGBA").convert("RGB"))
         else:
-            pixels = np.asarray(image.convert("RGB"))
+            pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
         orientation = _orientation(image)
     return _turn(pixels, orientation)
 
@@ -139,6 +144,22 @@ def image_size(path: str | Path) -> tuple[int, int]:
     return (width, height) if orientation >= 5 else (height, width)
 
 
+def file_fingerprint(path: str | Path) -> str:
+    """Tells a file from its former self by its size and last bytes, where PNG keeps checksums of all it holds.
+
+    Raises:
+        DataError: the file is missing.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL))
+            tail = file.read()
+    except OSError as error:
+        raise DataError(f"expected a file, cannot read {path}: {error}; copy it there") from error
+    return f"{size}:{hashlib.blake2b(tail, digest_size=8).hexdigest()}"
+
+
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
     """Opens an image file; whatever Pillow raises until it is closed becomes a `DataError`."""
@@ -189,7 +210,7 @@ def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
         pixels = pixels[::-1]
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
-    return np.array(pixels, order="C")
+    return np.ascontiguousarray(pixels)
 
 
 def _mask_pixels(image: Image.Image) -> np.ndarray:
@@ -198,7 +219,9 @@ def _mask_pixels(image: Image.Image) -> np.ndarray:
         return np.asarray(image)
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         return np.asarray(image.convert("RGBA"))
-    return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+    if image.mode == "L":
+        return np.asarray(image)
+    return np.asarray(image.convert("L" if image.mode == "1" else "RGB"))
 
 
 def _mask_plane(pixels: np.ndarray) -> np.ndarray:

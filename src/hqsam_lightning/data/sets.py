@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hqsam_lightning.data.catalogue import Source, source_from_config
-from hqsam_lightning.data.dataset import PhotoFolder, SampleSet
 from hqsam_lightning.data.inspection import inspect_sources
 from hqsam_lightning.data.loading import draws_an_epoch
+from hqsam_lightning.data.samples import PhotoFolder, SampleSet
 from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.errors import ConfigError, choice_error
 

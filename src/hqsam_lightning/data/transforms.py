@@ -21,8 +21,9 @@ IMAGE_PADDING = 128
 class LargeScaleJitter(A.DualTransform):
     """Scales so that the longest side is a random multiple of the target, crops at random, pads right and bottom.
 
-    As in the released training code: both are resized bilinearly without antialiasing, the image is padded with 128
-    and truncated to uint8, the mask is padded with 0 and stays soft. albumentations' own `RandomScale` antialiases
+    As in the released training code: both are resized bilinearly without antialiasing, the image is padded with 128,
+    the mask is padded with 0 and stays soft. (The released code truncates the image's values to uint8, this rounds
+    them: a pixel differs by 1 at most.) albumentations' own `RandomScale` antialiases
     nothing either but knows no longest-side target, and its crops pad in the middle.
 
     Args:
@@ -54,8 +55,7 @@ class LargeScaleJitter(A.DualTransform):
 
     def apply(self, img: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int], **params: Any) -> np.ndarray:
         """Transforms the (H0, W0, 3) uint8 image to (image_size, image_size, 3) uint8."""
-        pixels = self._crop(resize(img.astype(np.float32), scaled), corner)
-        return _pad(pixels, self.image_size, IMAGE_PADDING).astype(np.uint8)
+        return _pad(self._crop(resize(img, scaled), corner), self.image_size, IMAGE_PADDING)
 
     def apply_to_mask(
         self, mask: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int], **params: Any

@@ -35,7 +35,7 @@ def predict_protocols(model: TrainableSam, batch: Batch) -> dict[str, list[Tenso
         raise ValueError("expected a batch with original_masks, got a training batch")
     if any(group.boxes is None for group in batch.prompts):
         raise ConfigError("val_prompts: expected a box for every mask, got other prompts; use prompts@val_prompts=box")
-    embeddings = model.encode(batch.images)
+    embeddings = model.encode(batch.pixels)
     predicted = {"filled_box": [fill_box(mask) for mask in originals]}
     for name, groups in (("box", batch.prompts), ("point", [deepest_points(batch.masks)])):
         logits = model.decode(embeddings, groups, batch.image_index).logits[:, :1]

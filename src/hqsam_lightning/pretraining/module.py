@@ -68,7 +68,7 @@ class PretrainingModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss over the rounds; the encoder runs once."""
-        embeddings = self.model.encode(batch.images)
+        embeddings = self.model.encode(batch.pixels)
         coverage = coverage_of(batch.masks, self.model.prompt_encoder.mask_input_size[0])
         rounds = correction_rounds(
             lambda groups: self.model.decode(embeddings, groups, batch.image_index),
@@ -76,7 +76,7 @@ class PretrainingModule(L.LightningModule):
             coverage,
             batch.seeds,
             self.rounds,
-            batch.images.shape[-1],
+            batch.pixels.shape[-1],
         )
         weights = batch.mask_weights()
         losses = []

@@ -16,7 +16,7 @@ class FusedAttention(nn.Module):
     """segment-anything's ViT attention without the (L, L) matrix of logits or of biases.
 
     Takes the place of the `Attention` that it is made from: it holds the same modules and parameters under the same
-    names. Relative positions add rel_h[q, row of k] + rel_w[q, column of k] to the logits (SAM's ``add_decomposed_rel_pos``).
+    names. Relative positions add rel_h[q, row of k] + rel_w[q, column of k] to the logits (``add_decomposed_rel_pos``).
     CUDA kernels take them as additional channels of queries and keys; a CPU is faster with the bias of a few hundred
     queries at a time. Gradients reach inputs and parameters as in eager attention.
 

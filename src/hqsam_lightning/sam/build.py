@@ -58,7 +58,7 @@ def build_sam(
         precision: see `FrozenSam`.
 
     Raises:
-        ConfigError: for an unknown attention, when the sizes do not fit, or weights are asked for that this SAM does not have.
+        ConfigError: for an unknown attention, sizes that do not fit, or weights that this SAM does not have.
         WeightsError: when weights cannot be fetched or read, or are another architecture's.
     """
     if image_size % patch_size:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hqsam_lightning.errors import choice_error
 from hqsam_lightning.sam.decoding import encode_group
 from hqsam_lightning.sam.encoder import early_channels, encode
-from hqsam_lightning.types import PromptEmbeddings, PromptGroup, SamFeatures
+from hqsam_lightning.types import PromptEmbeddings, PromptGroup, SamFeatures, StoredFeatures
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -43,6 +43,11 @@ class FrozenSam(nn.Module):
     def train(self, mode: bool = True) -> FrozenSam:
         """Stays in eval mode, whatever the trainer asks for."""
         return super().train(False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.sam.pixel_mean.device
 
     @property
     def image_size(self) -> int:
@@ -86,6 +91,17 @@ class FrozenSam(nn.Module):
         with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
             final, early = encode(self.sam.image_encoder, pixels)
         return SamFeatures(final.float(), early.float(), self.prompt_encoder.get_dense_pe())
+
+    def features(self, images: Tensor | StoredFeatures) -> SamFeatures:
+        """Features of B images: encoded in one call, or as they were stored.
+
+        Args:
+            images: (B, 3, H, W) uint8 RGB in the input frame, or their stored features.
+        """
+        if isinstance(images, Tensor):
+            return self.encode(images)
+        pe = self.prompt_encoder.get_dense_pe()
+        return SamFeatures(images.image_embeddings.float(), images.early.float(), pe)
 
     @torch.no_grad()
     def encode_prompts(self, groups: list[PromptGroup], image_index: Tensor) -> list[PromptEmbeddings]:

@@ -19,7 +19,7 @@ RECIPE = (
     *("seed", "batch", "data", "augmentation", "prompts", "loss", "optimizer", "scheduler"),
     *("sam.precision", "trainer.gradient_clip_val"),
 )
-MAY_DIFFER = ("data.data_dir", "data.photos.data_dir", "sam.cache_dir")
+MAY_DIFFER = ("data.data_dir", "data.photos.data_dir", "data.cache", "sam.cache_dir")
 
 
 def trainable_state(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

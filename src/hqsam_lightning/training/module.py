@@ -45,6 +45,7 @@ class HQSamModule(L.LightningModule):
         output: logits that the best checkpoint and the pictures go by: "hq" or "sum".
         dilation_ratio: of the boundary IoU.
         config: the run's resolved config as plain values, kept in checkpoints.
+        in_turn: take each variant's gradients before the next one's forward pass, so that memory holds one graph.
 
     Raises:
         ConfigError: for an unknown output, a variant named "sam", or no variant that learns.
@@ -61,6 +62,7 @@ class HQSamModule(L.LightningModule):
         output: str = "hq",
         dilation_ratio: float = 0.02,
         config: dict[str, Any] | None = None,
+        in_turn: bool = False,
     ) -> None:
         super().__init__()
         if output not in OUTPUTS:
@@ -73,6 +75,7 @@ class HQSamModule(L.LightningModule):
         self.variants = nn.ModuleDict({BASELINE: SamHead(), **variants})
         self.loss = loss
         self.output = output
+        self.in_turn = in_turn
         self.scores: list[MaskScores] = []
         self.scored_step = -1
         self.board = ScoreBoard(val_sets, self.rows, dilation_ratio)
@@ -101,21 +104,31 @@ class HQSamModule(L.LightningModule):
 
     def forward(self, batch: Batch, variants: Mapping[str, Head]) -> dict[str, MaskLogits]:
         """Mask logits of the batch's N masks, by variant; the encoder runs once."""
-        features = self.sam.encode(batch.images)
+        features = self.sam.features(batch.images)
         prompts = self.sam.encode_prompts(batch.prompts, batch.image_index)
         return {name: head(self.sam, features, prompts) for name, head in variants.items()}
 
+    def losses(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
+        """Loss of each trained variant's HQ logits, and its parts, by variant; the encoder runs once."""
+        features = self.sam.features(batch.images)
+        prompts = self.sam.encode_prompts(batch.prompts, batch.image_index)
+        weights = batch.mask_weights()
+        losses = {}
+        for name, head in self.trained.items():
+            terms = self.loss(head(self.sam, features, prompts).hq, batch.masks, batch.seeds, weights)
+            if self.in_turn:
+                terms["loss"] = with_gradients_taken(terms["loss"], list(head.parameters()))
+            losses[name] = terms
+        return losses
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Sum of the variants' losses on their HQ logits."""
-        losses = []
-        weights = batch.mask_weights()
-        for name, logits in self(batch, self.trained).items():
-            terms = self.loss(logits.hq, batch.masks, batch.seeds, weights)
-            losses.append(terms["loss"])
+        losses = self.losses(batch)
+        for name, terms in losses.items():
             self.log_dict(
                 {f"train/{name}/{term}": value.detach() for term, value in terms.items()}, batch_size=len(batch.masks)
             )
-        total = torch.stack(losses).sum()
+        total = torch.stack([terms["loss"] for terms in losses.values()]).sum()
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch.masks))
         return total
 
@@ -176,3 +189,17 @@ class HQSamModule(L.LightningModule):
         if INFO_KEY not in checkpoint:
             raise CheckpointError("checkpoint: expected one written by hqsam_lightning; it is of another kind")
         check_checkpoint(checkpoint, trainable_state(self.state_dict()), self.sam.name, self.sam.weights_sha256)
+
+
+def with_gradients_taken(loss: Tensor, parameters: list[nn.Parameter]) -> Tensor:
+    """A scalar of the value and the gradients of `loss`, whose own graph is freed.
+
+    Args:
+        loss: scalar that every one of the parameters takes part in.
+        parameters: the only ones whose gradients are wanted.
+    """
+    gradients = torch.autograd.grad(loss, parameters)
+    linear = torch.stack(
+        [(gradient * value).sum() for gradient, value in zip(gradients, parameters, strict=True)]
+    ).sum()
+    return loss.detach() + (linear - linear.detach())

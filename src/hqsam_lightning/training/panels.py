@@ -112,7 +112,7 @@ def make_panel(batch: Batch, row: int, logits: dict[Row, Tensor], scored: MaskSc
     truth = batch.original_masks[row]
     scale = min(1.0, LONGEST_SIDE / max(truth.shape))
     size = (max(1, round(truth.shape[1] * scale)), max(1, round(truth.shape[0] * scale)))
-    frame = batch.images[batch.image_index[row]].permute(1, 2, 0).cpu().numpy()
+    frame = batch.pixels[batch.image_index[row]].permute(1, 2, 0).cpu().numpy()
     masks = {"ground truth": truth}
     masks |= {_title(name): to_original_size(values[row], truth) for name, values in logits.items()}
     small = {

@@ -11,7 +11,7 @@ from hqsam_lightning.data.scenes.coarse import coarsen
 from hqsam_lightning.data.scenes.drawing import place_objects
 from hqsam_lightning.data.scenes.painting import paint_scene
 from hqsam_lightning.errors import ConfigError, choice_error
-from hqsam_lightning.types import Sample
+from hqsam_lightning.types import Identity, Sample
 
 SPLITS = ("train", "val")
 MASKS = ("fine", "coarse")
@@ -67,6 +67,12 @@ class SyntheticScenes:
     def __len__(self) -> int:
         return self.size
 
+    def identify(self, index: int) -> Identity:
+        """Tells a scene by the arguments that it follows from."""
+        masks = f"{self.masks} {self.coarseness}" if self.masks == "coarse" else self.masks
+        content = f"{self.image_size} px, seed {self.seed}, objects {self.objects} thin {self.thin_objects}, {masks}"
+        return Identity(self._sample_id(index), self.name, content)
+
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < self.size:
             raise IndexError(f"expected an index from 0 to {self.size - 1} of {self.name}/{self.split}, got {index}")
@@ -77,4 +83,7 @@ class SyntheticScenes:
         masks = np.stack(visible)[..., 0]
         if self.masks == "coarse":
             masks = np.stack([coarsen(mask, self.coarseness) for mask in masks])
-        return Sample(image, masks, f"{self.name}/{self.split}/{index:06d}", self.name)
+        return Sample(image, masks, self._sample_id(index), self.name)
+
+    def _sample_id(self, index: int) -> str:
+        return f"{self.name}/{self.split}/{index:06d}"

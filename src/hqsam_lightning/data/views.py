@@ -1,0 +1,103 @@
+"""Augmented views of the training samples: made of photos and masks, or read from an embedding cache."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hqsam_lightning.data.cache import EmbeddingCache
+from hqsam_lightning.data.samples import SampleSet
+from hqsam_lightning.data.transforms import Augmentation
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.seeding import derive_seed
+from hqsam_lightning.types import View
+
+
+class Views(Protocol):
+    """Gives the view of a sample that an epoch shows."""
+
+    def __len__(self) -> int: ...
+
+    def draw(self, index: int, epoch: int, repeat: int) -> View:
+        """Gives one view."""
+        ...
+
+
+class OnlineViews:
+    """Views made on request; each is a function of (seed, sample id, number of the view).
+
+    Args:
+        samples: what is trained on.
+        augmentation: flip, jitter and looks.
+        seed: the run's seed.
+        count: K views a sample, which the epochs show in turn; None is a new one every time.
+
+    Raises:
+        ConfigError: for a count under 1.
+    """
+
+    def __init__(self, samples: SampleSet, augmentation: Augmentation, seed: int, count: int | None = None) -> None:
+        if count is not None and (not isinstance(count, int) or count < 1):
+            raise ConfigError(f"data.views: expected an integer >= 1, or null; got {count!r}")
+        self.samples = samples
+        self.augmentation = augmentation
+        self.seed = seed
+        self.count = count
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def draw(self, index: int, epoch: int, repeat: int) -> View:
+        """Makes the view that an epoch shows of a sample."""
+        if self.count is None:
+            return self._make(index, epoch, repeat)
+        return self.make(index, view_of(epoch, repeat, self.count))
+
+    def make(self, index: int, view: int) -> View:
+        """Makes one of a sample's K views."""
+        return self._make(index, view, 0)
+
+    def _make(self, index: int, epoch: int, repeat: int) -> View:
+        sample = self.samples[index]
+        seed = derive_seed(self.seed, epoch, repeat, sample.sample_id, "augmentation")
+        image, masks = self.augmentation(sample.image, sample.masks, seed)
+        return View(to_chw(image), torch.from_numpy(masks)[:, None], sample.sample_id, sample.dataset)
+
+
+class CachedViews:
+    """The same views as features and masks from an embedding cache.
+
+    Args:
+        samples: what is trained on; nothing of it is read but its identities.
+        cache: that holds their views.
+
+    Raises:
+        CacheError: a sample is not in the cache, or has changed since.
+    """
+
+    def __init__(self, samples: SampleSet, cache: EmbeddingCache) -> None:
+        self.cache = cache
+        self.identities = [samples.identify(index) for index in range(len(samples))]
+        self.positions = cache.positions(self.identities)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def draw(self, index: int, epoch: int, repeat: int) -> View:
+        """Reads the view that an epoch shows of a sample."""
+        features, masks = self.cache.read(self.positions[index], view_of(epoch, repeat, self.cache.views))
+        identity = self.identities[index]
+        return View(features, masks, identity.sample_id, identity.dataset)
+
+
+def view_of(epoch: int, repeat: int, count: int) -> int:
+    """Number of the view, of `count`, that an epoch shows; samples drawn more than once show further ones."""
+    return (epoch + repeat) % count
+
+
+def to_chw(image: np.ndarray) -> Tensor:
+    """(H, W, 3) array to (3, H, W) tensor."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
