@@ -1,0 +1,99 @@
+"""Measures this machine: `python -m hqsam_lightning.benchmark 'cases=[encoder, step]'`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import sys
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from hydra.utils import to_absolute_path
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from hqsam_lightning import __version__
+from hqsam_lightning.benchmarking.cases import Case, Row, encoder, masks, step, variants
+from hqsam_lightning.benchmarking.data_cases import boundary, evaluation, reader
+from hqsam_lightning.benchmarking.plot import save_plot
+from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
+from hqsam_lightning.errors import choice_error
+from hqsam_lightning.reporting.run_facts import source_commit
+
+CASES: dict[str, Case] = {
+    case.__name__: case for case in (encoder, step, variants, masks, reader, boundary, evaluation)
+}
+COLUMNS = ("case", "contestant", "seconds", "spread", "speed", "over", "peak GiB", "note")
+
+
+def benchmark(config: DictConfig) -> list[Row]:
+    """Runs the cases that the config names, printing and writing each as it ends.
+
+    Args:
+        config: composed from conf/benchmark.yaml.
+
+    Raises:
+        ConfigError: for an unknown case.
+    """
+    unknown = [name for name in config.cases if name not in CASES]
+    if unknown:
+        raise choice_error("cases", unknown[0], list(CASES))
+    folder = Path(to_absolute_path(config.paths.output_dir))
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
+    for name in config.cases:
+        made = CASES[name](config)
+        Console().print(_table(made))
+        rows += made
+        facts = _facts(config)
+        (folder / "benchmark.json").write_text(json.dumps({"run": facts, "rows": [asdict(r) for r in rows]}, indent=2))
+    save_plot(rows, folder / "benchmark.png")
+    print(f"results in {folder}")
+    return rows
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table(*COLUMNS)
+    for row in rows:
+        memory = "" if row.memory is None else f"{row.memory:.2f}"
+        speed = f"{row.speedup:.2f}x"
+        table.add_row(
+            row.case, row.name, f"{row.seconds:.3f}", f"{row.spread:.0%}", speed, row.reference, memory, row.note
+        )
+    return table
+
+
+def _facts(config: DictConfig) -> dict[str, Any]:
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    return {
+        "command": shlex.join(["python", "-m", "hqsam_lightning.benchmark", *sys.argv[1:]]),
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "device": device,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "sam": config.sam.name,
+        "image_size": config.sam.image_size,
+        "batch_size": config.batch_size,
+        "rounds": config.rounds,
+        "hqsam_lightning": __version__,
+        "commit": source_commit(),
+        "torch": torch.__version__,
+    }
+
+
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="benchmark")
+@clean_errors
+def main(config: DictConfig) -> None:
+    """Entry point of the command line."""
+    benchmark(config)
+
+
+if __name__ == "__main__":
+    run_hydra(main, "benchmark")

@@ -1,0 +1,1 @@
+"""What `python -m hqsam_lightning.benchmark` measures: our procedures beside peers', alternating in one run."""

@@ -1,0 +1,140 @@
+"""The comparisons: each gives rows of a table, measured side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from omegaconf import DictConfig
+
+from hqsam_lightning.benchmarking.arithmetic import matrix_peak, vit_multiply_adds
+from hqsam_lightning.benchmarking.authors import AuthorsStep
+from hqsam_lightning.benchmarking.timing import Contestant, Timing, peak_memory, take_turns
+from hqsam_lightning.benchmarking.transformers_encoder import TransformersEncoder
+from hqsam_lightning.benchmarking.workload import build_sam, build_workload, device, from_cache
+
+GIB = 2**30
+
+
+@dataclass
+class Row:
+    """One contestant of a comparison.
+
+    Attributes:
+        case: name of the comparison.
+        name: of the contestant.
+        seconds: median of the rounds.
+        spread: greatest minus least round, as a share of the median.
+        reference: contestant that `speedup` is over.
+        speedup: the reference's median over this one's.
+        memory: greatest resident memory in GiB of a process of its own, where it was measured.
+        note: what else was seen.
+    """
+
+    case: str
+    name: str
+    seconds: float
+    spread: float
+    reference: str
+    speedup: float
+    memory: float | None = None
+    note: str = ""
+
+
+Case = Callable[[DictConfig], list[Row]]
+
+
+def encoder(config: DictConfig) -> list[Row]:
+    """The frozen encoder on one image: our attention and precisions, and `transformers`'."""
+    contestants: dict[str, Contestant] = {}
+    for precision in ("fp32", "bf16"):
+        for attention in ("fused", "eager"):
+            sam = build_sam(config, precision, attention)
+            image = torch.randint(0, 256, (1, 3, sam.image_size, sam.image_size), dtype=torch.uint8, device=device())
+            contestants[f"ours, {attention}, {precision}"] = partial(sam.encode, image)
+    pixels = torch.randn(1, 3, sam.image_size, sam.image_size, device=device())
+    for dtype, precision in ((torch.float32, "fp32"), (torch.bfloat16, "bf16")):
+        for attention in ("sdpa", "eager"):
+            peer = TransformersEncoder(sam, attention, dtype)
+            contestants[f"transformers, {attention}, {precision}"] = partial(peer, pixels)
+    timings = take_turns(contestants, config.rounds)
+    work = vit_multiply_adds(sam.sam.image_encoder)
+    peaks = {"fp32": matrix_peak(torch.float32, device()), "bf16": matrix_peak(torch.bfloat16, device())}
+    rows = []
+    for name, timing in timings.items():
+        precision = name.rsplit(" ", 1)[1]
+        share = work / timing.median / peaks[precision]
+        note = f"{share:.0%} of the matrix peak of {peaks[precision] / 1e9:.0f} G multiply-adds/s"
+        rows.append(make_row("encoder", timings, name, f"transformers, sdpa, {precision}", note=note))
+    return rows
+
+
+def step(config: DictConfig) -> list[Row]:
+    """A training step of one full HQ head: the authors' procedure, ours, with a bf16 encoder, and from a cache."""
+    plain = build_workload(config, build_sam(config))
+    half = build_workload(config, build_sam(config, "bf16"))
+    cached = from_cache(plain)
+    authors = AuthorsStep(build_workload(config, plain.module.sam))
+    losses = [float(authors()), float(build_workload(config, plain.module.sam).step())]
+    contestants: dict[str, Contestant] = {
+        "authors": authors,
+        "ours": plain.step,
+        "ours, bf16 encoder": half.step,
+        "ours, cached": cached.step,
+    }
+    timings = take_turns(contestants, config.rounds)
+    memory = {name: peak_memory(_step_contestant, config, name) for name in contestants}
+    notes = {"ours": f"first losses {losses[1]:.6f}, authors' {losses[0]:.6f}"}
+    return [make_row("step", timings, name, "authors", memory[name] / GIB, notes.get(name, "")) for name in contestants]
+
+
+def variants(config: DictConfig) -> list[Row]:
+    """A step of several full HQ heads over one encoder call, backward together and in turn."""
+    sam = build_sam(config)
+    contestants = {
+        _count_name(count, in_turn): build_workload(config, sam, count, in_turn=in_turn).step
+        for count in config.variants
+        for in_turn in ((False, True) if count > 1 else (False,))
+    }
+    timings = take_turns(contestants, config.rounds)
+    memory = {
+        _count_name(count, in_turn): peak_memory(variants_contestant, config, count, in_turn)
+        for count in config.variants
+        for in_turn in ((False, True) if count > 1 else (False,))
+    }
+    return [make_row("variants", timings, name, "1 variant", memory[name] / GIB) for name in contestants]
+
+
+def masks(config: DictConfig) -> list[Row]:
+    """A step with several masks an image."""
+    sam = build_sam(config)
+    contestants = {f"{count} masks an image": build_workload(config, sam, 1, count).step for count in config.masks}
+    timings = take_turns(contestants, config.rounds)
+    return [make_row("masks", timings, name, f"{config.masks[0]} masks an image") for name in contestants]
+
+
+def _step_contestant(config: DictConfig, name: str) -> Contestant:
+    workload = build_workload(config, build_sam(config, "bf16" if "bf16" in name else "fp32"))
+    if name == "authors":
+        return AuthorsStep(workload)
+    return (from_cache(workload) if name == "ours, cached" else workload).step
+
+
+def variants_contestant(config: DictConfig, count: int, in_turn: bool) -> Contestant:
+    """Makes the step of so many variants, see `peak_memory`."""
+    return build_workload(config, build_sam(config), count, in_turn=in_turn).step
+
+
+def _count_name(count: int, in_turn: bool) -> str:
+    return f"{count} variant{'s' if count > 1 else ''}{', in turn' if in_turn else ''}"
+
+
+def make_row(
+    case: str, timings: Mapping[str, Timing], name: str, reference: str, memory: float | None = None, note: str = ""
+) -> Row:
+    """Puts a contestant's times beside its reference's."""
+    timing = timings[name]
+    speedup = timings[reference].median / timing.median
+    return Row(case, name, timing.median, timing.spread, reference, speedup, memory, note)

@@ -1,0 +1,115 @@
+"""Comparisons around the model: reading photos, boundary IoU, and scoring masks."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from hqsam_lightning.benchmarking.authors_reader import read_and_jitter
+from hqsam_lightning.benchmarking.cases import Row, make_row
+from hqsam_lightning.benchmarking.timing import take_turns
+from hqsam_lightning.data.samples import PhotoFolder
+from hqsam_lightning.data.scenes import SyntheticScenes
+from hqsam_lightning.data.transforms import Augmentation
+from hqsam_lightning.data.views import OnlineViews
+from hqsam_lightning.metrics import boundary_iou
+from hqsam_lightning.training.scores import ScoreBoard
+from hqsam_lightning.types import Batch
+
+LARGE = (2448, 3264)  # (H, W) of a phone's photo
+PAIRS = 16
+IMAGE_SIZE = 1024
+
+
+def reader(config: DictConfig) -> list[Row]:
+    """From files to a jittered sample: the authors' way and ours, on photos of config.photos and on large ones."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        sets = {"photos": _pairs(config.photos), "large photos": _large_photos(Path(folder))}
+        for name, pairs in sets.items():
+            if not pairs:
+                continue
+            contestants = {"authors": partial(_authors, pairs), "ours": partial(_ours, pairs)}
+            timings = take_turns(contestants, config.rounds)
+            for contestant in contestants:
+                note = f"{1000 * timings[contestant].median / len(pairs):.1f} ms a sample"
+                rows.append(make_row(f"reader, {name}", timings, contestant, "authors", note=note))
+    return rows
+
+
+def boundary(config: DictConfig) -> list[Row]:
+    """Boundary IoU of two masks of 2048 x 2048: ours, and with OpenCV's erosion by 3 x 3, iterated."""
+    scenes = SyntheticScenes(2, 2048, objects=(1, 1))
+    one, other = [torch.from_numpy(scenes[index].masks > 0.5) for index in range(2)]
+    contestants = {
+        "OpenCV, iterated": partial(_opencv_boundary_iou, one, other),
+        "ours": partial(boundary_iou, one, other),
+    }
+    assert torch.allclose(contestants["ours"](), contestants["OpenCV, iterated"]())
+    timings = take_turns(contestants, 3 * config.rounds)
+    return [make_row("boundary IoU, 2048 px", timings, name, "OpenCV, iterated") for name in contestants]
+
+
+def evaluation(config: DictConfig) -> list[Row]:
+    """Scoring of 4 masks of 1024 px by three rows, as a validation step does after the decoder."""
+    names = [("sam", "sam"), ("hq", "hq"), ("hq", "sum")]
+    scenes = SyntheticScenes(4, IMAGE_SIZE, objects=(1, 1))
+    truth = [torch.from_numpy(scenes[index].masks[0] > 0.5) for index in range(4)]
+    logits = {name: torch.randn(4, 1, 256, 256) for name in names}
+    batch = Batch(torch.empty(4, 0), torch.empty(4, 0), torch.arange(4), [], [0] * 4, truth, list("abcd"), ["s"] * 4)
+    board = ScoreBoard(["s"], names)
+    timings = take_turns({"ours": partial(board.update, batch, logits)}, config.rounds)
+    return [make_row("evaluation, 4 masks x 3 rows", timings, "ours", "ours")]
+
+
+def _pairs(folder: str | None) -> list[tuple[Path, Path]]:
+    """Photos (.jpg) of a folder with masks (.png) beside them."""
+    if folder is None:
+        return []
+    return [(path, path.with_suffix(".png")) for path in sorted(Path(folder).expanduser().glob("*.jpg"))[:PAIRS]]
+
+
+def _large_photos(folder: Path) -> list[tuple[Path, Path]]:
+    scenes = SyntheticScenes(4, IMAGE_SIZE, objects=(1, 1))
+    pairs = []
+    for index in range(4):
+        scene = scenes[index]
+        photo, mask = folder / f"{index}.jpg", folder / f"{index}.png"
+        cv2.imwrite(str(photo), cv2.resize(scene.image[..., ::-1], LARGE[::-1], interpolation=cv2.INTER_CUBIC))
+        cv2.imwrite(str(mask), cv2.resize((scene.masks[0] * 255).astype(np.uint8), LARGE[::-1]))
+        pairs.append((photo, mask))
+    return pairs
+
+
+def _authors(pairs: Sequence[tuple[Path, Path]]) -> None:
+    for index, pair in enumerate(pairs):
+        rng = random.Random(index)
+        read_and_jitter(*pair, IMAGE_SIZE, rng.random() < 0.5, rng.uniform(0.1, 2.0), rng)
+
+
+def _ours(pairs: Sequence[tuple[Path, Path]]) -> None:
+    views = OnlineViews(PhotoFolder("photos", pairs), Augmentation(IMAGE_SIZE), seed=0)
+    for index in range(len(pairs)):
+        views.draw(index, 0, 0)
+
+
+def _opencv_boundary_iou(one: Tensor, other: Tensor) -> Tensor:
+    first, second = (_opencv_boundary(mask[0].numpy()) for mask in (one, other))
+    return torch.tensor([(first & second).sum() / (first | second).sum()], dtype=torch.float64)
+
+
+def _opencv_boundary(mask: np.ndarray) -> np.ndarray:
+    """The definition as the benchmarks' own code has it: the frame padded, a 3 x 3 erosion iterated d times."""
+    distance = max(1, round(0.02 * float(np.hypot(*mask.shape))))
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    eroded = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=distance)[1:-1, 1:-1]
+    return mask & (eroded == 0)

@@ -1,0 +1,108 @@
+"""What the training contestants work on: one SAM, heads with their optimiser, and a batch of scenes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from hydra.utils import instantiate
+from lightning.fabric.utilities import move_data_to_device
+from omegaconf import DictConfig
+from torch import Tensor
+
+from hqsam_lightning.data.dataset import TrainingExamples
+from hqsam_lightning.data.loading import collate
+from hqsam_lightning.data.scenes import SyntheticScenes
+from hqsam_lightning.data.transforms import Augmentation
+from hqsam_lightning.data.views import OnlineViews
+from hqsam_lightning.losses import PointSampledMaskLoss
+from hqsam_lightning.prompts.mix import PromptMix
+from hqsam_lightning.sam import FrozenSam
+from hqsam_lightning.training.module import HQSamModule
+from hqsam_lightning.types import Batch, Example, StoredFeatures
+
+SEED = 0
+
+
+@dataclass
+class Workload:
+    """A training step's parts.
+
+    Attributes:
+        module: SAM and variants.
+        optimizer: of the variants.
+        batch: of images with their prompts.
+    """
+
+    module: HQSamModule
+    optimizer: torch.optim.Optimizer
+    batch: Batch
+
+    def step(self) -> Tensor:
+        """Takes one optimiser step; gives its loss."""
+        self.optimizer.zero_grad()
+        loss = torch.stack([terms["loss"] for terms in self.module.losses(self.batch).values()]).sum()
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+
+def build_sam(config: DictConfig, precision: str = "fp32", attention: str = "fused") -> FrozenSam:
+    """Builds the SAM of conf/benchmark.yaml on the device."""
+    sam: FrozenSam = instantiate(config.sam, precision=precision, attention=attention)
+    return sam.to(device())
+
+
+def build_workload(
+    config: DictConfig, sam: FrozenSam, variants: int = 1, masks: int = 1, in_turn: bool = False
+) -> Workload:
+    """Builds the step of so many full HQ heads on config.batch_size images with so many masks each."""
+    heads = {
+        f"hq{number}": instantiate(config.head, embed_dim=sam.embed_dim, early_dim=sam.early_dim, seed=number)
+        for number in range(variants)
+    }
+    module = HQSamModule(
+        sam=sam,
+        variants=heads,
+        loss=PointSampledMaskLoss(num_points=config.num_points),
+        optimizer=torch.optim.Adam,
+        scheduler=partial(torch.optim.lr_scheduler.StepLR, step_size=1),
+        val_sets=[],
+        in_turn=in_turn,
+    ).to(device())
+    parameters = [parameter for head in module.trained.values() for parameter in head.parameters()]
+    return Workload(module, torch.optim.Adam(parameters, lr=1e-3), build_batch(config, sam, masks))
+
+
+def build_batch(config: DictConfig, sam: FrozenSam, masks: int) -> Batch:
+    """A batch of scenes with box prompts, each scene's mask so many times."""
+    scenes = SyntheticScenes(config.batch_size, sam.image_size, objects=(1, 1))
+    views = OnlineViews(scenes, Augmentation(sam.image_size, min_scale=1.0, max_scale=1.0), SEED)
+    examples = TrainingExamples(views, PromptMix({"box": 1}), sam.mask_input_size, SEED)
+    return _to_device(collate([_repeat(examples[0, index, 0], masks) for index in range(config.batch_size)]))
+
+
+def from_cache(workload: Workload) -> Workload:
+    """The same step on features as an embedding cache stores them."""
+    features = workload.module.sam.features(workload.batch.images)
+    stored = StoredFeatures(features.image_embeddings.bfloat16(), features.early.bfloat16())
+    return replace(workload, batch=replace(workload.batch, images=stored))
+
+
+def device() -> torch.device:
+    """A GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _repeat(example: Example, masks: int) -> Example:
+    return replace(
+        example,
+        masks=example.masks.expand(masks, -1, -1, -1).contiguous(),
+        prompts=example.prompts * masks,
+        seeds=[example.seeds[0] + number for number in range(masks)],
+    )
+
+
+def _to_device(batch: Batch) -> Batch:
+    return move_data_to_device(batch, device())

@@ -1,0 +1,85 @@
+"""The benchmark runs every case, and its peers do the same work as ours."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from torch.utils.flop_counter import FlopCounterMode
+
+from hqsam_lightning.benchmark import benchmark
+from hqsam_lightning.benchmarking import arithmetic
+from hqsam_lightning.benchmarking.arithmetic import vit_multiply_adds
+from hqsam_lightning.benchmarking.authors import AuthorsStep
+from hqsam_lightning.benchmarking.cases import variants_contestant
+from hqsam_lightning.benchmarking.timing import peak_memory
+from hqsam_lightning.benchmarking.workload import build_sam, build_workload, from_cache
+from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.sam import build_sam as build_any_sam
+from hqsam_lightning.sam import vit_encoder
+
+
+@pytest.fixture
+def make(tmp_path: Path):
+    def compose_config(*overrides: str):
+        tiny = ("sam=tiny_random", "rounds=1", "num_points=64", "variants=[1,2]", "masks=[1,3]")
+        with initialize_config_dir(conf_dir(), version_base="1.3"):
+            return compose("benchmark", overrides=[*tiny, f"paths.output_dir={tmp_path}", *overrides])
+
+    return compose_config
+
+
+def test_authors_step_has_our_loss_and_gives_our_weights(make) -> None:
+    """The peer that we are measured against does the same work: same losses over several steps."""
+    config = make()
+    ours = build_workload(config, build_sam(config))
+    authors = AuthorsStep(build_workload(config, build_sam(config)))
+    for _ in range(4):
+        torch.testing.assert_close(ours.step(), authors(), rtol=1e-4, atol=0)
+
+
+def test_a_step_from_the_cache_is_nearly_the_online_step(make) -> None:
+    config = make()
+    online, cached = (build_workload(config, build_sam(config)) for _ in range(2))
+    torch.testing.assert_close(from_cache(cached).step(), online.step(), rtol=2e-2, atol=0)
+
+
+def test_masks_of_an_image_are_counted(make) -> None:
+    config = make()
+    batch = build_workload(config, build_sam(config), masks=3).batch
+    assert len(batch.masks) == 3 * len(batch.pixels)
+    assert batch.image_index.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_what_is_measured_is_written(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "SIDE", 64)
+    rows = benchmark(make("cases=[encoder,masks]"))
+    assert {row.case for row in rows} == {"encoder", "masks"}
+    assert all(row.seconds > 0 and row.speedup > 0 for row in rows)
+    written = json.loads((tmp_path / "benchmark.json").read_text())
+    assert [row["name"] for row in written["rows"]] == [row.name for row in rows]
+    assert written["run"]["sam"] == "tiny_random"
+    assert (tmp_path / "benchmark.png").stat().st_size > 1000
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="counts the GPU's memory where there is one")
+def test_peak_memory_is_that_of_a_process_of_its_own(make) -> None:
+    one, many = (peak_memory(variants_contestant, make("num_points=8000"), count, False) for count in (1, 64))
+    assert 2**26 < one < many
+
+
+def test_an_unknown_case_is_named(make) -> None:
+    with pytest.raises(ConfigError, match=r"cases: expected one of encoder, .*; got 'speed'"):
+        benchmark(make("cases=[speed]"))
+
+
+def test_multiply_adds_are_those_of_a_profiler() -> None:
+    """Within the windows' padding and what eager attention does as matrix products, torch counts the same."""
+    encoder = partial(vit_encoder, embed_dim=32, depth=2, num_heads=2, window_size=3, global_attn_indexes=[1])
+    sam = build_any_sam("tiny", 128, 16, encoder, 16, 32, "random", "unused", attention="eager")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        sam.sam.image_encoder(torch.randn(1, 3, 128, 128))
+    assert counter.get_total_flops() / 2 == pytest.approx(vit_multiply_adds(sam.sam.image_encoder), rel=0.01)
