@@ -25,7 +25,7 @@ from hqsam_lightning.sam import vit_encoder
 @pytest.fixture
 def make(tmp_path: Path):
     def compose_config(*overrides: str):
-        tiny = ("sam=tiny_random", "rounds=1", "num_points=64", "variants=[1,2]", "masks=[1,3]")
+        tiny = ("sam=tiny_random", "rounds=1", "num_points=64", "variants=[2]", "masks=[3]")
         with initialize_config_dir(conf_dir(), version_base="1.3"):
             return compose("benchmark", overrides=[*tiny, f"paths.output_dir={tmp_path}", *overrides])
 
@@ -69,6 +69,23 @@ def test_what_is_measured_is_written(make, tmp_path: Path, monkeypatch: pytest.M
 def test_peak_memory_is_that_of_a_process_of_its_own(make) -> None:
     one, many = (peak_memory(variants_contestant, make("num_points=8000"), count, False) for count in (1, 64))
     assert 2**26 < one < many
+
+
+def test_no_weights_are_fetched_for_a_benchmark() -> None:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        assert compose("benchmark").sam.weights == "random"
+
+
+def test_the_variants_of_table_3_are_those_of_its_experiment(make) -> None:
+    config = make()
+    heads = build_workload(config, build_sam(config), "ablate_features").module.trained
+    assert len(heads) == 7
+    assert {type(head.fusion).__name__ for head in heads.values()} == {"RawFusion", "ConvFusion", "FpnFusion"}
+
+
+def test_a_folder_without_photos_is_named(make, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"^photos: expected a folder of \.jpg photos .* {tmp_path} has no \.jpg"):
+        benchmark(make("cases=[reader]", f"photos={tmp_path}"))
 
 
 def test_an_unknown_case_is_named(make) -> None:

@@ -52,7 +52,10 @@ def test_multirun_with_the_basic_sweeper(tmp_path: Path) -> None:
         (["sam=vit_x"], ["sam/vit_x", "vit_b"]),
         (["trainer.max_epoch=1"], ["max_epoch", "did you mean 'max_epochs'"]),
         (["+trainer.max_epoch=1"], ["max_epoch", "trainer"]),
-        (["sam.precision=fp8"], ["error: sam.precision: expected one of fp32, bf16, fp16; got 'fp8'"]),
+        (
+            ["sam.precision=fp8", "paths.output_dir=out"],
+            ["error: sam.precision: expected one of fp32, bf16, fp16; got 'fp8'"],
+        ),
         (["data=hqseg44k", "paths.data_dir=nowhere"], ["error:", "dis5k_tr", "msra10k", "thinobject5k_te", "nowhere"]),
         (["data=hqseg44k", "data.sources=[ecsd]"], ["data.sources: expected one of coift", "got 'ecsd'"]),
     ],

@@ -62,13 +62,14 @@ def override_hints(arguments: list[str], config_name: str) -> list[str]:
     except HydraException:
         return []
     keys = [text.split("=")[0] for text in overrides if text not in groups and not text.startswith(("+", "hydra."))]
-    return [hint for key in keys if (hint := _missing_key_hint(config, key))]
+    plain = OmegaConf.to_container(config, resolve=False)
+    return [hint for key in keys if (hint := _missing_key_hint(plain, key))]
 
 
-def _missing_key_hint(config: DictConfig, key: str) -> str | None:
-    node: Any = config
+def _missing_key_hint(config: Any, key: str) -> str | None:
+    node = config
     for depth, part in enumerate(key.split(".")):
-        if not OmegaConf.is_dict(node):
+        if not isinstance(node, dict):
             return None
         if part not in node:
             parent = ".".join(key.split(".")[:depth]) or "the config"
@@ -76,7 +77,7 @@ def _missing_key_hint(config: DictConfig, key: str) -> str | None:
             near = difflib.get_close_matches(part, choices, n=1)
             guess = f"did you mean {near[0]!r}? " if near else ""
             return f"{key}: {parent} has no key {part!r}; {guess}expected one of {', '.join(choices)}"
-        node = OmegaConf.select(config, ".".join(key.split(".")[: depth + 1]), throw_on_missing=False)
+        node = node[part]
     return None
 
 

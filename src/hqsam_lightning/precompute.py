@@ -52,7 +52,8 @@ def precompute(config: DictConfig) -> Path:
     fabric = _launch(config)
     samples = MergedSets([samples for samples, _ in build_sets(config).train])
     sam = instantiate(config.sam).to(fabric.device)
-    made = OnlineViews(samples, instantiate(config.augmentation, image_size=sam.image_size), config.seed, views)
+    augmentation = instantiate(config.augmentation, image_size=sam.image_size)
+    made = OnlineViews(samples, augmentation, config.seed, views, config.data.decode)
     images = [samples.identify(index) for index in range(len(samples))]
     if fabric.is_global_zero:
         begin_cache(folder, cache_facts(as_plain(config), sam.image_size, sam.weights_sha256, views), images)

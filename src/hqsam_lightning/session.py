@@ -18,7 +18,7 @@ from hqsam_lightning.data.cache import EmbeddingCache, cache_facts
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.sam import FrozenSam
 
-VIEWS_KEYS = ("cache", "views")
+VIEWS_KEYS = ("cache", "views", "decode")
 """Keys of data that say how views are made, whatever the sets."""
 
 EXPECTED_WARNINGS = (
@@ -107,6 +107,7 @@ def build_datamodule(
     accumulate: int,
     views: int | None = None,
     cache: EmbeddingCache | None = None,
+    decode: str = "exact",
 ) -> PromptedDataModule:
     """Builds the data module for the frame of a SAM.
 
@@ -118,6 +119,7 @@ def build_datamodule(
         accumulate: forward passes an optimiser step.
         views: augmented views of a training sample; None is a new one every time.
         cache: of the training samples' views.
+        decode: of the training photos, see `OnlineViews`.
     """
     return PromptedDataModule(
         sets=sets,
@@ -132,6 +134,7 @@ def build_datamodule(
         num_workers=config.loader.num_workers,
         views=views,
         cache=cache,
+        decode=decode,
     )
 
 

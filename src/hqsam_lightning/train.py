@@ -90,7 +90,9 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
     require_full_step(sets, "batch.total", plan.total)
     sam = instantiate(config.sam)
     cache = open_cache(config, sam)
-    datamodule = build_datamodule(config, sets, sam, plan.per_device, plan.accumulate, config.data.views, cache)
+    datamodule = build_datamodule(
+        config, sets, sam, plan.per_device, plan.accumulate, config.data.views, cache, config.data.decode
+    )
     variants = {
         name: instantiate(head, embed_dim=sam.embed_dim, early_dim=sam.early_dim, seed=config.seed)
         for name, head in config.variants.items()

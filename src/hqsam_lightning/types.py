@@ -8,8 +8,11 @@ Coordinates are pixels of the input frame, (x, y) order; boxes are xyxy with inc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
+import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
 OBJECT_THRESHOLD = 128 / 255
@@ -176,8 +179,14 @@ class Batch:
 
         A mean over several processes' or passes' batches is then the same however the images are spread.
         """
-        counts = self.image_index.bincount(minlength=len(self.images))
+        ones = torch.ones(len(self.image_index), device=self.image_index.device)
+        # bincount would wait for the device
+        counts = ones.new_zeros(len(self.images)).index_add_(0, self.image_index, ones)
         return 1 / (counts[self.image_index] * len(self.images))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory, from which copies to a GPU do not wait."""
+        return cast(Batch, apply_to_collection(self, Tensor, Tensor.pin_memory))
 
 
 @dataclass

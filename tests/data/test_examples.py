@@ -2,20 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import astuple, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
+from hqsam_lightning.data.loading import collate
+from hqsam_lightning.data.samples import PhotoFolder
 from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.data.views import OnlineViews
+from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.prompts import PromptMix
-from hqsam_lightning.types import Example, Prompt, Sample
+from hqsam_lightning.types import Batch, Example, Prompt, Sample
 
 SIZE = 64
 OBJECT = 128 / 255
@@ -234,3 +239,51 @@ def test_boxes_come_from_the_stretched_mask(photos):
 def tight_box(pixels: Tensor) -> Tensor:
     columns, rows = pixels.any(0).nonzero().flatten(), pixels.any(1).nonzero().flatten()
     return torch.stack([columns[0], rows[0], columns[-1], rows[-1]])
+
+
+def test_reduced_decoding_reads_no_more_than_the_jitter_needs(tmp_path: Path) -> None:
+    """The views are those of the whole photo, softened; and a reader is asked for the draw's own longest side."""
+    ramp = np.linspace(0, 255, 800)[:, None] * np.linspace(1, 0, 640)
+    Image.fromarray(np.stack([ramp] * 3, -1).astype(np.uint8)).save(tmp_path / "a.jpg", quality=98)
+    Image.fromarray(np.full((800, 640), 255, np.uint8)).save(tmp_path / "a.png")
+    asked: list[int] = []
+
+    class Photos(PhotoFolder):
+        def reduced(self, index: int, longest: int) -> Sample:
+            asked.append(longest)
+            return super().reduced(index, longest)
+
+    samples = Photos("photos", [(tmp_path / "a.jpg", tmp_path / "a.png")])
+    exact, reduced = (OnlineViews(samples, Augmentation(SIZE), 0, decode=decode) for decode in ("exact", "reduced"))
+    for epoch in range(12):
+        one, other = exact.draw(0, epoch, 0), reduced.draw(0, epoch, 0)
+        assert torch.equal(one.masks > OBJECT, other.masks > OBJECT)
+        assert (one.image.float() - other.image.float()).abs().max() <= 8
+    assert len(asked) == 12
+    assert min(asked) >= 0.1 * SIZE
+    assert max(asked) <= 2 * SIZE
+
+
+def test_an_unknown_decode_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"data\.decode: expected one of exact, reduced; got 'half'"):
+        OnlineViews(SyntheticScenes(1, SIZE), Augmentation(SIZE), 0, decode="half")
+
+
+def test_a_batch_is_pinned_tensor_by_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[Tensor] = []
+    monkeypatch.setattr(Tensor, "pin_memory", lambda self: pinned.append(self) or self + 0)
+    batch = collate([training()[key] for key in KEYS[:3]])
+    copied = batch.pin_memory()
+    assert any(tensor is batch.images for tensor in pinned)
+    assert any(tensor is batch.prompts[0].rows for tensor in pinned)
+    assert torch.equal(copied.images, batch.images)
+    assert copied.sample_ids == batch.sample_ids
+
+
+@pytest.mark.parametrize("counts", [[1, 3], [2], [4, 1, 1]])
+def test_masks_weigh_as_their_images_do(counts: list[int]) -> None:
+    index = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    empty = torch.empty(len(counts), 0)
+    weights = Batch(empty, empty, index, [], [], None, [], []).mask_weights()
+    expected = [1 / (len(counts) * count) for count in counts for _ in range(count)]
+    torch.testing.assert_close(weights, torch.tensor(expected))

@@ -322,3 +322,48 @@ def test_a_limit_that_the_user_took_away_is_kept_in_sight(tmp_path: Path, monkey
     _png_header(tmp_path / "bomb.png", 20000, 20000)
     with pytest.raises(DataError, match=rf"at most {reading.MAX_PIXELS} pixels, got 20000x20000 .*; scale the photo"):
         image_size(tmp_path / "bomb.png")
+
+
+def _save_large_pair(folder: Path, object_rows: slice, height: int = 500, width: int = 401) -> tuple[Path, Path]:
+    ramp = np.linspace(0, 255, height)[:, None] * np.linspace(1, 0, width)
+    mask = np.zeros((height, width), np.uint8)
+    mask[object_rows] = 255
+    paths = folder / "large.jpg", folder / "large.png"
+    Image.fromarray(np.stack([ramp] * 3, -1).astype(np.uint8)).save(paths[0], quality=98)
+    Image.fromarray(mask).save(paths[1])
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("longest", "size"), [(501, (500, 401)), (251, (500, 401)), (250, (250, 201)), (70, (125, 101))]
+)
+def test_a_reduced_jpeg_keeps_the_pixels_asked_for(tmp_path: Path, longest: int, size: tuple[int, int]) -> None:
+    pair = _save_large_pair(tmp_path, slice(100, 300))
+    image, mask = read_pair(*pair, longest)
+    assert image.shape[:2] == mask.shape == size
+    whole, whole_mask = read_pair(*pair)
+    expected = np.asarray(Image.fromarray(whole).resize(size[::-1], Image.Resampling.BOX)).astype(int)
+    assert np.abs(image - expected).max() <= 4
+    assert abs(mask.mean() - whole_mask.mean()) < 0.005
+
+
+def test_a_reduced_jpeg_is_turned_upright(tmp_path: Path) -> None:
+    photo, _ = _save_large_pair(tmp_path, slice(0, 9))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.open(photo).save(photo, exif=exif, quality=98)
+    assert read_image(photo, 250).shape == (201, 250, 3)
+
+
+def test_a_pair_whose_thin_object_would_be_lost_comes_whole(tmp_path: Path) -> None:
+    pair = _save_large_pair(tmp_path, slice(200, 201))
+    image, mask = read_pair(*pair, 60)
+    assert image.shape[:2] == mask.shape == (500, 401)
+    assert (mask > OBJECT_THRESHOLD).sum() == 401
+
+
+def test_sizes_are_compared_before_a_photo_is_reduced(tmp_path: Path) -> None:
+    photo, mask = _save_large_pair(tmp_path, slice(100, 300))
+    Image.fromarray(np.full((250, 201), 255, np.uint8)).save(mask)
+    with pytest.raises(DataError, match=r"401x500 in .*large\.jpg and 201x250 in"):
+        read_pair(photo, mask, 250)

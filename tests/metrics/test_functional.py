@@ -46,6 +46,19 @@ def test_boundary_at_every_small_radius(radius: int):
     np.testing.assert_array_equal(mask_boundary(masks, radius / 50).numpy(), expected)
 
 
+@pytest.mark.parametrize("radius", [1, 30, 31, 32, 33, 63, 64, 65])
+@pytest.mark.parametrize("width", [63, 64, 65, 127, 129, 191, 192, 200])
+def test_boundary_across_words_of_64_pixels(width: int, radius: int):
+    rng = np.random.default_rng(width + radius)
+    sparse = rng.random((3, 151, width)) > 0.0005  # holes a few radii apart
+    thin = np.zeros((2, 151, width), bool)
+    thin[0, 70], thin[1, :, width // 2 : width // 2 + 3] = True, True
+    masks = torch.from_numpy(np.concatenate([sparse, thin, np.ones((1, 151, width), bool)]))
+    ratio = radius / np.hypot(151, width)
+    expected = np.stack([reference_boundary(m, ratio) for m in masks.numpy()])
+    np.testing.assert_array_equal(mask_boundary(masks, ratio).numpy(), expected)
+
+
 def test_boundary_of_a_box_against_the_frame():
     mask = torch.zeros(1, 60, 80, dtype=torch.bool)
     mask[0, :30, :40] = True

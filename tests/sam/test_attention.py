@@ -13,15 +13,26 @@ from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.sam import attention, build_sam, vit_encoder
 from hqsam_lightning.sam.attention import FusedAttention, fuse_attention
 
-KERNELS = {"chunks": attention._attend_by_chunks, "channels": attention._attend_by_channels}
+CHUNKS, CHANNELS = attention._attend_by_chunks, attention._attend_by_channels
+# the way to attend, elements of a chunk's bias (some queries; some heads; some images of 7 x 7), whether by products
+KERNELS = {
+    "channels": (CHANNELS, 1, False),
+    "some queries": (CHUNKS, 650, False),
+    "some heads": (CHUNKS, 5000, False),
+    "some images": (CHUNKS, 7500, False),
+    "products": (CHUNKS, 650, True),
+}
 
 
 @pytest.fixture(params=sorted(KERNELS))
 def kernel(request, monkeypatch):
-    """Either way to attend, whatever the device; chunks small enough that there are several, the last one shorter."""
+    """Every way to attend, whatever the device and type; the last chunk is a shorter one."""
+    attend, budget, by_products = KERNELS[request.param]
     for name in ("_attend_by_chunks", "_attend_by_channels"):
-        monkeypatch.setattr(attention, name, KERNELS[request.param])
-    monkeypatch.setattr(attention, "QUERIES", 13)
+        monkeypatch.setattr(attention, name, attend)
+    monkeypatch.setattr(attention, "BIAS", budget)
+    if by_products:
+        monkeypatch.setattr(attention, "BY_PRODUCTS", (torch.float64, torch.float32, torch.bfloat16))
 
 
 def make_attention(height: int, width: int) -> Attention:

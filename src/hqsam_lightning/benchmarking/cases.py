@@ -16,6 +16,7 @@ from hqsam_lightning.benchmarking.transformers_encoder import TransformersEncode
 from hqsam_lightning.benchmarking.workload import build_sam, build_workload, device, from_cache
 
 GIB = 2**30
+TABLE_3 = "ablate_features"
 
 
 @dataclass
@@ -91,28 +92,30 @@ def step(config: DictConfig) -> list[Row]:
 
 
 def variants(config: DictConfig) -> list[Row]:
-    """A step of several full HQ heads over one encoder call, backward together and in turn."""
+    """A step of several heads over one encoder call: full ones, backward together and in turn, and those of table 3."""
     sam = build_sam(config)
+    chosen: dict[str, tuple[int | str, bool]] = {"1 variant": (1, False)}
+    for count in config.variants:
+        chosen |= {f"{count} variants": (count, False), f"{count} variants, in turn": (count, True)}
+    chosen["the variants of table 3"] = (TABLE_3, False)
     contestants = {
-        _count_name(count, in_turn): build_workload(config, sam, count, in_turn=in_turn).step
-        for count in config.variants
-        for in_turn in ((False, True) if count > 1 else (False,))
+        name: build_workload(config, sam, heads, in_turn=in_turn).step for name, (heads, in_turn) in chosen.items()
     }
     timings = take_turns(contestants, config.rounds)
-    memory = {
-        _count_name(count, in_turn): peak_memory(variants_contestant, config, count, in_turn)
-        for count in config.variants
-        for in_turn in ((False, True) if count > 1 else (False,))
-    }
+    memory = {name: peak_memory(variants_contestant, config, *arguments) for name, arguments in chosen.items()}
     return [make_row("variants", timings, name, "1 variant", memory[name] / GIB) for name in contestants]
 
 
 def masks(config: DictConfig) -> list[Row]:
     """A step with several masks an image."""
     sam = build_sam(config)
-    contestants = {f"{count} masks an image": build_workload(config, sam, 1, count).step for count in config.masks}
+    contestants = {_count_masks(count): build_workload(config, sam, 1, count).step for count in (1, *config.masks)}
     timings = take_turns(contestants, config.rounds)
-    return [make_row("masks", timings, name, f"{config.masks[0]} masks an image") for name in contestants]
+    return [make_row("masks", timings, name, _count_masks(1)) for name in contestants]
+
+
+def _count_masks(count: int) -> str:
+    return f"{count} mask{'s' if count > 1 else ''} an image"
 
 
 def _step_contestant(config: DictConfig, name: str) -> Contestant:
@@ -122,13 +125,9 @@ def _step_contestant(config: DictConfig, name: str) -> Contestant:
     return (from_cache(workload) if name == "ours, cached" else workload).step
 
 
-def variants_contestant(config: DictConfig, count: int, in_turn: bool) -> Contestant:
-    """Makes the step of so many variants, see `peak_memory`."""
-    return build_workload(config, build_sam(config), count, in_turn=in_turn).step
-
-
-def _count_name(count: int, in_turn: bool) -> str:
-    return f"{count} variant{'s' if count > 1 else ''}{', in turn' if in_turn else ''}"
+def variants_contestant(config: DictConfig, variants: int | str, in_turn: bool) -> Contestant:
+    """Makes the step of some variants, see `peak_memory`."""
+    return build_workload(config, build_sam(config), variants, in_turn=in_turn).step
 
 
 def make_row(

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from hqsam_lightning.benchmarking.authors_reader import read_and_jitter
 from hqsam_lightning.benchmarking.cases import Row, make_row
-from hqsam_lightning.benchmarking.timing import take_turns
+from hqsam_lightning.benchmarking.timing import one_thread, take_turns
 from hqsam_lightning.data.samples import PhotoFolder
 from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.data.transforms import Augmentation
-from hqsam_lightning.data.views import OnlineViews
+from hqsam_lightning.data.views import DECODES, OnlineViews
+from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.metrics import boundary_iou
 from hqsam_lightning.training.scores import ScoreBoard
 from hqsam_lightning.types import Batch
@@ -31,14 +32,18 @@ IMAGE_SIZE = 1024
 
 
 def reader(config: DictConfig) -> list[Row]:
-    """From files to a jittered sample: the authors' way and ours, on photos of config.photos and on large ones."""
+    """From files to a jittered sample: the authors' way and ours, on photos of config.photos and on large ones.
+
+    As in a loading process, with one thread.
+    """
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, one_thread():
         sets = {"photos": _pairs(config.photos), "large photos": _large_photos(Path(folder))}
         for name, pairs in sets.items():
             if not pairs:
                 continue
-            contestants = {"authors": partial(_authors, pairs), "ours": partial(_ours, pairs)}
+            contestants = {"authors": partial(_authors, pairs)}
+            contestants |= {f"ours, {decode}": partial(_ours, pairs, decode) for decode in DECODES}
             timings = take_turns(contestants, config.rounds)
             for contestant in contestants:
                 note = f"{1000 * timings[contestant].median / len(pairs):.1f} ms a sample"
@@ -75,7 +80,10 @@ def _pairs(folder: str | None) -> list[tuple[Path, Path]]:
     """Photos (.jpg) of a folder with masks (.png) beside them."""
     if folder is None:
         return []
-    return [(path, path.with_suffix(".png")) for path in sorted(Path(folder).expanduser().glob("*.jpg"))[:PAIRS]]
+    photos = sorted(Path(folder).expanduser().glob("*.jpg"))[:PAIRS]
+    if not photos:
+        raise ConfigError(f"photos: expected a folder of .jpg photos with .png masks beside them; {folder} has no .jpg")
+    return [(photo, photo.with_suffix(".png")) for photo in photos]
 
 
 def _large_photos(folder: Path) -> list[tuple[Path, Path]]:
@@ -96,8 +104,8 @@ def _authors(pairs: Sequence[tuple[Path, Path]]) -> None:
         read_and_jitter(*pair, IMAGE_SIZE, rng.random() < 0.5, rng.uniform(0.1, 2.0), rng)
 
 
-def _ours(pairs: Sequence[tuple[Path, Path]]) -> None:
-    views = OnlineViews(PhotoFolder("photos", pairs), Augmentation(IMAGE_SIZE), seed=0)
+def _ours(pairs: Sequence[tuple[Path, Path]], decode: str) -> None:
+    views = OnlineViews(PhotoFolder("photos", pairs), Augmentation(IMAGE_SIZE), seed=0, decode=decode)
     for index in range(len(pairs)):
         views.draw(index, 0, 0)
 

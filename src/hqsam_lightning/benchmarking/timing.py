@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import cv2
 import torch
 
 Contestant = Callable[[], object]
@@ -51,6 +53,19 @@ def take_turns(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, 
             if number:
                 timings[name].seconds.append(seconds)
     return timings
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Runs torch and OpenCV in the calling thread alone."""
+    threads, opencv_threads = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(opencv_threads)
 
 
 def peak_memory(build: Callable[..., Contestant], *arguments: object) -> int:

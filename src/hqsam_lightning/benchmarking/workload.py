@@ -6,16 +6,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from lightning.fabric.utilities import move_data_to_device
 from omegaconf import DictConfig
 from torch import Tensor
 
+from hqsam_lightning.cli import conf_dir
 from hqsam_lightning.data.dataset import TrainingExamples
 from hqsam_lightning.data.loading import collate
 from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.data.views import OnlineViews
+from hqsam_lightning.heads import Head
 from hqsam_lightning.losses import PointSampledMaskLoss
 from hqsam_lightning.prompts.mix import PromptMix
 from hqsam_lightning.sam import FrozenSam
@@ -55,16 +58,20 @@ def build_sam(config: DictConfig, precision: str = "fp32", attention: str = "fus
 
 
 def build_workload(
-    config: DictConfig, sam: FrozenSam, variants: int = 1, masks: int = 1, in_turn: bool = False
+    config: DictConfig, sam: FrozenSam, variants: int | str = 1, masks: int = 1, in_turn: bool = False
 ) -> Workload:
-    """Builds the step of so many full HQ heads on config.batch_size images with so many masks each."""
-    heads = {
-        f"hq{number}": instantiate(config.head, embed_dim=sam.embed_dim, early_dim=sam.early_dim, seed=number)
-        for number in range(variants)
-    }
+    """Builds a training step on config.batch_size images.
+
+    Args:
+        config: of the benchmark.
+        sam: the frozen model.
+        variants: number of full HQ heads, or the name of the experiment whose variants are trained.
+        masks: an image.
+        in_turn: see `HQSamModule`.
+    """
     module = HQSamModule(
         sam=sam,
-        variants=heads,
+        variants=_build_heads(config, sam, variants),
         loss=PointSampledMaskLoss(num_points=config.num_points),
         optimizer=torch.optim.Adam,
         scheduler=partial(torch.optim.lr_scheduler.StepLR, step_size=1),
@@ -93,6 +100,19 @@ def from_cache(workload: Workload) -> Workload:
 def device() -> torch.device:
     """A GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _build_heads(config: DictConfig, sam: FrozenSam, variants: int | str) -> dict[str, Head]:
+    if isinstance(variants, int):
+        specs = {f"hq{number}": config.head for number in range(variants)}
+    else:
+        with initialize_config_dir(conf_dir(), version_base="1.3"):
+            chosen = compose("train", overrides=[f"+experiment={variants}"]).variants
+        specs = {name: spec for name, spec in chosen.items() if spec is not None}
+    return {
+        name: instantiate(spec, embed_dim=sam.embed_dim, early_dim=sam.early_dim, seed=number)
+        for number, (name, spec) in enumerate(specs.items())
+    }
 
 
 def _repeat(example: Example, masks: int) -> Example:

@@ -103,7 +103,7 @@ def cache_facts(config: Mapping[str, Any], image_size: int, weights_sha256: str,
     """What features and masks of a view follow from, beside the image itself.
 
     Args:
-        config: the run's resolved config: its seed, augmentation, sam.name and sam.precision.
+        config: the run's resolved config: its seed, augmentation, data.decode, sam.name and sam.precision.
         image_size: side of the input frame.
         weights_sha256: fingerprint of the SAM.
         views: number of views an image, or None for whatever a cache holds.
@@ -115,6 +115,7 @@ def cache_facts(config: Mapping[str, Any], image_size: int, weights_sha256: str,
         "precision": config["sam"]["precision"],
         "image_size": image_size,
         "augmentation": config["augmentation"],
+        "decode": config["data"]["decode"],
         "seed": config["seed"],
         "views": views,
     }

@@ -122,8 +122,8 @@ def write_shard(folder: Path, number: int, made: list[View], sam: FrozenSam, bat
     counts = torch.tensor([0, *(len(view.masks) for view in made)])
     content = save(
         {
-            "image_embeddings": torch.cat(embeddings),
-            "early": torch.cat(early),
+            "image_embeddings": torch.cat(embeddings).contiguous(),
+            "early": torch.cat(early).contiguous(),
             "masks": pack_masks(torch.cat([view.masks for view in made])),
             "first_mask": counts.cumsum(0),
         }

@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import lightning as L
+import torch
 from torch.utils.data import DataLoader
 
 from hqsam_lightning.data.cache import EmbeddingCache
@@ -14,7 +15,7 @@ from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoa
 from hqsam_lightning.data.samples import MergedSets, SampleSet
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.data.transforms import Augmentation
-from hqsam_lightning.data.views import CachedViews, OnlineViews
+from hqsam_lightning.data.views import CachedViews, OnlineViews, Views
 from hqsam_lightning.prompts.mix import PromptMix
 
 
@@ -34,6 +35,7 @@ class PromptedDataModule(L.LightningDataModule):
         num_workers: loading processes a process.
         views: augmented views of a training sample, which the epochs show in turn; None is a new one every time.
         cache: holds the training samples' views; None makes them of the photos.
+        decode: of the photos, "exact" or "reduced"; see `OnlineViews`.
     """
 
     allow_zero_length_dataloader_with_multiple_devices = True
@@ -52,6 +54,7 @@ class PromptedDataModule(L.LightningDataModule):
         num_workers: int = 0,
         views: int | None = None,
         cache: EmbeddingCache | None = None,
+        decode: str = "exact",
     ) -> None:
         super().__init__()
         # loading processes are forked, and OpenCV waits for ever there for the threads that its parent had
@@ -66,7 +69,10 @@ class PromptedDataModule(L.LightningDataModule):
         self.seed = seed
         self.num_workers = num_workers
         samples = MergedSets([samples for samples, _ in sets.train])
-        self.views = OnlineViews(samples, augmentation, seed, views) if cache is None else CachedViews(samples, cache)
+        if cache is None:
+            self.views: Views = OnlineViews(samples, augmentation, seed, views, decode)
+        else:
+            self.views = CachedViews(samples, cache)
 
     def train_dataloader(self) -> ResumableLoader:
         """One loader over all sources, which resumes in mid-epoch."""
@@ -96,6 +102,7 @@ class PromptedDataModule(L.LightningDataModule):
             "collate_fn": collate,
             "num_workers": self.num_workers,
             "worker_init_fn": let_training_go_first,
+            "pin_memory": torch.cuda.is_available(),
         }
 
     def _rank(self) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
@@ -18,6 +19,8 @@ from hqsam_lightning.types import OBJECT_THRESHOLD
 
 MAX_PIXELS = 2**28
 """Larger files are refused: photos have 200 megapixels at most, archive bombs have more."""
+
+END_OF_JPEG = b"\xff\xd9"
 
 TAIL = 4096
 """Last bytes of a file that `file_fingerprint` reads."""
@@ -44,11 +47,13 @@ if Image.MAX_IMAGE_PIXELS is not None:
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, MAX_PIXELS)
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, longest: int | None = None) -> np.ndarray:
     """Reads a photo.
 
     Args:
         path: an 8-bit photo; grey, palette, CMYK and transparent ones become RGB (transparency is dropped).
+        longest: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size where its longest side keeps so many pixels; None
+            decodes every pixel.
 
     Returns:
         (H, W, 3) uint8 RGB, turned the way its EXIF orientation says.
@@ -58,12 +63,13 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     with _opened(path) as image:
         _refuse_mode(image, PHOTO_MODES, path, "convert the photo to 8-bit RGB")
-        image.load()
-        if "transparency" in image.info:
-            pixels = np.asarray(image.convert("RGBA").convert("RGB"))
-        else:
-            pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
         orientation = _orientation(image)
+        if longest is not None:
+            image.draft(None, _reduced(image.size, longest))
+        whole_jpeg = longest is None and image.format == "JPEG" and image.mode == "RGB"
+        pixels = _decode_rgb_jpeg(path) if whole_jpeg else None
+        if pixels is None:
+            pixels = _photo_pixels(image)
     return _turn(pixels, orientation)
 
 
@@ -89,22 +95,26 @@ def read_mask(path: str | Path) -> np.ndarray:
         pixels = _mask_pixels(image)
         orientation = _orientation(image)
     plane = _turn(_mask_plane(pixels), orientation)
-    low, high = int(plane.min()), int(plane.max())
-    if low < 0 or high > 65535:
+    levels = _levels(plane, path)
+    values = _to_unit_range(levels)
+    if not (values > OBJECT_THRESHOLD).any():
         raise DataError(
-            f"expected mask values of 0 to 65535, got {low} to {high} in {path}; save the mask as 8-bit grey"
+            f"empty mask: expected an object pixel (value > 128 of 255), got values {levels[0]} to {levels[-1]} in "
+            f"{path}; mark the object in the mask, or list the photo in data.catalogue.<source>.exclude"
         )
-    mask = _to_unit_range(plane, high)
-    if not (mask > OBJECT_THRESHOLD).any():
-        raise DataError(
-            f"empty mask: expected an object pixel (value > 128 of 255), got values {low} to {high} in {path}; "
-            "mark the object in the mask, or list the photo in data.catalogue.<source>.exclude"
-        )
-    return mask
+    return _replace(plane, levels, values)
 
 
-def read_pair(image_path: str | Path, mask_path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(
+    image_path: str | Path, mask_path: str | Path, longest: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Reads a photo and its mask, see `read_image` and `read_mask`.
+
+    Args:
+        image_path: the photo.
+        mask_path: its mask.
+        longest: see `read_image`; the mask is averaged to the photo's size. Both come whole where that would lose the
+            object.
 
     Returns:
         (H, W, 3) uint8 RGB and (H, W) float32 in [0, 1].
@@ -112,10 +122,14 @@ def read_pair(image_path: str | Path, mask_path: str | Path) -> tuple[np.ndarray
     Raises:
         DataError: one of them cannot be read, or their sizes differ.
     """
-    image, mask = read_image(image_path), read_mask(mask_path)
-    if image.shape[:2] != mask.shape:
-        raise DataError(size_mismatch(image_path, image.shape[:2], mask_path, mask.shape))
-    return image, mask
+    image, mask = read_image(image_path, longest), read_mask(mask_path)
+    whole_size = image.shape[:2] if longest is None else image_size(image_path)
+    if whole_size != mask.shape:
+        raise DataError(size_mismatch(image_path, whole_size, mask_path, mask.shape))
+    if image.shape[:2] == mask.shape:
+        return image, mask
+    averaged = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_AREA)
+    return (image, averaged) if (averaged > OBJECT_THRESHOLD).any() else read_pair(image_path, mask_path)
 
 
 def size_mismatch(
@@ -190,6 +204,31 @@ def _refuse_mode(image: Image.Image, modes: tuple[str, ...], path: str | Path, r
         raise DataError(f"expected an image of mode {', '.join(modes)}; got {image.mode!r} in {path}; {remedy}")
 
 
+def _reduced(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """(width, height) of an image whose longest side is `longest`, or less where the image is smaller."""
+    wanted = min(longest, max(size))
+    return max(1, size[0] * wanted // max(size)), max(1, size[1] * wanted // max(size))
+
+
+def _decode_rgb_jpeg(path: str | Path) -> np.ndarray | None:
+    """Decodes without the copies in which pixels leave Pillow; None where Pillow has to say what is wrong.
+
+    OpenCV has the same libjpeg-turbo, but fills up a file that was cut off.
+    """
+    data = np.fromfile(path, np.uint8)
+    if data[-2:].tobytes() != END_OF_JPEG:
+        return None
+    return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def _photo_pixels(image: Image.Image) -> np.ndarray:
+    """Decodes to (H, W, 3) RGB."""
+    image.load()
+    if "transparency" in image.info:
+        return np.asarray(image.convert("RGBA").convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
 def _orientation(image: Image.Image) -> int:
     """Reads the EXIF orientation, 1 to 8; damaged EXIF data count as none."""
     if image.format == "TIFF":  # Pillow turns these itself, and gives their turned size from the start
@@ -233,11 +272,31 @@ def _mask_plane(pixels: np.ndarray) -> np.ndarray:
     red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
     if np.array_equal(red, green) and np.array_equal(red, blue):
         return red
-    return (red | green | blue) > 0
+    return ((red | green | blue) > 0).view(np.uint8)
 
 
-def _to_unit_range(plane: np.ndarray, high: int) -> np.ndarray:
-    """Scales (H, W) values whose greatest is `high` to float32 in [0, 1]."""
-    if ((plane == 0) | (plane == high)).all():
-        return (plane > 0).astype(np.float32)
-    return plane.astype(np.float32) / np.float32(65535 if high > 255 else 255)
+def _levels(plane: np.ndarray, path: str | Path) -> np.ndarray:
+    """Finds the values that occur in a (H, W) plane, in ascending order."""
+    if plane.dtype != np.uint8:
+        low, high = int(plane.min()), int(plane.max())
+        if low < 0 or high > 65535:
+            raise DataError(
+                f"expected mask values of 0 to 65535, got {low} to {high} in {path}; save the mask as 8-bit grey"
+            )
+        return np.flatnonzero(np.bincount(plane.ravel()))
+    return np.flatnonzero(cv2.calcHist([plane], [0], None, [256], [0, 256]))
+
+
+def _to_unit_range(levels: np.ndarray) -> np.ndarray:
+    """Scales the values that occur in a mask to float32 in [0, 1]."""
+    high = levels[-1]
+    if np.isin(levels, (0, high)).all():
+        return (levels > 0).astype(np.float32)
+    return levels.astype(np.float32) / np.float32(65535 if high > 255 else 255)
+
+
+def _replace(plane: np.ndarray, levels: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Puts a float32 value in the place of each of the levels of a (H, W) plane."""
+    table = np.zeros(256 if plane.dtype == np.uint8 else levels[-1] + 1, np.float32)
+    table[levels] = values
+    return cv2.LUT(plane, table) if plane.dtype == np.uint8 else table[plane]

@@ -19,6 +19,10 @@ class SampleSet(Protocol):
 
     def __getitem__(self, index: int) -> Sample: ...
 
+    def reduced(self, index: int, longest: int) -> Sample:
+        """Gives a sample of any size whose longest side has so many pixels, or as many as it has."""
+        ...
+
     def identify(self, index: int) -> Identity:
         """Tells a sample without reading all of it."""
         ...
@@ -45,9 +49,15 @@ class PhotoFolder:
         Raises:
             DataError: naming the file that is damaged, empty or of another size.
         """
-        photo, mask_path = self.pairs[index]
-        image, mask = read_pair(photo, mask_path)
-        return Sample(image, mask[None], self._sample_id(photo), self.name)
+        return self._read(index, None)
+
+    def reduced(self, index: int, longest: int) -> Sample:
+        """Reads one pair, the photo at 1/2, 1/4 or 1/8 of its size where it is a JPEG and that is enough.
+
+        Raises:
+            DataError: as above.
+        """
+        return self._read(index, longest)
 
     def identify(self, index: int) -> Identity:
         """Tells the pair by its files' sizes and last bytes, which reading a whole set of photos does not take.
@@ -57,6 +67,11 @@ class PhotoFolder:
         """
         photo, mask = self.pairs[index]
         return Identity(self._sample_id(photo), self.name, f"{file_fingerprint(photo)} {file_fingerprint(mask)}")
+
+    def _read(self, index: int, longest: int | None) -> Sample:
+        photo, mask_path = self.pairs[index]
+        image, mask = read_pair(photo, mask_path, longest)
+        return Sample(image, mask[None], self._sample_id(photo), self.name)
 
     def _sample_id(self, photo: Path) -> str:
         return f"{self.name}/{photo.stem}"
@@ -80,6 +95,11 @@ class MergedSets:
         """Reads the sample of the set that the index falls into."""
         samples, place = self._find(index)
         return samples[place]
+
+    def reduced(self, index: int, longest: int) -> Sample:
+        """Reads the sample as its set reduces it."""
+        samples, place = self._find(index)
+        return samples.reduced(place, longest)
 
     def identify(self, index: int) -> Identity:
         """Tells the sample of the set that the index falls into."""

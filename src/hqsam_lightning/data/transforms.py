@@ -48,10 +48,13 @@ class LargeScaleJitter(A.DualTransform):
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Draws the scaled size (h, w) and the crop's top-left corner (y, x)."""
-        scale = self.py_random.uniform(self.min_scale, self.max_scale)
-        scaled = fit_size(params["shape"][:2], max(1, round(scale * self.image_size)))
+        scaled = fit_size(params["shape"][:2], self.draw_longest())
         corner = tuple(self.py_random.randint(0, max(side - self.image_size, 0)) for side in scaled)
         return {"scaled": scaled, "corner": corner}
+
+    def draw_longest(self) -> int:
+        """Draws the longest side of the scaled sample, in pixels."""
+        return max(1, round(self.py_random.uniform(self.min_scale, self.max_scale) * self.image_size))
 
     def apply(self, img: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int], **params: Any) -> np.ndarray:
         """Transforms the (H0, W0, 3) uint8 image to (image_size, image_size, 3) uint8."""
@@ -104,9 +107,10 @@ class Augmentation:
             raise ConfigError(f"augmentation.redraws: expected an integer >= 0; got {redraws}")
         self.image_size = image_size
         self.redraws = redraws
-        geometry = [A.HorizontalFlip(p=flip_prob), LargeScaleJitter(image_size, min_scale, max_scale)]
+        self.flip = A.HorizontalFlip(p=flip_prob)
+        self.jitter = LargeScaleJitter(image_size, min_scale, max_scale)
         looks = [A.Sequential(list(appearance), p=appearance_prob)] if appearance_prob < 1 else appearance
-        self.transform = A.Compose([*geometry, *looks], seed=0)
+        self.transform = A.Compose([self.flip, self.jitter, *looks], seed=0)
 
     def __call__(self, image: np.ndarray, masks: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Augments one sample.
@@ -121,14 +125,28 @@ class Augmentation:
             with an object pixel.
         """
         for attempt in range(1 + self.redraws):
-            # one generator for all transforms: seeded alike, each would draw the other's numbers
-            key = derive_seed(seed, attempt)
-            self.transform.set_random_state(np.random.default_rng(key), random.Random(key))
+            self._begin_draw(seed, attempt)
             drawn = self.transform(image=image, masks=masks)
             kept = has_object(drawn["masks"])
             if kept.any():
                 return drawn["image"], drawn["masks"][kept]
         return fit(image, masks, self.image_size)
+
+    def longest(self, seed: int) -> int:
+        """Longest side, in pixels, to which the first draw scales a sample: no reader has to give more.
+
+        Args:
+            seed: of the draw.
+        """
+        self._begin_draw(seed, 0)
+        self.transform.py_random.random()  # Compose asks whether to run at all
+        self.flip.should_apply()
+        return self.jitter.draw_longest()
+
+    def _begin_draw(self, seed: int, attempt: int) -> None:
+        # one generator for all transforms: seeded alike, each would draw the other's numbers
+        key = derive_seed(seed, attempt)
+        self.transform.set_random_state(np.random.default_rng(key), random.Random(key))
 
 
 def has_object(masks: np.ndarray) -> np.ndarray:

@@ -48,6 +48,7 @@ def _in_row_order(prompts: list[PromptEmbeddings], parts: list[MaskLogits]) -> M
     hq = [part.hq for part in parts if part.hq is not None]
     return MaskLogits(
         sam=torch.cat([part.sam for part in parts])[order],
-        hq=torch.cat(hq)[order] if hq else None,
+        # not by [...], see `run_transformer`
+        hq=torch.cat(hq).index_select(0, order) if hq else None,
         iou=torch.cat([part.iou for part in parts])[order],
     )

@@ -12,7 +12,7 @@ from hqsam_lightning.errors import ConfigError, choice_error
 from hqsam_lightning.heads.base import Head
 from hqsam_lightning.heads.fusion import ConvFusion, FpnFusion, RawFusion
 from hqsam_lightning.heads.official import load_official
-from hqsam_lightning.sam.decoding import run_transformer, sam_masks, token_logits
+from hqsam_lightning.sam.decoding import run_transformer, sam_masks
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.seeding import seeded_init
 from hqsam_lightning.types import MaskLogits, PromptEmbeddings, SamFeatures
@@ -67,10 +67,11 @@ class HQHead(Head):
     ) -> MaskLogits:
         """Runs SAM's decoder with the HQ token beside SAM's own tokens."""
         state = run_transformer(sam.mask_decoder, features, prompts, self.token.weight)
-        rows_feature = None if image_feature is None else image_feature[prompts.image_index]
-        hq_features = self.fusion(state.upscaled, rows_feature)
+        # not by [...], see `run_transformer`
+        rows_feature = None if image_feature is None else image_feature.index_select(0, prompts.image_index)
+        hq = self.fusion(self.mlp(state.extra_tokens[:, 0]), state.upscaled, rows_feature)
         logits, iou = sam_masks(sam.mask_decoder, state, self.multimask_output)
-        return MaskLogits(sam=logits, hq=token_logits(self.mlp(state.extra_tokens[:, 0]), hq_features), iou=iou)
+        return MaskLogits(sam=logits, hq=hq, iou=iou)
 
 
 def _build_fusion(

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from hqsam_lightning.metrics import bits
 
 
 def mask_iou(pred: Tensor, target: Tensor) -> Tensor:
@@ -29,10 +30,7 @@ def mask_iou(pred: Tensor, target: Tensor) -> Tensor:
         tensor([0.5000], dtype=torch.float64)
     """
     _check_pair(pred, target)
-    intersection = (pred & target).flatten(1).sum(1)
-    union = (pred | target).flatten(1).sum(1)
-    iou = intersection.double() / union.clamp(min=1)
-    return iou.masked_fill(union == 0, 1.0)
+    return _iou(bits.pack(pred), bits.pack(target))
 
 
 def mask_boundary(mask: Tensor, dilation_ratio: float = 0.02) -> Tensor:
@@ -55,11 +53,7 @@ def mask_boundary(mask: Tensor, dilation_ratio: float = 0.02) -> Tensor:
     """
     _check_masks("mask", mask)
     check_dilation_ratio(dilation_ratio)
-    height, width = mask.shape[-2:]
-    radius = max(1, round(dilation_ratio * math.sqrt(height**2 + width**2)))
-    padded = F.pad(mask, (radius, radius, radius, radius), value=False)
-    eroded = _erode_along(_erode_along(padded, radius, dim=-1), radius, dim=-2)
-    return mask & ~eroded
+    return bits.unpack(_boundary(mask, dilation_ratio), mask.shape[-1])
 
 
 def boundary_iou(pred: Tensor, target: Tensor, dilation_ratio: float = 0.02) -> Tensor:
@@ -82,7 +76,8 @@ def boundary_iou(pred: Tensor, target: Tensor, dilation_ratio: float = 0.02) -> 
         (1.0, 0.8889)
     """
     _check_pair(pred, target)
-    return mask_iou(mask_boundary(pred, dilation_ratio), mask_boundary(target, dilation_ratio))
+    check_dilation_ratio(dilation_ratio)
+    return _iou(_boundary(pred, dilation_ratio), _boundary(target, dilation_ratio))
 
 
 def check_dilation_ratio(dilation_ratio: float) -> None:
@@ -91,18 +86,21 @@ def check_dilation_ratio(dilation_ratio: float) -> None:
         raise ValueError(f"expected dilation_ratio > 0, got {dilation_ratio!r}")
 
 
-def _erode_along(mask: Tensor, radius: int, dim: int) -> Tensor:
-    """Ands every window of 2 * radius + 1 along `dim`, which gets 2 * radius shorter.
+def _boundary(mask: Tensor, dilation_ratio: float) -> Tensor:
+    """Packed boundary of (N, H, W) bool."""
+    height, width = mask.shape[-2:]
+    radius = max(1, round(dilation_ratio * math.sqrt(height**2 + width**2)))
+    words = bits.pack(mask)
+    if 2 * radius >= min(height, width):
+        return words
+    return words & ~bits.erode(words, radius)
 
-    The window up to doubles at each step: about log2(2 * radius) steps.
-    """
-    window, full = 1, 2 * radius + 1
-    while window < full:
-        step = min(window, full - window)
-        length = mask.shape[dim] - step
-        mask = mask.narrow(dim, 0, length) & mask.narrow(dim, step, length)
-        window += step
-    return mask
+
+def _iou(one: Tensor, other: Tensor) -> Tensor:
+    """IoU of packed masks, (N,) float64."""
+    union = bits.count(one | other)
+    iou = bits.count(one & other).double() / union.clamp(min=1)
+    return iou.masked_fill(union == 0, 1.0)
 
 
 def _check_masks(name: str, mask: Tensor) -> None:

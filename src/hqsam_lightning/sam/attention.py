@@ -8,8 +8,10 @@ from segment_anything.modeling import ImageEncoderViT
 from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
 
-# rows of queries whose bias is held at a time
-QUERIES = 256
+# elements of the bias that a CPU holds at a time: what fits its caches
+BIAS = 2**20
+# in which plain products take half the time of a CPU's fused kernel
+BY_PRODUCTS = (torch.bfloat16, torch.float16)
 
 
 class FusedAttention(nn.Module):
@@ -17,8 +19,8 @@ class FusedAttention(nn.Module):
 
     Takes the place of the `Attention` that it is made from: it holds the same modules and parameters under the same
     names. Relative positions add rel_h[q, row of k] + rel_w[q, column of k] to the logits (``add_decomposed_rel_pos``).
-    CUDA kernels take them as additional channels of queries and keys; a CPU is faster with the bias of a few hundred
-    queries at a time. Gradients reach inputs and parameters as in eager attention.
+    CUDA kernels take them as additional channels of queries and keys; a CPU is faster with the bias of a few windows,
+    or of a few hundred queries, at a time. Gradients reach inputs and parameters as in eager attention.
 
     Args:
         attention: of a block of SAM's ViT.
@@ -52,13 +54,41 @@ def fuse_attention(encoder: ImageEncoderViT) -> None:
 
 
 def _attend_by_chunks(queries: Tensor, keys: Tensor, values: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:
-    """Attention (B, heads, L, d), with the (B, heads, QUERIES, L) biases of some queries at a time."""
-    parts = []
-    for start in range(0, queries.shape[2], QUERIES):
-        some = slice(start, start + QUERIES)
-        bias = (by_row[:, :, some, :, None] + by_column[:, :, some, None, :]).flatten(3)
-        parts.append(F.scaled_dot_product_attention(queries[:, :, some], keys, values, attn_mask=bias))
-    return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
+    """Attention (B, heads, L, d), with the biases of a few images, heads and queries at a time."""
+    queries, keys, values = queries.contiguous(), keys.contiguous(), values.contiguous()
+    batch, heads, length, _ = queries.shape
+    rows = min(length, max(1, BIAS // length))
+    some_heads = min(heads, max(1, BIAS // (rows * length)))
+    some_images = max(1, BIAS // (some_heads * rows * length))
+
+    def attend(images: slice, head: slice, row: slice) -> Tensor:
+        bias = (by_row[images, head, row, :, None] + by_column[images, head, row, None, :]).flatten(3)
+        return _attend_with_bias(queries[images, head, row], keys[images, head], values[images, head], bias)
+
+    return torch.cat(
+        [
+            torch.cat(
+                [
+                    torch.cat([attend(images, head, row) for row in _slices(length, rows)], dim=2)
+                    for head in _slices(heads, some_heads)
+                ],
+                dim=1,
+            )
+            for images in _slices(batch, some_images)
+        ]
+    )
+
+
+def _attend_with_bias(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+    if queries.dtype not in BY_PRODUCTS:
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+    stacked, scale = queries.flatten(0, 1), queries.shape[-1] ** -0.5
+    logits = bias.flatten(0, 1).baddbmm_(stacked, keys.flatten(0, 1).transpose(1, 2), alpha=scale)
+    return (logits.softmax(-1) @ values.flatten(0, 1)).view_as(queries)
+
+
+def _slices(total: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, total, size)]
 
 
 def _attend_by_channels(queries: Tensor, keys: Tensor, values: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:

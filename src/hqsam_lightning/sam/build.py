@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hqsam_lightning.errors import ConfigError, WeightsError, choice_error
 from hqsam_lightning.sam.attention import fuse_attention
+from hqsam_lightning.sam.channel_norm import fuse_norms
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.sam.shipped import read_shipped
 from hqsam_lightning.sam.state_dicts import read_state_dict, state_dict_sha256
@@ -37,6 +38,7 @@ def build_sam(
     embedded: str | None = None,
     attention: str = "fused",
     precision: str = "fp32",
+    compile: bool = False,
 ) -> FrozenSam:
     """Builds a frozen SAM.
 
@@ -56,6 +58,7 @@ def build_sam(
         attention: of a ViT: "fused" (`FusedAttention`) or "eager" (segment-anything's own, with its (L, L) matrices).
             TinyViT attends as timm does.
         precision: see `FrozenSam`.
+        compile: see `FrozenSam`.
 
     Raises:
         ConfigError: for an unknown attention, sizes that do not fit, or weights that this SAM does not have.
@@ -69,12 +72,13 @@ def build_sam(
         sam = _assemble(image_size, patch_size, encoder, embed_dim, mlp_dim)
     if attention == "fused" and isinstance(sam.image_encoder, ImageEncoderViT):
         fuse_attention(sam.image_encoder)
+    fuse_norms(sam)
     if weights == "embedded":
         _load(sam, *_shipped_weights(name, embedded))
     elif weights != "random":
         path = _weights_path(name, weights, published, Path(cache_dir).expanduser())
         _load(sam, read_state_dict(path), str(path))
-    return FrozenSam(sam, name, state_dict_sha256(sam.state_dict()), precision)
+    return FrozenSam(sam, name, state_dict_sha256(sam.state_dict()), precision, compile)
 
 
 def _assemble(image_size: int, patch_size: int, encoder: EncoderFactory, embed_dim: int, mlp_dim: int) -> Sam:

@@ -62,7 +62,7 @@ def run_transformer(
     output_tokens = torch.cat(own if extra_tokens is None else [*own, extra_tokens])
     rows = len(prompts.rows)
     tokens = torch.cat([output_tokens.expand(rows, -1, -1), prompts.sparse], dim=1)
-    # not by [...]: its gradient would be summed in an order that threads decide
+    # not by [...]: its gradient would be summed number by number, in an order that threads decide
     embeddings = features.image_embeddings.index_select(0, prompts.image_index) + prompts.dense
     hidden, grid = decoder.transformer(embeddings, features.dense_pe.expand_as(embeddings), tokens)
     grid = grid.transpose(1, 2).reshape(embeddings.shape)

@@ -1,0 +1,80 @@
+"""Masks with 64 pixels of a row in one int64, which erodes and counts them with an eighth of the memory traffic.
+
+Shapes: N masks of H x W pixels, as (N, H, ceil(W / 64)) words. Pixel x is bit x % 64 of word x // 64; bits beyond the
+frame are 0, which is background.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+WORD = 64
+# moves the least bits of eight bytes, in their order, into the highest byte of the product
+GATHER = 0x0102040810204080
+
+
+def pack(mask: Tensor) -> Tensor:
+    """Packs (N, H, W) bool."""
+    pixels = F.pad(mask, (0, -mask.shape[-1] % WORD)).view(torch.int64)
+    return ((pixels * GATHER) >> 56).to(torch.int8).view(torch.int64)
+
+
+def unpack(words: Tensor, width: int) -> Tensor:
+    """Unpacks to (N, H, width) bool."""
+    places = torch.arange(8, dtype=torch.uint8, device=words.device)
+    pixels = (words.view(torch.uint8).unsqueeze(-1) >> places) & 1
+    return pixels.flatten(-2)[..., :width].bool()
+
+
+def erode(words: Tensor, radius: int) -> Tensor:
+    """Keeps the pixels whose whole square of side 2 * radius + 1 is object and inside the frame.
+
+    Args:
+        words: packed masks at least as wide and high as the square.
+        radius: in pixels.
+    """
+    return _erode_rows(_erode_columns(words, radius), radius)
+
+
+def count(words: Tensor) -> Tensor:
+    """Number of each mask's object pixels, (N,) int64."""
+    pairs = words - ((words >> 1) & 0x5555555555555555)
+    fours = (pairs & 0x3333333333333333) + ((pairs >> 2) & 0x3333333333333333)
+    eights = (fours + (fours >> 4)) & 0x0F0F0F0F0F0F0F0F
+    return ((eights * 0x0101010101010101) >> 56).flatten(1).sum(1)
+
+
+def _erode_columns(words: Tensor, radius: int) -> Tensor:
+    words = F.pad(words, (0, 0, radius, radius))
+    for step in _steps(2 * radius + 1):
+        length = words.shape[1] - step
+        words = words.narrow(1, 0, length) & words.narrow(1, step, length)
+    return words
+
+
+def _erode_rows(words: Tensor, radius: int) -> Tensor:
+    for step in _steps(2 * radius + 1):
+        words = words & _shift(words, step)
+    return _shift(words, -radius)
+
+
+def _steps(window: int) -> list[int]:
+    """By how much to shift what is already anded, so that in the end `window` pixels in a row are: about log2 steps."""
+    steps, reached = [], 1
+    while reached < window:
+        steps.append(min(reached, window - reached))
+        reached += steps[-1]
+    return steps
+
+
+def _shift(words: Tensor, by: int) -> Tensor:
+    """Masks whose pixel x is pixel x + by of these."""
+    whole, bits = divmod(by, WORD)
+    padded = F.pad(words, (-whole, whole + 1))
+    low, high = padded[..., :-1], padded[..., 1:]
+    if bits == 0:
+        return low
+    # >> repeats the sign, which is a pixel here
+    return ((low >> bits) & ((1 << (WORD - bits)) - 1)) | (high << (WORD - bits))
