@@ -49,10 +49,19 @@ def take_turns(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, 
     timings = {name: Timing(name, []) for name in contestants}
     for number in range(rounds + 1):
         for name, contestant in contestants.items():
-            seconds = _time(contestant)
+            seconds = time_once(contestant)
             if number:
                 timings[name].seconds.append(seconds)
     return timings
+
+
+def time_once(contestant: Contestant) -> float:
+    """Seconds that one run takes."""
+    _synchronise()
+    start = time.perf_counter()
+    contestant()
+    _synchronise()
+    return time.perf_counter() - start
 
 
 @contextmanager
@@ -98,14 +107,6 @@ def _run_twice(sender: object, build: Callable[..., Contestant], arguments: tupl
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         used = int(status["VmHWM"].split()[0]) * 1024
     sender.send(used)  # type: ignore[attr-defined]
-
-
-def _time(contestant: Contestant) -> float:
-    _synchronise()
-    start = time.perf_counter()
-    contestant()
-    _synchronise()
-    return time.perf_counter() - start
 
 
 def _synchronise() -> None:

@@ -51,9 +51,11 @@ class Workload:
         return loss.detach()
 
 
-def build_sam(config: DictConfig, precision: str = "fp32", attention: str = "fused") -> FrozenSam:
+def build_sam(
+    config: DictConfig, precision: str = "fp32", attention: str = "fused", compiled: bool = False
+) -> FrozenSam:
     """Builds the SAM of conf/benchmark.yaml on the device."""
-    sam: FrozenSam = instantiate(config.sam, precision=precision, attention=attention)
+    sam: FrozenSam = instantiate(config.sam, precision=precision, attention=attention, compile=compiled)
     return sam.to(device())
 
 
