@@ -30,7 +30,7 @@ from hqsam_lightning.reporting.run_facts import source_commit
 CASES: dict[str, Case] = {
     case.__name__: case for case in (encoder, step, variants, masks, reader, boundary, evaluation)
 }
-COLUMNS = ("case", "contestant", "seconds", "spread", "speed", "over", "peak GiB", "note")
+COLUMNS = ("contestant", "seconds", "spread", "speed", "over", "peak GiB")
 
 
 def benchmark(config: DictConfig) -> list[Row]:
@@ -50,7 +50,7 @@ def benchmark(config: DictConfig) -> list[Row]:
     rows: list[Row] = []
     for name in config.cases:
         made = CASES[name](config)
-        Console().print(_table(made))
+        _print(made)
         rows += made
         facts = _facts(config)
         (folder / "benchmark.json").write_text(json.dumps({"run": facts, "rows": [asdict(r) for r in rows]}, indent=2))
@@ -59,15 +59,20 @@ def benchmark(config: DictConfig) -> list[Row]:
     return rows
 
 
-def _table(rows: list[Row]) -> Table:
-    table = Table(*COLUMNS)
-    for row in rows:
-        memory = "" if row.memory is None else f"{row.memory:.2f}"
-        speed = f"{row.speedup:.2f}x"
-        table.add_row(
-            row.case, row.name, f"{row.seconds:.3f}", f"{row.spread:.0%}", speed, row.reference, memory, row.note
-        )
-    return table
+def _print(rows: list[Row]) -> None:
+    """A table a case, its notes below it: they would leave the numbers no room."""
+    for case in dict.fromkeys(row.case for row in rows):
+        table = Table(*COLUMNS, title=case)
+        chosen = [row for row in rows if row.case == case]
+        for row in chosen:
+            memory = "" if row.memory is None else f"{row.memory:.2f}"
+            table.add_row(
+                row.name, f"{row.seconds:.3f}", f"{row.spread:.0%}", f"{row.speedup:.2f}x", row.reference, memory
+            )
+        Console().print(table)
+        for row in chosen:
+            if row.note:
+                print(f"  {row.name}: {row.note}")
 
 
 def _facts(config: DictConfig) -> dict[str, Any]:
