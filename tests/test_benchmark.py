@@ -88,6 +88,12 @@ def test_a_folder_without_photos_is_named(make, tmp_path: Path) -> None:
         benchmark(make("cases=[reader]", f"photos={tmp_path}"))
 
 
+def test_a_peer_that_is_not_installed_is_named(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hqsam_lightning.benchmark.find_spec", lambda package: None)
+    with pytest.raises(ConfigError, match=r"^cases: step measures segment_anything_hq beside ours, .*\[dev\]"):
+        benchmark(make("cases=[masks,step]"))
+
+
 def test_an_unknown_case_is_named(make) -> None:
     with pytest.raises(ConfigError, match=r"cases: expected one of encoder, .*; got 'speed'"):
         benchmark(make("cases=[speed]"))

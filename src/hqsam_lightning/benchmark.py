@@ -9,6 +9,7 @@ import shlex
 import sys
 from dataclasses import asdict
 from datetime import datetime, timezone
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,13 @@ from hqsam_lightning.benchmarking.cases import Case, Row, encoder, masks, step, 
 from hqsam_lightning.benchmarking.data_cases import boundary, evaluation, reader
 from hqsam_lightning.benchmarking.plot import save_plot
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
-from hqsam_lightning.errors import choice_error
+from hqsam_lightning.errors import ConfigError, choice_error
 from hqsam_lightning.reporting.run_facts import source_commit
 
 CASES: dict[str, Case] = {
     case.__name__: case for case in (encoder, step, variants, masks, reader, boundary, evaluation)
 }
+PEERS = {"encoder": "transformers", "step": "segment_anything_hq"}
 COLUMNS = ("contestant", "seconds", "spread", "speed", "over", "peak GiB")
 
 
@@ -40,11 +42,17 @@ def benchmark(config: DictConfig) -> list[Row]:
         config: composed from conf/benchmark.yaml.
 
     Raises:
-        ConfigError: for an unknown case.
+        ConfigError: for an unknown case, or one whose peer is not installed.
     """
     unknown = [name for name in config.cases if name not in CASES]
     if unknown:
         raise choice_error("cases", unknown[0], list(CASES))
+    for name, package in PEERS.items():
+        if name in config.cases and find_spec(package) is None:
+            raise ConfigError(
+                f"cases: {name} measures {package} beside ours, which is not installed; "
+                "pip install 'hqsam-lightning[dev]', or leave the case out"
+            )
     folder = Path(to_absolute_path(config.paths.output_dir))
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
