@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hqsam_lightning.benchmarking.authors_reader import read_and_jitter
 from hqsam_lightning.benchmarking.cases import Row, make_row
-from hqsam_lightning.benchmarking.timing import one_thread, take_turns
+from hqsam_lightning.benchmarking.timing import Contestant, one_thread, take_turns
 from hqsam_lightning.data.samples import PhotoFolder
 from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.data.transforms import Augmentation
@@ -30,6 +30,8 @@ LARGE = (2448, 3264)  # (H, W) of a phone's photo
 PAIRS = 16
 IMAGE_SIZE = 1024
 
+Pairs = list[tuple[Path, Path]]
+
 
 def reader(config: DictConfig) -> list[Row]:
     """From files to a jittered sample: the authors' way and ours, on photos of config.photos and on large ones.
@@ -42,8 +44,9 @@ def reader(config: DictConfig) -> list[Row]:
         for name, pairs in sets.items():
             if not pairs:
                 continue
-            contestants = {"authors": partial(_authors, pairs)}
-            contestants |= {f"ours, {decode}": partial(_ours, pairs, decode) for decode in DECODES}
+            draws = _draws(len(pairs))
+            contestants: dict[str, Contestant] = {"authors": partial(_authors, pairs, draws)}
+            contestants |= {f"ours, {decode}": _ours(pairs, draws, decode) for decode in DECODES}
             timings = take_turns(contestants, config.rounds)
             for contestant in contestants:
                 note = f"{1000 * timings[contestant].median / len(pairs):.1f} ms a sample"
@@ -76,7 +79,7 @@ def evaluation(config: DictConfig) -> list[Row]:
     return [make_row("evaluation, 4 masks x 3 rows", timings, "ours", "ours")]
 
 
-def _pairs(folder: str | None) -> list[tuple[Path, Path]]:
+def _pairs(folder: str | None) -> Pairs:
     """Photos (.jpg) of a folder with masks (.png) beside them."""
     if folder is None:
         return []
@@ -86,7 +89,7 @@ def _pairs(folder: str | None) -> list[tuple[Path, Path]]:
     return [(photo, photo.with_suffix(".png")) for photo in photos]
 
 
-def _large_photos(folder: Path) -> list[tuple[Path, Path]]:
+def _large_photos(folder: Path) -> Pairs:
     scenes = SyntheticScenes(4, IMAGE_SIZE, objects=(1, 1))
     pairs = []
     for index in range(4):
@@ -95,19 +98,26 @@ def _large_photos(folder: Path) -> list[tuple[Path, Path]]:
         cv2.imwrite(str(photo), cv2.resize(scene.image[..., ::-1], LARGE[::-1], interpolation=cv2.INTER_CUBIC))
         cv2.imwrite(str(mask), cv2.resize((scene.masks[0] * 255).astype(np.uint8), LARGE[::-1]))
         pairs.append((photo, mask))
-    return pairs
+    return pairs * (PAIRS // len(pairs))
 
 
-def _authors(pairs: Sequence[tuple[Path, Path]]) -> None:
-    for index, pair in enumerate(pairs):
-        rng = random.Random(index)
-        read_and_jitter(*pair, IMAGE_SIZE, rng.random() < 0.5, rng.uniform(0.1, 2.0), rng)
+def _draws(count: int) -> list[tuple[bool, float]]:
+    """Flips and scales, spread evenly over what the jitter draws: both contestants do the same work."""
+    return [(index % 2 == 1, 0.1 + 1.9 * (index + 0.5) / count) for index in range(count)]
 
 
-def _ours(pairs: Sequence[tuple[Path, Path]], decode: str) -> None:
-    views = OnlineViews(PhotoFolder("photos", pairs), Augmentation(IMAGE_SIZE), seed=0, decode=decode)
-    for index in range(len(pairs)):
-        views.draw(index, 0, 0)
+def _authors(pairs: Pairs, draws: Sequence[tuple[bool, float]]) -> None:
+    rng = random.Random(0)
+    for pair, (flip, scale) in zip(pairs, draws, strict=True):
+        read_and_jitter(*pair, IMAGE_SIZE, flip, scale, rng)
+
+
+def _ours(pairs: Pairs, draws: Sequence[tuple[bool, float]], decode: str) -> Contestant:
+    views = [
+        OnlineViews(PhotoFolder("photos", [pair]), Augmentation(IMAGE_SIZE, flip, scale, scale), 0, decode=decode)
+        for pair, (flip, scale) in zip(pairs, draws, strict=True)
+    ]
+    return lambda: [view.draw(0, 0, 0) for view in views]
 
 
 def _opencv_boundary_iou(one: Tensor, other: Tensor) -> Tensor:

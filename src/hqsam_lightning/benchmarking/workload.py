@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from lightning.fabric.utilities import move_data_to_device
 from omegaconf import DictConfig
@@ -108,7 +110,8 @@ def _build_heads(config: DictConfig, sam: FrozenSam, variants: int | str) -> dic
     if isinstance(variants, int):
         specs = {f"hq{number}": config.head for number in range(variants)}
     else:
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
+        inside_a_command = GlobalHydra.instance().is_initialized()
+        with nullcontext() if inside_a_command else initialize_config_dir(conf_dir(), version_base="1.3"):
             chosen = compose("train", overrides=[f"+experiment={variants}"]).variants
         specs = {name: spec for name, spec in chosen.items() if spec is not None}
     return {

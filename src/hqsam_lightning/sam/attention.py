@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 # elements of the bias that a CPU holds at a time: what fits its caches
 BIAS = 2**20
+# tokens of windows that a CPU attends at a time; see `hqsam_lightning.sam.mlp`
+TOKENS = 1024
 # in which plain products take half the time of a CPU's fused kernel
 BY_PRODUCTS = (torch.bfloat16, torch.float16)
 
@@ -36,6 +38,12 @@ class FusedAttention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Attends among the h * w tokens of each of B images or windows; (B, h, w, D) to (B, h, w, D)."""
+        if tokens.is_cuda:
+            return self._attend(tokens)
+        some = max(1, TOKENS // tokens[0, ..., 0].numel())
+        return _joined([self._attend(part) for part in tokens.split(some)], dim=0)
+
+    def _attend(self, tokens: Tensor) -> Tensor:
         batch, height, width, _ = tokens.shape
         qkv = self.qkv(tokens).view(batch, height * width, 3, self.num_heads, -1)
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4).unbind(0)
@@ -57,7 +65,8 @@ def fuse_attention(encoder: ImageEncoderViT) -> None:
 @torch.compiler.disable
 def _attend_by_chunks(queries: Tensor, keys: Tensor, values: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:
     """Attention (B, heads, L, d), with the biases of a few images, heads and queries at a time."""
-    queries, keys, values = queries.contiguous(), keys.contiguous(), values.contiguous()
+    if queries.dtype in BY_PRODUCTS:
+        queries, keys, values = queries.contiguous(), keys.contiguous(), values.contiguous()
     batch, heads, length, _ = queries.shape
     rows = min(length, max(1, BIAS // length))
     some_heads = min(heads, max(1, BIAS // (rows * length)))
@@ -67,18 +76,13 @@ def _attend_by_chunks(queries: Tensor, keys: Tensor, values: Tensor, by_row: Ten
         bias = (by_row[images, head, row, :, None] + by_column[images, head, row, None, :]).flatten(3)
         return _attend_with_bias(queries[images, head, row], keys[images, head], values[images, head], bias)
 
-    return torch.cat(
-        [
-            torch.cat(
-                [
-                    torch.cat([attend(images, head, row) for row in _slices(length, rows)], dim=2)
-                    for head in _slices(heads, some_heads)
-                ],
-                dim=1,
-            )
-            for images in _slices(batch, some_images)
-        ]
-    )
+    def attend_heads(images: slice, head: slice) -> Tensor:
+        return _joined([attend(images, head, row) for row in _slices(length, rows)], dim=2)
+
+    def attend_images(images: slice) -> Tensor:
+        return _joined([attend_heads(images, head) for head in _slices(heads, some_heads)], dim=1)
+
+    return _joined([attend_images(images) for images in _slices(batch, some_images)], dim=0)
 
 
 def _attend_with_bias(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
@@ -87,6 +91,10 @@ def _attend_with_bias(queries: Tensor, keys: Tensor, values: Tensor, bias: Tenso
     stacked, scale = queries.flatten(0, 1), queries.shape[-1] ** -0.5
     logits = bias.flatten(0, 1).baddbmm_(stacked, keys.flatten(0, 1).transpose(1, 2), alpha=scale)
     return (logits.softmax(-1) @ values.flatten(0, 1)).view_as(queries)
+
+
+def _joined(parts: list[Tensor], dim: int) -> Tensor:
+    return torch.cat(parts, dim) if len(parts) > 1 else parts[0]
 
 
 def _slices(total: int, size: int) -> list[slice]:

@@ -13,6 +13,7 @@ from hqsam_lightning.errors import ConfigError, WeightsError, choice_error
 from hqsam_lightning.sam.attention import fuse_attention
 from hqsam_lightning.sam.channel_norm import fuse_norms
 from hqsam_lightning.sam.frozen import FrozenSam
+from hqsam_lightning.sam.mlp import chunk_mlps
 from hqsam_lightning.sam.shipped import read_shipped
 from hqsam_lightning.sam.state_dicts import read_state_dict, state_dict_sha256
 from hqsam_lightning.sam.weights import PublishedWeights, fetch
@@ -72,6 +73,7 @@ def build_sam(
         sam = _assemble(image_size, patch_size, encoder, embed_dim, mlp_dim)
     if attention == "fused" and isinstance(sam.image_encoder, ImageEncoderViT):
         fuse_attention(sam.image_encoder)
+        chunk_mlps(sam.image_encoder)
     fuse_norms(sam)
     if weights == "embedded":
         _load(sam, *_shipped_weights(name, embedded))

@@ -1,0 +1,40 @@
+"""SAM's ViT MLP for CPUs: equal to segment-anything's, without its largest tensors."""
+
+from __future__ import annotations
+
+import torch
+from segment_anything.modeling import ImageEncoderViT
+from segment_anything.modeling.common import MLPBlock
+from torch import Tensor, nn
+
+TOKENS = 1024
+"""Tokens at a time: the C library keeps the memory of a hidden layer of this size, and asks for no fresh pages."""
+
+
+class ChunkedMlp(nn.Module):
+    """segment-anything's MLP, on a CPU some tokens at a time.
+
+    Takes the place of the `MLPBlock` that it is made from: it holds the same modules under the same names.
+
+    Args:
+        mlp: of a block of SAM's ViT.
+    """
+
+    def __init__(self, mlp: MLPBlock) -> None:
+        super().__init__()
+        self.lin1 = mlp.lin1
+        self.lin2 = mlp.lin2
+        self.act = mlp.act
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Transforms each of (..., D) tokens."""
+        if tokens.is_cuda:
+            return self.lin2(self.act(self.lin1(tokens)))
+        parts = tokens.flatten(0, -2).split(TOKENS)
+        return torch.cat([self.lin2(self.act(self.lin1(part))) for part in parts]).view_as(tokens)
+
+
+def chunk_mlps(encoder: ImageEncoderViT) -> None:
+    """Sets a `ChunkedMlp` in the place of every block's MLP; no weight is copied or renamed."""
+    for block in encoder.blocks:
+        block.mlp = ChunkedMlp(block.mlp)
