@@ -27,7 +27,8 @@ from hqsam_lightning.training.scores import ScoreBoard
 from hqsam_lightning.types import Batch
 
 LARGE = (2448, 3264)  # (H, W) of a phone's photo
-PAIRS = 16
+PAIRS = 64
+LARGE_PAIRS = 16
 IMAGE_SIZE = 1024
 
 Pairs = list[tuple[Path, Path]]
@@ -47,7 +48,7 @@ def reader(config: DictConfig) -> list[Row]:
             draws = _draws(len(pairs))
             contestants: dict[str, Contestant] = {"authors": partial(_authors, pairs, draws)}
             contestants |= {f"ours, {decode}": _ours(pairs, draws, decode) for decode in DECODES}
-            timings = take_turns(contestants, config.rounds)
+            timings = take_turns(contestants, 3 * config.rounds)
             for contestant in contestants:
                 note = f"{1000 * timings[contestant].median / len(pairs):.1f} ms a sample"
                 rows.append(make_row(f"reader, {name}", timings, contestant, "authors", note=note))
@@ -98,7 +99,7 @@ def _large_photos(folder: Path) -> Pairs:
         cv2.imwrite(str(photo), cv2.resize(scene.image[..., ::-1], LARGE[::-1], interpolation=cv2.INTER_CUBIC))
         cv2.imwrite(str(mask), cv2.resize((scene.masks[0] * 255).astype(np.uint8), LARGE[::-1]))
         pairs.append((photo, mask))
-    return pairs * (PAIRS // len(pairs))
+    return pairs * (LARGE_PAIRS // len(pairs))
 
 
 def _draws(count: int) -> list[tuple[bool, float]]:
