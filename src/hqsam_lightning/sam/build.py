@@ -56,8 +56,8 @@ def build_sam(
         cache_dir: folder that downloads are kept in.
         published: url, sha256 and size of the published file.
         embedded: name of the file that the package ships.
-        attention: of a ViT: "fused" (`FusedAttention`, and `ChunkedMlp` beside it) or "eager" (segment-anything's own, with
-            its (L, L) matrices). TinyViT attends as timm does.
+        attention: of a ViT: "fused" (`FusedAttention`, and `ChunkedMlp` beside it) or "eager" (segment-anything's own,
+            with its (L, L) matrices). TinyViT attends as timm does.
         precision: see `FrozenSam`.
         compile: see `FrozenSam`.
 
