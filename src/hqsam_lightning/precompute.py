@@ -25,7 +25,7 @@ from hqsam_lightning.data.cache_writing import (
     shard_entries,
     write_shard,
 )
-from hqsam_lightning.data.loading import let_training_go_first
+from hqsam_lightning.data.loading import begin_loading
 from hqsam_lightning.data.samples import MergedSets
 from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.errors import ConfigError
@@ -103,7 +103,7 @@ def _write(config: DictConfig, folder: Path, sam: FrozenSam, views: OnlineViews,
         sampler=[entry for entries in numbers for entry in entries],
         batch_size=None,
         num_workers=config.loader.num_workers,
-        worker_init_fn=let_training_go_first,
+        worker_init_fn=begin_loading,
     )
     made = iter(loader)
     for number, entries in track(list(zip(shards, numbers, strict=True)), "encoding"):

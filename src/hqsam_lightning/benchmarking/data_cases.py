@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import tempfile
 from collections.abc import Sequence
@@ -16,12 +17,13 @@ from torch import Tensor
 
 from hqsam_lightning.benchmarking.authors_reader import read_and_jitter
 from hqsam_lightning.benchmarking.cases import Row, make_row
-from hqsam_lightning.benchmarking.timing import Contestant, one_thread, take_turns
+from hqsam_lightning.benchmarking.timing import Contestant, take_turns
 from hqsam_lightning.data.samples import PhotoFolder
 from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.data.views import DECODES, OnlineViews
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.memory import keep_freed_memory
 from hqsam_lightning.metrics import boundary_iou
 from hqsam_lightning.training.scores import ScoreBoard
 from hqsam_lightning.types import Batch
@@ -37,12 +39,22 @@ Pairs = list[tuple[Path, Path]]
 def reader(config: DictConfig) -> list[Row]:
     """From files to a jittered sample: the authors' way and ours, on photos of config.photos and on large ones.
 
-    As in a loading process, with one thread.
+    In a process of its own that is set up as a loading process is.
     """
+    with multiprocessing.get_context("spawn").Pool(1, _set_up_loading) as pool:
+        return pool.apply(_read, (config,))
+
+
+def _set_up_loading() -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    keep_freed_memory()
+
+
+def _read(config: DictConfig) -> list[Row]:
     rows = []
-    with tempfile.TemporaryDirectory() as folder, one_thread():
-        sets = {"photos": _pairs(config.photos), "large photos": _large_photos(Path(folder))}
-        for name, pairs in sets.items():
+    with tempfile.TemporaryDirectory() as folder:
+        for name, pairs in {"photos": _pairs(config.photos), "large photos": _large_photos(Path(folder))}.items():
             if not pairs:
                 continue
             draws = _draws(len(pairs))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import cv2
 import torch
 
 Contestant = Callable[[], object]
@@ -62,19 +60,6 @@ def time_once(contestant: Contestant) -> float:
     contestant()
     _synchronise()
     return time.perf_counter() - start
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Runs torch and OpenCV in the calling thread alone."""
-    threads, opencv_threads = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(opencv_threads)
 
 
 def peak_memory(build: Callable[..., Contestant], *arguments: object) -> int:

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
-from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate, let_training_go_first
+from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, begin_loading, collate
 from hqsam_lightning.data.samples import MergedSets, SampleSet
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.data.transforms import Augmentation
@@ -101,7 +101,7 @@ class PromptedDataModule(L.LightningDataModule):
             "batch_size": self.batch_size,
             "collate_fn": collate,
             "num_workers": self.num_workers,
-            "worker_init_fn": let_training_go_first,
+            "worker_init_fn": begin_loading,
             "pin_memory": torch.cuda.is_available(),
         }
 

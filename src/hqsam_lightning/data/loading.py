@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from hqsam_lightning.memory import keep_freed_memory
 from hqsam_lightning.prompts.grouping import group_prompts
 from hqsam_lightning.seeding import derive_rng
 from hqsam_lightning.types import Batch, Example, StoredFeatures
@@ -39,8 +40,8 @@ def _stack(images: Sequence[Tensor | StoredFeatures]) -> Tensor | StoredFeatures
     return torch.stack([image for image in images if isinstance(image, Tensor)])
 
 
-def let_training_go_first(worker: int) -> None:
-    """Lowers the priority of a loading process.
+def begin_loading(worker: int) -> None:
+    """Lowers the priority of a loading process, and lets it keep the memory of a sample for the next one.
 
     On a machine with few cores it would else interrupt one of the training process's threads, and all of them wait.
 
@@ -48,6 +49,7 @@ def let_training_go_first(worker: int) -> None:
         worker: number of the process, which does not matter.
     """
     os.nice(10)
+    keep_freed_memory()
 
 
 def draws_an_epoch(length: int, weight: float) -> int:

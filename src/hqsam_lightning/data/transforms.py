@@ -58,17 +58,36 @@ class LargeScaleJitter(A.DualTransform):
 
     def apply(self, img: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int], **params: Any) -> np.ndarray:
         """Transforms the (H0, W0, 3) uint8 image to (image_size, image_size, 3) uint8."""
-        return _pad(self._crop(resize(img, scaled), corner), self.image_size, IMAGE_PADDING)
+        frame = np.empty((self.image_size, self.image_size, *img.shape[2:]), img.dtype)
+        self._place(img, frame, scaled, corner, IMAGE_PADDING)
+        return frame
 
     def apply_to_mask(
         self, mask: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int], **params: Any
     ) -> np.ndarray:
         """Transforms a (H0, W0) mask to (image_size, image_size) float32."""
-        return _pad(self._crop(resize(mask, scaled), corner), self.image_size, 0)
+        return self.apply_to_masks(mask[None], scaled, corner)[0]
 
-    def _crop(self, array: np.ndarray, corner: tuple[int, int]) -> np.ndarray:
-        y, x = corner
-        return array[y : y + self.image_size, x : x + self.image_size]
+    def apply_to_masks(
+        self, masks: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int], **params: Any
+    ) -> np.ndarray:
+        """Transforms (M, H0, W0) masks to (M, image_size, image_size) float32."""
+        frames = np.empty((len(masks), self.image_size, self.image_size), masks.dtype)
+        for mask, frame in zip(masks, frames, strict=True):
+            self._place(mask, frame, scaled, corner, 0)
+        return frames
+
+    def _place(
+        self, array: np.ndarray, frame: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int], padding: int
+    ) -> None:
+        """Resizes into a frame, without a copy where there is nothing to crop."""
+        height, width = (min(side, self.image_size) for side in scaled)
+        inside, (top, left) = frame[:height, :width], corner
+        if scaled == (height, width):
+            cv2.resize(array, (width, height), dst=inside, interpolation=cv2.INTER_LINEAR)
+        else:
+            inside[:] = resize(array, scaled)[top : top + height, left : left + width]
+        frame[height:], frame[:height, width:] = padding, padding
 
 
 class Augmentation:
@@ -129,7 +148,7 @@ class Augmentation:
             drawn = self.transform(image=image, masks=masks)
             kept = has_object(drawn["masks"])
             if kept.any():
-                return drawn["image"], drawn["masks"][kept]
+                return drawn["image"], drawn["masks"] if kept.all() else drawn["masks"][kept]
         return fit(image, masks, self.image_size)
 
     def longest(self, seed: int) -> int:
