@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hqsam_lightning import __version__
-from hqsam_lightning.benchmarking.cases import Case, Row, encoder, masks, step, variants
+from hqsam_lightning.benchmarking.cases import Case, Row, encoder, inference, masks, step, variants
 from hqsam_lightning.benchmarking.data_cases import boundary, evaluation, reader
 from hqsam_lightning.benchmarking.plot import save_plot
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
@@ -29,9 +29,9 @@ from hqsam_lightning.errors import ConfigError, choice_error
 from hqsam_lightning.reporting.run_facts import source_commit
 
 CASES: dict[str, Case] = {
-    case.__name__: case for case in (encoder, step, variants, masks, reader, boundary, evaluation)
+    case.__name__: case for case in (encoder, inference, step, variants, masks, reader, boundary, evaluation)
 }
-PEERS = {"encoder": "transformers", "step": "segment_anything_hq"}
+PEERS = {"encoder": "transformers", "inference": "transformers", "step": "segment_anything_hq"}
 COLUMNS = ("contestant", "seconds", "spread", "speed", "over", "peak GiB")
 
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from hqsam_lightning.benchmarking.arithmetic import matrix_peak, vit_multiply_adds
 from hqsam_lightning.benchmarking.authors import AuthorsStep
 from hqsam_lightning.benchmarking.timing import Contestant, Timing, peak_memory, take_turns, time_once
-from hqsam_lightning.benchmarking.transformers_encoder import TransformersEncoder
+from hqsam_lightning.benchmarking.transformers_peers import TransformersEncoder, TransformersSamHQ
 from hqsam_lightning.benchmarking.workload import build_sam, build_workload, device, from_cache
 
 GIB = 2**30
@@ -78,6 +78,21 @@ def encoder(config: DictConfig) -> list[Row]:
             note += f"; first call {first_calls[name]:.0f} s"
         rows.append(make_row("encoder", timings, name, f"transformers, sdpa, {precision}", note=note))
     return rows
+
+
+def inference(config: DictConfig) -> list[Row]:
+    """From a batch of images with a box each to HQ mask logits: ours, and `transformers`' SamHQModel."""
+    workload = build_workload(config, build_sam(config))
+    batch, module = workload.batch, workload.module.eval()
+    boxes = batch.prompts[0].boxes
+    assert boxes is not None
+    pixels = torch.randn(batch.pixels.shape, device=device())
+    contestants: dict[str, Contestant] = {"ours": torch.no_grad()(partial(module, batch, module.trained))}
+    for attention in ("sdpa", "eager"):
+        peer = TransformersSamHQ(module.sam, attention)
+        contestants[f"transformers, {attention}"] = partial(peer, pixels, boxes)
+    timings = take_turns(contestants, config.rounds)
+    return [make_row("inference", timings, name, "transformers, sdpa") for name in contestants]
 
 
 def step(config: DictConfig) -> list[Row]:
