@@ -7,6 +7,7 @@ import random
 import tempfile
 from collections.abc import Sequence
 from functools import partial
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 import cv2
@@ -39,32 +40,32 @@ Pairs = list[tuple[Path, Path]]
 def reader(config: DictConfig) -> list[Row]:
     """From files to a jittered sample: the authors' way and ours, on photos of config.photos and on large ones.
 
-    In a process of its own that is set up as a loading process is.
+    Each in a process of its own with one thread, as loading processes are; ours is set up as `begin_loading` does.
     """
-    with multiprocessing.get_context("spawn").Pool(1, _set_up_loading) as pool:
-        return pool.apply(_read, (config,))
-
-
-def _set_up_loading() -> None:
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    keep_freed_memory()
-
-
-def _read(config: DictConfig) -> list[Row]:
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _loading_process() as theirs, _loading_process() as ours:
+        ours.apply(keep_freed_memory)
         for name, pairs in {"photos": _pairs(config.photos), "large photos": _large_photos(Path(folder))}.items():
             if not pairs:
                 continue
             draws = _draws(len(pairs))
-            contestants: dict[str, Contestant] = {"authors": partial(_authors, pairs, draws)}
-            contestants |= {f"ours, {decode}": _ours(pairs, draws, decode) for decode in DECODES}
+            contestants: dict[str, Contestant] = {"authors": partial(theirs.apply, _authors, (pairs, draws))}
+            for decode in DECODES:
+                contestants[f"ours, {decode}"] = partial(ours.apply, _ours, (pairs, draws, decode))
             timings = take_turns(contestants, 3 * config.rounds)
             for contestant in contestants:
                 note = f"{1000 * timings[contestant].median / len(pairs):.1f} ms a sample"
                 rows.append(make_row(f"reader, {name}", timings, contestant, "authors", note=note))
     return rows
+
+
+def _loading_process() -> Pool:
+    return multiprocessing.get_context("spawn").Pool(1, _use_one_thread)
+
+
+def _use_one_thread() -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 
 def boundary(config: DictConfig) -> list[Row]:
@@ -125,12 +126,10 @@ def _authors(pairs: Pairs, draws: Sequence[tuple[bool, float]]) -> None:
         read_and_jitter(*pair, IMAGE_SIZE, flip, scale, rng)
 
 
-def _ours(pairs: Pairs, draws: Sequence[tuple[bool, float]], decode: str) -> Contestant:
-    views = [
-        OnlineViews(PhotoFolder("photos", [pair]), Augmentation(IMAGE_SIZE, flip, scale, scale), 0, decode=decode)
-        for pair, (flip, scale) in zip(pairs, draws, strict=True)
-    ]
-    return lambda: [view.draw(0, 0, 0) for view in views]
+def _ours(pairs: Pairs, draws: Sequence[tuple[bool, float]], decode: str) -> None:
+    for pair, (flip, scale) in zip(pairs, draws, strict=True):
+        augmentation = Augmentation(IMAGE_SIZE, flip, scale, scale)
+        OnlineViews(PhotoFolder("photos", [pair]), augmentation, 0, decode=decode).draw(0, 0, 0)
 
 
 def _opencv_boundary_iou(one: Tensor, other: Tensor) -> Tensor:
