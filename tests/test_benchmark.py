@@ -13,8 +13,8 @@ from hqsam_lightning.benchmark import benchmark
 from hqsam_lightning.benchmarking import arithmetic
 from hqsam_lightning.benchmarking.arithmetic import vit_multiply_adds
 from hqsam_lightning.benchmarking.authors import AuthorsStep
-from hqsam_lightning.benchmarking.cases import variants_contestant
-from hqsam_lightning.benchmarking.timing import peak_memory
+from hqsam_lightning.benchmarking.cases import _our_step
+from hqsam_lightning.benchmarking.timing import take_turns_apart
 from hqsam_lightning.benchmarking.workload import build_sam, build_workload, from_cache
 from hqsam_lightning.cli import conf_dir
 from hqsam_lightning.errors import ConfigError
@@ -67,8 +67,11 @@ def test_what_is_measured_is_written(make, tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="counts the GPU's memory where there is one")
 def test_peak_memory_is_that_of_a_process_of_its_own(make) -> None:
-    one, many = (peak_memory(variants_contestant, make("num_points=8000"), count, False) for count in (1, 64))
-    assert 2**26 < one < many
+    config = make("num_points=8000")
+    builders = {name: partial(_our_step, config, int(name)) for name in ("1", "64")}
+    timings, memory = take_turns_apart(builders, 2)
+    assert 2**26 < memory["1"] < memory["64"]
+    assert all(len(timing.seconds) == 2 for timing in timings.values())
 
 
 def test_no_weights_are_fetched_for_a_benchmark() -> None:

@@ -29,6 +29,7 @@ from hqsam_lightning.data.loading import begin_loading
 from hqsam_lightning.data.samples import MergedSets
 from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.memory import keep_freed_memory
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.session import as_plain, build_sets, quieten, with_debug
 
@@ -51,6 +52,8 @@ def precompute(config: DictConfig) -> Path:
     folder, views = _target(config)
     fabric = _launch(config)
     samples = MergedSets([samples for samples, _ in build_sets(config).train])
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     sam = instantiate(config.sam).to(fabric.device)
     augmentation = instantiate(config.augmentation, image_size=sam.image_size)
     made = OnlineViews(samples, augmentation, config.seed, views, config.data.decode)

@@ -12,9 +12,10 @@ from omegaconf import DictConfig
 
 from hqsam_lightning.benchmarking.arithmetic import matrix_peak, vit_multiply_adds
 from hqsam_lightning.benchmarking.authors import AuthorsStep
-from hqsam_lightning.benchmarking.timing import Contestant, Timing, peak_memory, take_turns, time_once
+from hqsam_lightning.benchmarking.timing import Contestant, Timing, take_turns, take_turns_apart, time_once
 from hqsam_lightning.benchmarking.transformers_peers import TransformersEncoder, TransformersSamHQ
 from hqsam_lightning.benchmarking.workload import build_sam, build_workload, device, from_cache
+from hqsam_lightning.memory import keep_freed_memory
 
 GIB = 2**30
 TABLE_3 = "ablate_features"
@@ -97,60 +98,60 @@ def inference(config: DictConfig) -> list[Row]:
 
 def step(config: DictConfig) -> list[Row]:
     """A training step of one full HQ head: the authors' procedure, ours, with a bf16 encoder, and from a cache."""
-    plain = build_workload(config, build_sam(config))
-    half = build_workload(config, build_sam(config, "bf16"))
-    cached = from_cache(plain)
-    authors = AuthorsStep(build_workload(config, plain.module.sam))
-    losses = [float(authors()), float(build_workload(config, plain.module.sam).step())]
-    contestants: dict[str, Contestant] = {
-        "authors": authors,
-        "ours": plain.step,
-        "ours, bf16 encoder": half.step,
-        "ours, cached": cached.step,
-    }
-    timings = take_turns(contestants, config.rounds)
-    memory = {name: peak_memory(_step_contestant, config, name) for name in contestants}
+    sam = build_sam(config)
+    losses = [float(AuthorsStep(build_workload(config, sam))()), float(build_workload(config, sam).step())]
+    del sam
+    builders: dict[str, Callable[[], Contestant]] = {"authors": partial(_authors_step, config)}
+    for name, precision, cached in (
+        ("ours", "fp32", False),
+        ("ours, bf16 encoder", "bf16", False),
+        ("ours, cached", "fp32", True),
+    ):
+        builders[name] = partial(_our_step, config, precision=precision, cached=cached)
+    timings, memory = take_turns_apart(builders, config.rounds)
     notes = {"ours": f"first losses {losses[1]:.6f}, authors' {losses[0]:.6f}"}
-    return [make_row("step", timings, name, "authors", memory[name] / GIB, notes.get(name, "")) for name in contestants]
+    return [make_row("step", timings, name, "authors", memory[name] / GIB, notes.get(name, "")) for name in builders]
 
 
 def variants(config: DictConfig) -> list[Row]:
     """A step of several heads over one encoder call: full ones, backward together and in turn, and those of table 3."""
-    sam = build_sam(config)
-    chosen: dict[str, tuple[int | str, bool]] = {"1 variant": (1, False)}
+    builders = {"1 variant": partial(_our_step, config)}
     for count in config.variants:
-        chosen |= {f"{count} variants": (count, False), f"{count} variants, in turn": (count, True)}
-    chosen["the variants of table 3"] = (TABLE_3, False)
-    contestants = {
-        name: build_workload(config, sam, heads, in_turn=in_turn).step for name, (heads, in_turn) in chosen.items()
-    }
-    timings = take_turns(contestants, config.rounds)
-    memory = {name: peak_memory(variants_contestant, config, *arguments) for name, arguments in chosen.items()}
-    return [make_row("variants", timings, name, "1 variant", memory[name] / GIB) for name in contestants]
+        builders[f"{count} variants"] = partial(_our_step, config, count)
+        builders[f"{count} variants, in turn"] = partial(_our_step, config, count, in_turn=True)
+    builders["the variants of table 3"] = partial(_our_step, config, TABLE_3)
+    timings, memory = take_turns_apart(builders, config.rounds)
+    return [make_row("variants", timings, name, "1 variant", memory[name] / GIB) for name in builders]
 
 
 def masks(config: DictConfig) -> list[Row]:
     """A step with several masks an image."""
-    sam = build_sam(config)
-    contestants = {_count_masks(count): build_workload(config, sam, 1, count).step for count in (1, *config.masks)}
-    timings = take_turns(contestants, config.rounds)
-    return [make_row("masks", timings, name, _count_masks(1)) for name in contestants]
+    builders = {_count_masks(count): partial(_our_step, config, masks=count) for count in (1, *config.masks)}
+    timings, memory = take_turns_apart(builders, config.rounds)
+    return [make_row("masks", timings, name, _count_masks(1), memory[name] / GIB) for name in builders]
 
 
 def _count_masks(count: int) -> str:
     return f"{count} mask{'s' if count > 1 else ''} an image"
 
 
-def _step_contestant(config: DictConfig, name: str) -> Contestant:
-    workload = build_workload(config, build_sam(config, "bf16" if "bf16" in name else "fp32"))
-    if name == "authors":
-        return AuthorsStep(workload)
-    return (from_cache(workload) if name == "ours, cached" else workload).step
+def _authors_step(config: DictConfig) -> Contestant:
+    return AuthorsStep(build_workload(config, build_sam(config)))
 
 
-def variants_contestant(config: DictConfig, variants: int | str, in_turn: bool) -> Contestant:
-    """Makes the step of some variants, see `peak_memory`."""
-    return build_workload(config, build_sam(config), variants, in_turn=in_turn).step
+def _our_step(
+    config: DictConfig,
+    variants: int | str = 1,
+    masks: int = 1,
+    precision: str = "fp32",
+    cached: bool = False,
+    in_turn: bool = False,
+) -> Contestant:
+    """A training step in a process that is set up as `train` does."""
+    if device().type == "cpu":
+        keep_freed_memory()
+    workload = build_workload(config, build_sam(config, precision), variants, masks, in_turn)
+    return (from_cache(workload) if cached else workload).step
 
 
 def make_row(

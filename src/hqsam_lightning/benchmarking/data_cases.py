@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import partial
-from multiprocessing.pool import Pool
 from pathlib import Path
 
 import cv2
@@ -17,8 +15,8 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from hqsam_lightning.benchmarking.authors_reader import read_and_jitter
-from hqsam_lightning.benchmarking.cases import Row, make_row
-from hqsam_lightning.benchmarking.timing import Contestant, take_turns
+from hqsam_lightning.benchmarking.cases import GIB, Row, make_row
+from hqsam_lightning.benchmarking.timing import Contestant, take_turns, take_turns_apart
 from hqsam_lightning.data.samples import PhotoFolder
 from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.data.transforms import Augmentation
@@ -35,6 +33,7 @@ LARGE_PAIRS = 16
 IMAGE_SIZE = 1024
 
 Pairs = list[tuple[Path, Path]]
+Draws = list[tuple[bool, float]]
 
 
 def reader(config: DictConfig) -> list[Row]:
@@ -43,29 +42,20 @@ def reader(config: DictConfig) -> list[Row]:
     Each in a process of its own with one thread, as loading processes are; ours is set up as `begin_loading` does.
     """
     rows = []
-    with tempfile.TemporaryDirectory() as folder, _loading_process() as theirs, _loading_process() as ours:
-        ours.apply(keep_freed_memory)
+    with tempfile.TemporaryDirectory() as folder:
         for name, pairs in {"photos": _pairs(config.photos), "large photos": _large_photos(Path(folder))}.items():
             if not pairs:
                 continue
             draws = _draws(len(pairs))
-            contestants: dict[str, Contestant] = {"authors": partial(theirs.apply, _authors, (pairs, draws))}
-            for decode in DECODES:
-                contestants[f"ours, {decode}"] = partial(ours.apply, _ours, (pairs, draws, decode))
-            timings = take_turns(contestants, 3 * config.rounds)
-            for contestant in contestants:
-                note = f"{1000 * timings[contestant].median / len(pairs):.1f} ms a sample"
-                rows.append(make_row(f"reader, {name}", timings, contestant, "authors", note=note))
+            builders: dict[str, Callable[[], Contestant]] = {"authors": partial(_authors_reader, pairs, draws)}
+            builders |= {f"ours, {decode}": partial(_our_reader, pairs, draws, decode) for decode in DECODES}
+            timings, memory = take_turns_apart(builders, 3 * config.rounds)
+            for reader_name in builders:
+                note = f"{1000 * timings[reader_name].median / len(pairs):.1f} ms a sample"
+                rows.append(
+                    make_row(f"reader, {name}", timings, reader_name, "authors", memory[reader_name] / GIB, note)
+                )
     return rows
-
-
-def _loading_process() -> Pool:
-    return multiprocessing.get_context("spawn").Pool(1, _use_one_thread)
-
-
-def _use_one_thread() -> None:
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
 
 
 def boundary(config: DictConfig) -> list[Row]:
@@ -115,21 +105,35 @@ def _large_photos(folder: Path) -> Pairs:
     return pairs * (LARGE_PAIRS // len(pairs))
 
 
-def _draws(count: int) -> list[tuple[bool, float]]:
+def _draws(count: int) -> Draws:
     """Flips and scales, spread evenly over what the jitter draws: both contestants do the same work."""
     return [(index % 2 == 1, 0.1 + 1.9 * (index + 0.5) / count) for index in range(count)]
 
 
-def _authors(pairs: Pairs, draws: Sequence[tuple[bool, float]]) -> None:
+def _authors_reader(pairs: Pairs, draws: Draws) -> Contestant:
+    _use_one_thread()
     rng = random.Random(0)
-    for pair, (flip, scale) in zip(pairs, draws, strict=True):
-        read_and_jitter(*pair, IMAGE_SIZE, flip, scale, rng)
+
+    def read() -> None:
+        for pair, (flip, scale) in zip(pairs, draws, strict=True):
+            read_and_jitter(*pair, IMAGE_SIZE, flip, scale, rng)
+
+    return read
 
 
-def _ours(pairs: Pairs, draws: Sequence[tuple[bool, float]], decode: str) -> None:
-    for pair, (flip, scale) in zip(pairs, draws, strict=True):
-        augmentation = Augmentation(IMAGE_SIZE, flip, scale, scale)
-        OnlineViews(PhotoFolder("photos", [pair]), augmentation, 0, decode=decode).draw(0, 0, 0)
+def _our_reader(pairs: Pairs, draws: Draws, decode: str) -> Contestant:
+    _use_one_thread()
+    keep_freed_memory()
+    views = [
+        OnlineViews(PhotoFolder("photos", [pair]), Augmentation(IMAGE_SIZE, flip, scale, scale), 0, decode=decode)
+        for pair, (flip, scale) in zip(pairs, draws, strict=True)
+    ]
+    return lambda: [view.draw(0, 0, 0) for view in views]
+
+
+def _use_one_thread() -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 
 def _opencv_boundary_iou(one: Tensor, other: Tensor) -> Tensor:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from statistics import median
 
 import torch
+
+from hqsam_lightning.memory import peak_memory
 
 Contestant = Callable[[], object]
 
@@ -62,36 +66,45 @@ def time_once(contestant: Contestant) -> float:
     return time.perf_counter() - start
 
 
-def peak_memory(build: Callable[..., Contestant], *arguments: object) -> int:
-    """Greatest resident memory, in bytes, of a process of its own that builds a contestant and runs it twice.
+def take_turns_apart(
+    builders: Mapping[str, Callable[[], Contestant]], rounds: int
+) -> tuple[dict[str, Timing], dict[str, int]]:
+    """Times contestants as `take_turns` does, each in a process of its own: memory and settings are its own.
 
     Args:
-        build: a function of a module; makes the contestant.
-        arguments: of `build`.
+        builders: make the contestants there; functions of a module, or partials of them.
+        rounds: that count.
+
+    Returns:
+        Timings, and most bytes that each one's process had at a time.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run_twice, args=(sender, build, arguments, torch.get_num_threads()))
-    process.start()
-    sender.close()
-    try:
-        return int(receiver.recv())
-    finally:
-        process.join()
+    threads = torch.get_num_threads()
+    with ExitStack() as stack:
+        processes = {
+            name: stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))) for name in builders
+        }
+        for name, process in processes.items():
+            process.submit(_prepare, builders[name], threads).result()
+        contestants = {name: partial(_run_in, process) for name, process in processes.items()}
+        timings = take_turns(contestants, rounds)
+        return timings, {name: process.submit(peak_memory).result() for name, process in processes.items()}
 
 
-def _run_twice(sender: object, build: Callable[..., Contestant], arguments: tuple[object, ...], threads: int) -> None:
+_prepared: list[Contestant] = []
+
+
+def _prepare(build: Callable[[], Contestant], threads: int) -> None:
     torch.set_num_threads(threads)
-    contestant = build(*arguments)
-    for _ in range(2):
-        contestant()
-    if torch.cuda.is_available():
-        used = torch.cuda.max_memory_allocated()
-    else:
-        # not getrusage, which begins with what the parent process had
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        used = int(status["VmHWM"].split()[0]) * 1024
-    sender.send(used)  # type: ignore[attr-defined]
+    _prepared.append(build())
+
+
+def _run_in(process: ProcessPoolExecutor) -> None:
+    process.submit(_run_prepared).result()
+
+
+def _run_prepared() -> None:
+    _prepared[0]()
+    _synchronise()
 
 
 def _synchronise() -> None:

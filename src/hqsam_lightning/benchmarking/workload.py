@@ -82,7 +82,7 @@ def build_workload(
         val_sets=[],
         in_turn=in_turn,
     ).to(device())
-    parameters = [parameter for head in module.trained.values() for parameter in head.parameters()]
+    parameters = [parameter for head in module.trained.values() for parameter in head.learned.values()]
     return Workload(module, torch.optim.Adam(parameters, lr=1e-3), build_batch(config, sam, masks))
 
 
@@ -114,10 +114,7 @@ def _build_heads(config: DictConfig, sam: FrozenSam, variants: int | str) -> dic
         with nullcontext() if inside_a_command else initialize_config_dir(conf_dir(), version_base="1.3"):
             chosen = compose("train", overrides=[f"+experiment={variants}"]).variants
         specs = {name: spec for name, spec in chosen.items() if spec is not None}
-    return {
-        name: instantiate(spec, embed_dim=sam.embed_dim, early_dim=sam.early_dim, seed=number)
-        for number, (name, spec) in enumerate(specs.items())
-    }
+    return {name: instantiate(spec, sam=sam, seed=number) for number, (name, spec) in enumerate(specs.items())}
 
 
 def _repeat(example: Example, masks: int) -> Example:
