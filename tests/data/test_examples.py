@@ -45,7 +45,7 @@ def photos() -> list[Sample]:
 
 
 def evaluation(photos: Sequence[Sample], mix: dict[str, float] | None = None) -> EvaluationExamples:
-    return EvaluationExamples(photos, SIZE, PromptMix(mix or {"box": 1}), mask_input_size=16)
+    return EvaluationExamples(photos, SIZE, PromptMix(mix or {"box": 1}), mask_input_size=16, name="synthetic")
 
 
 def same(one: object, other: object) -> bool:

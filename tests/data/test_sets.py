@@ -228,8 +228,14 @@ def test_photos_are_validated_on_beside_scenes(tree: Path) -> None:
     assert ids(made.validation["birds"]) == ids(photos.validation["birds"])
 
 
+def test_sets_may_be_for_validation_alone(tree: Path) -> None:
+    made = sets(tree, [], ["test"])
+    assert made.train == []
+    assert list(made.validation) == ["test"]
+
+
 def test_each_source_is_named_once_and_one_is_there(tree: Path) -> None:
     with pytest.raises(ConfigError, match=r"data\.sources, data\.val_sources: expected each source once; got birds"):
         sets(tree, ["birds", "birds"], [])
-    with pytest.raises(ConfigError, match=r"data\.sources: expected a training source that is there"):
-        sets(tree, [], ["test"])
+    with pytest.raises(ConfigError, match=r"data\.sources: expected at least one of .*birds.*; got none"):
+        sets(tree, [], [])

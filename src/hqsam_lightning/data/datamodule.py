@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -27,6 +28,7 @@ class PromptedDataModule(L.LightningDataModule):
         augmentation: flip and jitter of the training samples.
         prompts: draws the training prompts.
         val_prompts: draws the validation prompts.
+        also_val_prompts: other prompts to validate by, by name: each makes a set "SET, NAME" of every validation set.
         image_size: side of the model's input frame.
         mask_input_size: side of the prompt encoder's mask input.
         batch_size: images a process and forward pass.
@@ -55,13 +57,14 @@ class PromptedDataModule(L.LightningDataModule):
         views: int | None = None,
         cache: EmbeddingCache | None = None,
         decode: str = "exact",
+        also_val_prompts: Mapping[str, PromptMix] | None = None,
     ) -> None:
         super().__init__()
         # loading processes are forked, and OpenCV waits for ever there for the threads that its parent had
         cv2.setNumThreads(1)
         self.sets = sets
         self.prompts = prompts
-        self.val_prompts = val_prompts
+        self.val_prompts = {"": val_prompts, **(also_val_prompts or {})}
         self.image_size = image_size
         self.mask_input_size = mask_input_size
         self.batch_size = batch_size
@@ -89,11 +92,20 @@ class PromptedDataModule(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> list[DataLoader]:
-        """A loader a validation set."""
-        return [self._val_loader(samples) for samples in self.sets.validation.values()]
+        """A loader a validation set and kind of prompts, in the order of `val_names`."""
+        return [
+            self._val_loader(samples, prompts, prompted_name(dataset, name))
+            for name, prompts in self.val_prompts.items()
+            for dataset, samples in self.sets.validation.items()
+        ]
 
-    def _val_loader(self, samples: SampleSet) -> DataLoader:
-        examples = EvaluationExamples(samples, self.image_size, self.val_prompts, self.mask_input_size)
+    @property
+    def val_names(self) -> list[str]:
+        """Names of the validation sets, those of each kind of prompts together."""
+        return [prompted_name(dataset, name) for name in self.val_prompts for dataset in self.sets.validation]
+
+    def _val_loader(self, samples: SampleSet, prompts: PromptMix, name: str) -> DataLoader:
+        examples = EvaluationExamples(samples, self.image_size, prompts, self.mask_input_size, name)
         return DataLoader(examples, sampler=RankSampler(len(samples), *self._rank()), **self._loading())
 
     def _loading(self) -> dict[str, Any]:
@@ -109,3 +121,8 @@ class PromptedDataModule(L.LightningDataModule):
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
+
+
+def prompted_name(dataset: str, prompts: str) -> str:
+    """What a validation set is called with some of `also_val_prompts`, or with "", the usual ones."""
+    return f"{dataset}, {prompts}" if prompts else dataset

@@ -60,10 +60,14 @@ class EvaluationExamples(Dataset[Example]):
         image_size: side of the model's input frame.
         prompts: draws each mask's prompt.
         mask_input_size: side of the prompt encoder's mask input.
+        name: what the set is called with these prompts.
     """
 
-    def __init__(self, samples: SampleSet, image_size: int, prompts: PromptMix, mask_input_size: int) -> None:
+    def __init__(
+        self, samples: SampleSet, image_size: int, prompts: PromptMix, mask_input_size: int, name: str
+    ) -> None:
         self.samples = samples
+        self.name = name
         self.image_size = image_size
         self.prompts = prompts
         self.mask_input_size = mask_input_size
@@ -83,7 +87,7 @@ class EvaluationExamples(Dataset[Example]):
             seeds=[derive_seed("evaluation", sample.sample_id, row) for row in range(len(tensors))],
             original_masks=torch.from_numpy(sample.masks > OBJECT_THRESHOLD),
             sample_id=sample.sample_id,
-            dataset=sample.dataset,
+            dataset=self.name,
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hqsam_lightning.data.annotated import CocoPhotos, Sa1bPhotos
 from hqsam_lightning.data.catalogue import Source, source_from_config
 from hqsam_lightning.data.inspection import inspect_sources
 from hqsam_lightning.data.loading import draws_an_epoch
@@ -57,7 +58,7 @@ def folder_sets(
 
     Args:
         catalogue: known sources by name, each with the fields of `Source`.
-        sources: names of the training sources.
+        sources: names of the training sources; none for sets that others only validate on.
         val_sources: names of the validation sets.
         data_dir: what relative folders are relative to.
         allow_missing: train on what is there, instead of an error for a missing set or an unexpected count.
@@ -66,10 +67,12 @@ def folder_sets(
             on and not trained on; a share when < 1, a number of photos when >= 1, none when 0.
 
     Raises:
-        ConfigError: for an unknown or repeated source, none to train on, or an impossible holdout.
+        ConfigError: for an unknown or repeated source, none of those to train on, or an impossible holdout.
         DataError: for every missing or damaged set at once.
     """
     _refuse_repeats(sources, val_sources)
+    if not sources and not val_sources:
+        raise ConfigError(f"data.sources: expected at least one of {', '.join(sorted(catalogue))}; got none")
     train_specs = [_lookup("data.sources", name, catalogue) for name in sources]
     val_specs = [_lookup("data.val_sources", name, catalogue) for name in val_sources]
     pairs = inspect_sources(train_specs + val_specs, Path(data_dir).expanduser(), allow_missing, check)
@@ -77,7 +80,7 @@ def folder_sets(
         spec.name: PhotoFolder(spec.name, pairs[spec.name]) for spec in val_specs if spec.name in pairs
     }
     found = [spec for spec in train_specs if spec.name in pairs]
-    if not found:
+    if sources and not found:
         raise ConfigError(
             f"data.sources: expected a training source that is there; got {list(sources)} with none in "
             f"paths.data_dir={data_dir}; set paths.data_dir or data.sources"
@@ -116,6 +119,30 @@ def synthetic_sets(
     train = SyntheticScenes(train_size, image_size, seed, "train", objects, masks, coarseness, thin_objects)
     validation = SyntheticScenes(val_size, image_size, seed, "val", objects, masks, coarseness)
     return DataSets([(train, 1.0)], {"synthetic": validation})
+
+
+def sa1b_sets(folder: str, max_masks: int, limit: int | None, validation: DataSets) -> DataSets:
+    """Sets that train on SA-1B and validate on others.
+
+    Args:
+        folder: see `Sa1bPhotos`.
+        max_masks: see there.
+        limit: see there.
+        validation: only its validation sets are used.
+    """
+    return DataSets([(Sa1bPhotos(folder, max_masks, limit), 1.0)], validation.validation)
+
+
+def coco_sets(annotations: str, images: str, max_masks: int, validation: DataSets) -> DataSets:
+    """Sets that train on photos in COCO's format and validate on others.
+
+    Args:
+        annotations: see `CocoPhotos`.
+        images: see there.
+        max_masks: see there.
+        validation: only its validation sets are used.
+    """
+    return DataSets([(CocoPhotos(annotations, images, max_masks), 1.0)], validation.validation)
 
 
 def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:
