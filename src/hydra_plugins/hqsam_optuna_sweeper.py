@@ -1,0 +1,64 @@
+"""Where Hydra looks for plugins: the sweeper of `hydra/sweeper=optuna`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class HQSamOptunaSweeper(Sweeper):
+    """Runs `hqsam_lightning.sweeping.Search` as a Hydra sweep; arguments are those of `Search`.
+
+    The published hydra-optuna-sweeper needs an Optuna before version 3, cannot prune, and counts its trials anew when
+    it resumes.
+    """
+
+    def __init__(
+        self,
+        study: str,
+        name: str,
+        n_trials: int,
+        objectives: Sequence[str],
+        seed: int,
+        params: Mapping[str, Any],
+        prune_after: int | None = None,
+    ) -> None:
+        self.study = study
+        self.name = name
+        self.n_trials = n_trials
+        self.objectives = objectives
+        self.seed = seed
+        self.params = params
+        self.prune_after = prune_after
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Prepares the launcher that runs the points."""
+        # not at the top: Hydra imports plugins at every start, also where there is no sweep
+        from hydra.core.plugins import Plugins
+
+        self.hydra_context = hydra_context
+        self.config = config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> list[Any]:
+        """Runs the points that the study lacks.
+
+        Args:
+            arguments: overrides of the command line; they lie over `params`.
+        """
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
+        from hqsam_lightning.sweeping import Search
+
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
+        search = Search(self.study, self.name, self.n_trials, self.objectives, self.seed, overrides, self.prune_after)
+        assert self.launcher is not None
+        return search.run(self.launcher)

@@ -1,0 +1,200 @@
+"""Searches: points counted over sittings, interrupted ones done again, pruned ones stopped, errors with their key."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.trial import TrialState
+
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.sweeping import Search, open_storage
+
+SPACE = ["optimizer.lr=tag(log,interval(1e-4,1e-2))", "variants.hq.fusion=choice(conv,fpn)", "batch.total=range(1,4)"]
+
+
+class Killed(BaseException):
+    """As a signal ends a process: nothing catches it."""
+
+
+class Job:
+    """What Hydra gives for a job that ran."""
+
+    def __init__(self, result: dict[str, float] | BaseException) -> None:
+        self.result = result
+
+    @property
+    def return_value(self) -> dict[str, float]:
+        if isinstance(self.result, BaseException):
+            raise self.result
+        return self.result
+
+
+class Trainer:
+    """Plays Hydra's launcher: the result is how near the learning rate is to 1e-3; dies at a point."""
+
+    def __init__(self, dies_at: int | None = None) -> None:
+        self.launched: list[list[str]] = []
+        self.dies_at = dies_at
+
+    def launch(self, batch: list[list[str]], initial_job_idx: int) -> list[Job]:
+        (overrides,) = batch
+        self.launched.append(overrides)
+        if len(self.launched) == self.dies_at:
+            raise Killed
+        rate = float(next(text for text in overrides if text.startswith("optimizer.lr=")).split("=")[1])
+        return [Job({"mbiou": 1 - abs(rate - 1e-3), "miou": rate})]
+
+
+def make_search(folder: Path, *overrides: str, **changes: Any) -> Search:
+    arguments = {"n_trials": 6, "objectives": ["mbiou"], "seed": 0, **changes}
+    parsed = OverridesParser.create().parse_overrides([*SPACE, *overrides])
+    return Search(str(folder / "study.log"), "a study", overrides=parsed, **arguments)
+
+
+def trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    return optuna.load_study(study_name="a study", storage=open_storage(folder / "study.log")).trials
+
+
+def test_points_are_of_the_space_and_fixed_overrides_hold(tmp_path: Path) -> None:
+    trainer = Trainer()
+    values = make_search(tmp_path, "seed=7").run(trainer)
+    assert len(values) == len(trainer.launched) == 6
+    for overrides in trainer.launched:
+        given = dict(text.split("=", 1) for text in overrides)
+        assert given["seed"] == "7"
+        assert 1e-4 <= float(given["optimizer.lr"]) <= 1e-2
+        assert given["variants.hq.fusion"] in ("conv", "fpn")
+        assert given["batch.total"] in ("1", "2", "3")
+    assert len({tuple(overrides) for overrides in trainer.launched}) == 6
+
+
+def test_the_command_line_lies_over_the_space(tmp_path: Path) -> None:
+    trainer = Trainer()
+    make_search(tmp_path, "batch.total=2", n_trials=2).run(trainer)
+    assert all("batch.total=2" in overrides for overrides in trainer.launched)
+
+
+def test_a_killed_search_goes_on_and_does_the_interrupted_point_again(tmp_path: Path) -> None:
+    first = Trainer(dies_at=4)
+    with pytest.raises(Killed):
+        make_search(tmp_path).run(first)
+    # a kill leaves no time to write
+    assert [trial.state for trial in trials(tmp_path)] == [*[TrialState.COMPLETE] * 3, TrialState.RUNNING]
+    second = Trainer()
+    make_search(tmp_path).run(second)
+    assert len(second.launched) == 3
+    assert second.launched[0] == first.launched[3]
+    assert len({tuple(overrides) for overrides in [*first.launched, *second.launched]}) == 6
+
+
+def test_a_point_left_running_is_marked_and_done_again_first(tmp_path: Path) -> None:
+    search = make_search(tmp_path)
+    study = search.open_study()
+    interrupted = study.ask(search.space)
+    trainer = Trainer()
+    search.run(trainer)
+    states = [trial.state for trial in trials(tmp_path)]
+    assert states == [TrialState.FAIL, *[TrialState.COMPLETE] * 6]
+    again = dict(text.split("=", 1) for text in trainer.launched[0])
+    assert float(again["optimizer.lr"]) == interrupted.params["optimizer.lr"]
+
+
+def test_a_finished_search_trains_nothing_more(tmp_path: Path) -> None:
+    make_search(tmp_path).run(Trainer())
+    trainer = Trainer()
+    assert make_search(tmp_path).run(trainer) == []
+    assert trainer.launched == []
+    make_search(tmp_path, n_trials=8).run(trainer)
+    assert len(trainer.launched) == 2
+
+
+def test_several_objectives(tmp_path: Path) -> None:
+    objectives = ["mbiou", "miou"]
+    search = make_search(tmp_path, objectives=objectives)
+    assert all(len(values) == 2 for values in search.run(Trainer()))
+    best = search.open_study().best_trials
+    assert best
+    for trial in best:
+        others = [other.values for other in trials(tmp_path) if other.number != trial.number]
+        assert not any(other[0] >= trial.values[0] and other[1] >= trial.values[1] for other in others)
+
+
+def test_pruned_points_count_and_give_no_value(tmp_path: Path) -> None:
+    class Pruning(Trainer):
+        def launch(self, batch: list[list[str]], initial_job_idx: int) -> list[Job]:
+            jobs = super().launch(batch, initial_job_idx)
+            return [Job(optuna.TrialPruned())] if len(self.launched) % 2 == 0 else jobs
+
+    trainer = Pruning()
+    values = make_search(tmp_path, prune_after=2).run(trainer)
+    assert [value is None for value in values] == [False, True] * 3
+    assert "OptunaPruning" in trainer.launched[0][-1]
+    assert f"trial:{0}" in trainer.launched[0][-1]
+
+
+def test_a_failed_point_is_marked_and_ends_the_search(tmp_path: Path) -> None:
+    class Failing(Trainer):
+        def launch(self, batch: list[list[str]], initial_job_idx: int) -> list[Job]:
+            return [Job(RuntimeError("broken"))]
+
+    with pytest.raises(RuntimeError, match="broken"):
+        make_search(tmp_path).run(Failing())
+    assert [trial.state for trial in trials(tmp_path)] == [TrialState.FAIL]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objectives": []}, r"objectives: expected at least one metric"),
+        ({"n_trials": 0}, r"n_trials: expected an integer >= 1; got 0"),
+        (
+            {"objectives": ["mbiou", "miou"], "prune_after": 3},
+            r"prune_after: expected null with several objectives \(mbiou, miou\).*got 3",
+        ),
+    ],
+)
+def test_bad_settings(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_search(tmp_path, **changes)
+
+
+def test_nothing_to_search(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"params: expected a key with several values"):
+        Search(str(tmp_path / "s"), "s", 2, {"mbiou": "maximize"}, 0, OverridesParser.create().parse_overrides(["a=1"]))
+
+
+def test_an_unknown_metric_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"objectives: expected one of mbiou, miou; got 'accuracy'"):
+        make_search(tmp_path, objectives=["accuracy"]).run(Trainer())
+
+
+def test_another_objective_on_the_same_study_is_refused(tmp_path: Path) -> None:
+    make_search(tmp_path, n_trials=1).run(Trainer())
+    with pytest.raises(ConfigError, match=r"study=.*expected the objectives that the study began with"):
+        make_search(tmp_path, n_trials=2, objectives=["miou"]).run(Trainer())
+
+
+@pytest.mark.timeout(300)
+def test_the_command_searches_and_prunes(tmp_path: Path) -> None:
+    tiny = [
+        *("sam=tiny_random", "trainer=cpu", "trainer.max_epochs=3", "data.train_size=4", "data.val_size=2"),
+        *("batch.total=4", "loader.num_workers=0", "loss.num_points=64", "~callbacks.progress_bar"),
+    ]
+    command = [
+        *(sys.executable, "-m", "hqsam_lightning.train", "+sweep=optuna", *tiny),
+        *("hydra.sweeper.objectives=[mbiou]", "hydra.sweeper.prune_after=1", "hydra.sweeper.n_trials=4"),
+        *(f"hydra.sweeper.study={tmp_path / 'study.log'}", f"hydra.sweep.dir={tmp_path / 'runs'}", "--multirun"),
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (name,) = optuna.get_all_study_names(open_storage(tmp_path / "study.log"))
+    study = optuna.load_study(study_name=name, storage=open_storage(tmp_path / "study.log"))
+    assert len(study.trials) == 4
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in study.trials)
+    finished = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    assert all((tmp_path / "runs" / str(trial.number) / "metrics.json").is_file() for trial in finished)
+    assert all(len(trial.intermediate_values) == 3 for trial in finished)
