@@ -3,6 +3,7 @@
 import os
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 # the tests run side by side: one thread each, also in the runs that they start
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -12,8 +13,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from head_examples import two_images
 from hqsam_lightning.cli import conf_dir
 from hqsam_lightning.sam import FrozenSam, build_sam, vit_encoder
+from hqsam_lightning.types import SamFeatures
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,6 +56,17 @@ def tiny_sam() -> FrozenSam:
     )
     randomise(sam, seed=0)
     return sam
+
+
+@pytest.fixture(scope="session")
+def features(tiny_sam: FrozenSam) -> SamFeatures:
+    """Of the tests' two images."""
+    return tiny_sam.encode(two_images(tiny_sam))
+
+
+def sizes(embed_dim: int, early_dim: int) -> SimpleNamespace:
+    """What a head has to know of a SAM that it copies nothing of."""
+    return SimpleNamespace(embed_dim=embed_dim, early_dim=early_dim)
 
 
 def randomise(module: torch.nn.Module, seed: int) -> None:

@@ -38,7 +38,7 @@ SMALL = (
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes(make_config, choice: str) -> None:
-    config = make_config(choice)
+    config = make_config(f"+{choice}" if choice.startswith("sweep=") else choice)
     OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
 
@@ -77,7 +77,9 @@ def test_nano_is_a_few_million_parameters(make_config) -> None:
 def test_every_experiment_takes_a_step(make_config, experiment: str) -> None:
     rows, objects = train(make_config(f"+experiment={experiment}", *SMALL))
     assert objects["trainer"].global_step == 1
-    assert len(rows) == 1 + 2 * len(objects["module"].trained)
+    sets = len(objects["module"].board.datasets)
+    assert len(rows) == sum(len(head.outputs) for head in objects["module"].heads.values())
+    assert all(len(row["sets"]) == sets for row in rows)
 
 
 @pytest.mark.parametrize("backbone", ["b", "l", "h"])

@@ -63,7 +63,7 @@ def setup(request: pytest.FixtureRequest) -> Setup:
     size = SIZES[request.param]
     encoder = partial(vit_encoder, **size["encoder"])
     sam = build_sam(**{**size, "encoder": encoder}, name="parity", patch_size=16, weights="random", cache_dir="unused")
-    head = HQHead(sam.embed_dim, sam.early_dim)
+    head = HQHead(sam)
     randomise(sam, seed=1)
     randomise(head, seed=2)
     official = official_model(sam, head, size["encoder"], size["mlp_dim"])

@@ -33,7 +33,12 @@ def make_runs(folder: Path, seeds: int = 2) -> list[Path]:
 def test_seeds_become_one_report(tmp_path: Path) -> None:
     runs = make_runs(tmp_path)
     summary = report(make_report_config(f"runs=[{runs[0]},{runs[1]}]", f"out={tmp_path / 'out'}"))
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["recall.png", "report.csv", "report.md"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "recall.png",
+        "report.csv",
+        "report.html",
+        "report.md",
+    ]
     text = (tmp_path / "out" / "report.md").read_text()
     for heading in ("## All sets", "## scenes", "## ecssd", "## Recall", "## Runs"):
         assert f"\n{heading}\n" in text
@@ -114,7 +119,12 @@ def test_the_command_writes_the_report_and_nothing_else(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "report in out" in result.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"seed0", "seed1", "out"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.md", "report.csv", "recall.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "report.md",
+        "report.html",
+        "report.csv",
+        "recall.png",
+    }
     assert (
         "`python -m hqsam_lightning.report 'runs=[seed0, seed1]' out=out`"
         in (tmp_path / "out" / "report.md").read_text()

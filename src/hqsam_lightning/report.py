@@ -18,7 +18,7 @@ from hqsam_lightning.reporting.summary import Summary
 
 
 def report(config: DictConfig) -> Summary:
-    """Reads the runs and writes report.md, report.csv and recall.png.
+    """Reads the runs and writes report.md, report.html, report.csv and recall.png.
 
     Args:
         config: composed from conf/report.yaml.

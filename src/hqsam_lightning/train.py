@@ -20,9 +20,12 @@ from rich.console import Console
 
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data import PromptedDataModule
+from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.heads import Head
+from hqsam_lightning.memory import keep_freed_memory
 from hqsam_lightning.reporting.results import print_results, result_rows, write_results
-from hqsam_lightning.reporting.run_facts import run_facts
+from hqsam_lightning.reporting.run_facts import parameter_counts, run_facts
 from hqsam_lightning.session import (
     as_plain,
     build_datamodule,
@@ -35,7 +38,7 @@ from hqsam_lightning.session import (
     with_debug,
 )
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
-from hqsam_lightning.training.checkpoint import check_checkpoint, check_recipe, read_checkpoint, trainable_state
+from hqsam_lightning.training.checkpoint import check_checkpoint, check_recipe, read_checkpoint
 from hqsam_lightning.training.fit_clock import FitClock
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.panels import ImagePanels, save_panels
@@ -62,6 +65,8 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     loggers = [instantiate(value) for value in config.logger.values()]
     try:
         trainer = instantiate(config.trainer, callbacks=[clock, *callbacks.values()], logger=loggers)
+        if trainer.strategy.root_device.type == "cpu":
+            keep_freed_memory()
         if not trainer.is_global_zero:
             logging.disable(logging.WARNING)
         _refuse_multirun_on_many_devices(trainer)
@@ -91,31 +96,47 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
     sam = instantiate(config.sam)
     cache = open_cache(config, sam)
     datamodule = build_datamodule(
-        config, sets, sam, plan.per_device, plan.accumulate, config.data.views, cache, config.data.decode
+        config,
+        sets,
+        sam,
+        plan.per_device,
+        plan.accumulate,
+        config.data.views,
+        cache,
+        config.data.decode,
+        config.also_val_prompts,
     )
-    variants = {
-        name: instantiate(head, embed_dim=sam.embed_dim, early_dim=sam.early_dim, seed=config.seed)
-        for name, head in config.variants.items()
-    }
+    variants = {name: instantiate(head, sam=sam, seed=config.seed) for name, head in config.variants.items()}
+    _refuse_cache(cache, variants)
     module = HQSamModule(
         sam=sam,
         variants=variants,
         loss=instantiate(config.loss),
         optimizer=instantiate(config.optimizer),
         scheduler=instantiate(config.scheduler),
-        val_sets=list(sets.validation),
+        val_sets=datamodule.val_names,
         output=config.evaluation.output,
         dilation_ratio=config.evaluation.dilation_ratio,
         config=as_plain(config),
         in_turn=config.in_turn,
+        own_losses={name: instantiate(loss) for name, loss in config.own_losses.items()},
     )
     return module, datamodule
+
+
+def _refuse_cache(cache: EmbeddingCache | None, variants: dict[str, Head]) -> None:
+    looking = [name for name, head in variants.items() if head.needs_pixels]
+    if cache is not None and looking:
+        raise ConfigError(
+            f"data.cache: expected null, because {', '.join(looking)} need the images themselves, got {cache.folder}; "
+            "set data.cache=null, or leave these variants out"
+        )
 
 
 def _check_checkpoints(config: DictConfig, module: HQSamModule, world_size: int) -> None:
     if config.ckpt_path is not None:
         checkpoint = read_checkpoint(Path(config.ckpt_path))
-        check_checkpoint(checkpoint, trainable_state(module.state_dict()), module.sam.name, module.sam.weights_sha256)
+        check_checkpoint(checkpoint, module.trainable_state, module.sam.name, module.sam.weights_sha256)
         check_recipe(checkpoint, as_plain(config), world_size)
     refuse_to_overwrite(Path(config.paths.output_dir), config.ckpt_path)
 
@@ -145,8 +166,7 @@ def _together(trainer: L.Trainer) -> Iterator[None]:
 def _report(
     config: DictConfig, trainer: L.Trainer, module: HQSamModule, callbacks: list[L.Callback], facts: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    parameters = {name: sum(p.numel() for p in head.parameters()) for name, head in module.variants.items()}
-    rows = result_rows(module.scores, parameters)
+    rows = result_rows(module.scores, parameter_counts(module))
     if trainer.is_global_zero:
         folder = Path(config.paths.output_dir)
         panels = [panel for callback in callbacks if isinstance(callback, ImagePanels) for panel in callback.panels]
@@ -164,11 +184,11 @@ def _report(
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
 @clean_errors
-def main(config: DictConfig) -> None:
-    """Entry point of the command line."""
+def main(config: DictConfig) -> dict[str, float]:
+    """Entry point of the command line; gives what a search goes by."""
     config = with_debug(config)
     print_config(config)
-    train(config)
+    return train(config)[1]["module"].objectives
 
 
 if __name__ == "__main__":

@@ -142,6 +142,12 @@ class PromptGroup:
     point_labels: Tensor | None = None
     masks: Tensor | None = None
 
+    def only(self, row: int) -> PromptGroup:
+        """The prompt of one of the batch's masks."""
+        place = int((self.rows == row).nonzero()[0])
+        values = {name: value[place : place + 1] for name, value in vars(self).items() if value is not None}
+        return PromptGroup(**values)
+
 
 @dataclass
 class Batch:
@@ -197,11 +203,13 @@ class SamFeatures:
         image_embeddings: (B, C, h, w), the final feature.
         early: (B, E, h, w), output of a ViT's first global-attention block, or what TinyViT's third stage begins with.
         dense_pe: (1, C, h, w), positional encoding of the grid.
+        pixels: (B, 3, H, W) uint8, the images; None where the features were stored.
     """
 
     image_embeddings: Tensor
     early: Tensor
     dense_pe: Tensor
+    pixels: Tensor | None = None
 
 
 @dataclass
@@ -227,7 +235,7 @@ class MaskLogits:
 
     Attributes:
         sam: (N, 1, 4h, 4w) logits of SAM's own mask token.
-        hq: (N, 1, 4h, 4w) logits of the HQ token; None for plain SAM.
+        hq: (N, 1, 4h, 4w) logits that the method trains: those of the HQ token; None for plain SAM.
         iou: (N,) SAM's prediction of its mask's IoU.
     """
 

@@ -3,13 +3,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
+from conftest import sizes
+from head_examples import IMAGE_INDEX, make_prompts, predict, weigh
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.heads import HQHead
 from hqsam_lightning.prompts import group_prompts
 from hqsam_lightning.sam import FrozenSam
-from hqsam_lightning.types import MaskLogits, Prompt, SamFeatures
+from hqsam_lightning.types import SamFeatures
 
 # rows of table 3: what the head is told, and the parts of its fusion that the row needs
 TABLE_3: dict[str, tuple[dict[str, Any], set[str]]] = {
@@ -22,54 +23,10 @@ TABLE_3: dict[str, tuple[dict[str, Any], set[str]]] = {
     "fpn_instead_of_fusion": ({"fusion": "fpn"}, {"decoder", "final", "early", "smooth"}),
 }
 EVERY_ROW = pytest.mark.parametrize("row", TABLE_3)
-IMAGE_INDEX = [0, 0, 1, 1, 1, 0, 1]
 
 
 def make_head(sam: FrozenSam, row: str = "decoder_final_early", seed: int = 0) -> HQHead:
-    return HQHead(sam.embed_dim, sam.early_dim, **TABLE_3[row][0], seed=seed)
-
-
-def make_prompts() -> list[Prompt]:
-    """Prompts of mixed kinds for the 64 x 64 frame, a row of `IMAGE_INDEX` each, no two alike."""
-    generator = torch.Generator().manual_seed(5)
-
-    def points(number: int) -> dict[str, Tensor]:
-        return {
-            "point_coords": torch.rand(number, 2, generator=generator) * 64,
-            "point_labels": torch.ones(number, dtype=torch.int64),
-        }
-
-    def mask() -> Tensor:
-        return (torch.rand(1, 16, 16, generator=generator) > 0.5).float() * 255
-
-    return [
-        Prompt(mask=mask()),
-        Prompt(box=torch.tensor([3.0, 5.0, 40.0, 60.0])),
-        Prompt(**points(10)),
-        Prompt(box=torch.tensor([10.0, 20.0, 30.0, 30.0])),
-        Prompt(mask=mask()),
-        Prompt(**points(10)),
-        Prompt(**points(1)),
-    ]
-
-
-@pytest.fixture(scope="module")
-def features(tiny_sam: FrozenSam) -> SamFeatures:
-    """Of two random images."""
-    size = (2, 3, tiny_sam.image_size, tiny_sam.image_size)
-    return tiny_sam.encode(torch.randint(0, 256, size, generator=torch.Generator().manual_seed(1), dtype=torch.uint8))
-
-
-def predict(head: HQHead, sam: FrozenSam, features: SamFeatures, rows: list[int]) -> MaskLogits:
-    """The head's masks of these rows of `make_prompts`, as one batch."""
-    prompts = make_prompts()
-    index = torch.tensor([IMAGE_INDEX[row] for row in rows])
-    return head(sam, features, sam.encode_prompts(group_prompts([prompts[row] for row in rows]), index))
-
-
-def weigh(logits: Tensor) -> Tensor:
-    """A loss whose gradient differs from pixel to pixel."""
-    return (logits * torch.randn(logits.shape, generator=torch.Generator().manual_seed(2))).sum()
+    return HQHead(sam, **TABLE_3[row][0], seed=seed)
 
 
 def parameter_names(head: HQHead, having_gradient: bool) -> set[str]:
@@ -86,7 +43,7 @@ def parameter_names(head: HQHead, having_gradient: bool) -> set[str]:
     ids=["vit_tiny", "vit_b", "vit_l", "vit_h"],
 )
 def test_learns_as_many_parameters_as_the_paper(early_dim: int, expected: int) -> None:
-    head = HQHead(256, early_dim)
+    head = HQHead(sizes(256, early_dim))
     assert sum(value.numel() for value in head.parameters() if value.requires_grad) == expected
     assert sum(value.numel() for value in head.state_dict().values()) == expected
 
@@ -198,7 +155,7 @@ def test_common_parts_begin_equal(tiny_sam: FrozenSam, row: str) -> None:
 
 def test_common_parts_begin_equal_over_another_encoder() -> None:
     common = {"token.", "mlp.", "fusion.final.", "fusion.decoder."}
-    assert_common_weights_are_equal(HQHead(32, 16), HQHead(32, 24), common)
+    assert_common_weights_are_equal(HQHead(sizes(32, 16)), HQHead(sizes(32, 24)), common)
 
 
 @EVERY_ROW
@@ -232,4 +189,4 @@ def test_weights_depend_on_the_seed_alone(tiny_sam: FrozenSam, row: str) -> None
 )
 def test_bad_features_or_fusion(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        HQHead(32, 16, **arguments)
+        HQHead(sizes(32, 16), **arguments)

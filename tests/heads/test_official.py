@@ -9,7 +9,7 @@ import torch
 from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 from torch import Tensor, nn
 
-from conftest import randomise
+from conftest import randomise, sizes
 from hqsam_lightning.errors import WeightsError
 from hqsam_lightning.heads import HQHead
 from hqsam_lightning.heads.official import from_official, to_official
@@ -60,14 +60,14 @@ def save(state_dict: StateDict, path: Path) -> Path:
 
 @pytest.mark.parametrize(("embed_dim", "early_dim"), [(EMBED_DIM, EARLY_DIM), (256, 160), (256, 768)])
 def test_names_and_shapes_are_the_authors(embed_dim: int, early_dim: int) -> None:
-    ours = to_official(HQHead(embed_dim, early_dim).state_dict())
+    ours = to_official(HQHead(sizes(embed_dim, early_dim)).state_dict())
     theirs = hq_part(official_decoder(embed_dim, early_dim), embed_dim)
     expected = {f"mask_decoder.{name}": value.shape for name, value in theirs.items()}
     assert {name: value.shape for name, value in ours.items()} == expected
 
 
 def test_round_trip() -> None:
-    state_dict = HQHead(EMBED_DIM, EARLY_DIM).state_dict()
+    state_dict = HQHead(sizes(EMBED_DIM, EARLY_DIM)).state_dict()
     back = from_official(to_official(state_dict))
     assert list(back) == list(state_dict)
     assert all(torch.equal(back[name], value) for name, value in state_dict.items())
@@ -79,7 +79,7 @@ def test_official_file_loads(
 ) -> None:
     decoder = official_decoder()
     path = save(content(tiny_sam, decoder), tmp_path / "sam_hq.pth")
-    head = HQHead(EMBED_DIM, EARLY_DIM, weights=str(path))
+    head = HQHead(sizes(EMBED_DIM, EARLY_DIM), weights=str(path))
     pairs = [
         (head.token, decoder.hf_token),
         (head.mlp, decoder.hf_mlp),
@@ -97,18 +97,18 @@ def test_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HOME", str(tmp_path))
     decoder = official_decoder()
     save(hq_part(decoder), tmp_path / "hq.pth")
-    head = HQHead(EMBED_DIM, EARLY_DIM, weights="~/hq.pth")
+    head = HQHead(sizes(EMBED_DIM, EARLY_DIM), weights="~/hq.pth")
     assert torch.equal(head.token.weight, decoder.hf_token.weight)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "tensor"), [((EMBED_DIM, 24), "fusion.early.0.weight"), ((64, EARLY_DIM), "fusion.decoder.0.bias")]
+    ("dims", "tensor"), [((EMBED_DIM, 24), "fusion.early.0.weight"), ((64, EARLY_DIM), "fusion.decoder.0.bias")]
 )
-def test_file_of_another_sam_is_refused(tmp_path: Path, sizes: tuple[int, int], tensor: str) -> None:
+def test_file_of_another_sam_is_refused(tmp_path: Path, dims: tuple[int, int], tensor: str) -> None:
     path = save(hq_part(official_decoder()), tmp_path / "sam_hq_vit_l.pth")
     message = rf"^{re.escape(str(path))}: .*another shape \(first: {re.escape(tensor)}\); use the official file"
     with pytest.raises(WeightsError, match=message):
-        HQHead(*sizes, weights=str(path))
+        HQHead(sizes(*dims), weights=str(path))
 
 
 def test_file_without_hq_parameters_is_refused(tiny_sam: FrozenSam, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_file_without_hq_parameters_is_refused(tiny_sam: FrozenSam, tmp_path: Pa
     count = len(hq_part(official_decoder()))
     message = rf"^{re.escape(str(path))}: expected the {count} HQ tensors of this head; {count} are missing"
     with pytest.raises(WeightsError, match=message):
-        HQHead(EMBED_DIM, EARLY_DIM, weights=str(path))
+        HQHead(sizes(EMBED_DIM, EARLY_DIM), weights=str(path))
 
 
 def test_file_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:
@@ -124,20 +124,20 @@ def test_file_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:
     del content["hf_mlp.layers.1.bias"]
     path = save(content, tmp_path / "hq.pth")
     with pytest.raises(WeightsError, match=rf"^{re.escape(str(path))}: .*; 1 are missing.*first: mlp\.layers\.1\.bias"):
-        HQHead(EMBED_DIM, EARLY_DIM, weights=str(path))
+        HQHead(sizes(EMBED_DIM, EARLY_DIM), weights=str(path))
 
 
 def test_truncated_file_is_refused(tmp_path: Path) -> None:
     path = save(hq_part(official_decoder()), tmp_path / "hq.pth")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(WeightsError, match=rf"^{re.escape(str(path))}: .*damaged"):
-        HQHead(EMBED_DIM, EARLY_DIM, weights=str(path))
+        HQHead(sizes(EMBED_DIM, EARLY_DIM), weights=str(path))
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "none.pth"
     with pytest.raises(WeightsError, match=rf"^{re.escape(str(path))}: expected a weights file, found none"):
-        HQHead(EMBED_DIM, EARLY_DIM, weights=str(path))
+        HQHead(sizes(EMBED_DIM, EARLY_DIM), weights=str(path))
 
 
 @pytest.mark.parametrize(
@@ -154,9 +154,9 @@ def test_another_variant_refuses_the_file(tmp_path: Path, variant: dict[str, Any
     path = save(hq_part(official_decoder()), tmp_path / "hq.pth")
     message = rf"^{re.escape(str(path))}: .*not ours.*first: {re.escape(tensor)}.*with the full HQ head$"
     with pytest.raises(WeightsError, match=message):
-        HQHead(EMBED_DIM, EARLY_DIM, **variant, weights=str(path))
+        HQHead(sizes(EMBED_DIM, EARLY_DIM), **variant, weights=str(path))
 
 
 def test_feature_pyramid_has_no_official_names() -> None:
     with pytest.raises(WeightsError, match=r"^fusion\.\w+\.\w+: expected a parameter of the full HQ head"):
-        to_official(HQHead(EMBED_DIM, EARLY_DIM, fusion="fpn").state_dict())
+        to_official(HQHead(sizes(EMBED_DIM, EARLY_DIM), fusion="fpn").state_dict())

@@ -36,7 +36,7 @@ def test_a_damaged_table_is_named(tmp_path: Path, content: str) -> None:
 def test_a_variant_in_two_rows_is_refused(tmp_path: Path) -> None:
     row = "{variant: a, paper: {miou: 1, mbiou: 2}}"
     (tmp_path / "table.yaml").write_text(f"rows: [{row}, {row}]")
-    with pytest.raises(DataError, match="expected each variant in one row; got a in several"):
+    with pytest.raises(DataError, match="expected rows of different names; got several of a"):
         read_paper_table(tmp_path / "table.yaml")
 
 

@@ -1,6 +1,5 @@
 """TinyViT against the encoder of the authors' package (Light HQ-SAM)."""
 
-import re
 import warnings
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from conftest import randomise
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.sam import TinyViTEncoder
+from hqsam_lightning.sam.mobile_sam import from_mobile_sam
 
 MOBILE_SAM: dict[str, Any] = {
     "embed_dims": (64, 128, 160, 320),
@@ -32,18 +32,6 @@ def official_encoder() -> torch.nn.Module:
     return TinyViT(img_size=1024, in_chans=3, num_classes=1, mlp_ratio=4.0, drop_path_rate=0.0, **MOBILE_SAM)
 
 
-def in_our_names(official: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Renames: theirs down-samples at the end of a stage, timm's at the beginning of the next."""
-    renamed = {}
-    for key, value in official.items():
-        if key.startswith(("norm_head", "head")) or key.endswith("attention_bias_idxs"):
-            continue
-        key = re.sub(r"layers\.(\d)\.downsample", lambda match: f"stages.{int(match[1]) + 1}.downsample", key)
-        key = re.sub(r"patch_embed\.seq\.([02])", lambda match: f"patch_embed.conv{1 + int(match[1]) // 2}", key)
-        renamed[key.replace("layers.", "stages.").replace(".c.weight", ".conv.weight")] = value
-    return renamed
-
-
 def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
@@ -57,7 +45,8 @@ def test_features_equal_the_authors():
         if name.endswith(("running_mean", "running_var")):
             value.copy_(torch.rand(value.shape, generator=generator) + 0.5)
     official.eval()  # not before: the biases of its attention are looked up here
-    state = in_our_names(official.state_dict())
+    whole = {f"image_encoder.{name}": value for name, value in official.state_dict().items()}
+    state = {name.removeprefix("image_encoder."): value for name, value in from_mobile_sam(whole).items()}
     ours.load_state_dict(state, strict=True)
     images = torch.randn(1, 3, 1024, 1024, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.panels import ImagePanels, draw_panels, save_panels
 from hqsam_lightning.training.scores import MaskScores
@@ -32,7 +33,8 @@ def make_batch(count: int) -> Batch:
 
 
 def feed(panels: ImagePanels, masks: list[MaskScores]) -> None:
-    module = mock.Mock(spec=HQSamModule, rows=ROWS, output="hq")
+    heads = dict.fromkeys(name for name, _ in ROWS)
+    module = mock.Mock(spec=HQSamModule, heads=heads, output_of=lambda name: "sam" if name == "sam" else "hq")
     logits = {row: torch.ones(len(masks), 1, 16, 16) for row in ROWS}
     outputs = {"logits": logits, "scores": masks}
     panels.on_validation_batch_end(SimpleNamespace(), module, outputs, make_batch(len(masks)), 0)
@@ -52,7 +54,7 @@ def titles(panels: ImagePanels) -> list[str]:
 def test_the_most_different_masks_are_kept_whatever_the_batches() -> None:
     gains = [0.1, -0.4, 0.2, 0.0, 0.3, -0.05]
     masks = [scored(number, gain) for number, gain in enumerate(gains)]
-    together, apart = ImagePanels(per_set=3), ImagePanels(per_set=3)
+    together, apart = ImagePanels({"difference": 3}), ImagePanels({"difference": 3})
     feed(together, masks)
     for mask in reversed(masks):
         feed(apart, [mask])
@@ -60,7 +62,7 @@ def test_the_most_different_masks_are_kept_whatever_the_batches() -> None:
 
 
 def test_equal_differences_are_ordered_by_id() -> None:
-    panels = ImagePanels(per_set=2)
+    panels = ImagePanels({"difference": 2})
     feed(panels, [scored(2, 0.25), scored(1, 0.25, mask=1), scored(1, 0.25), scored(0, 0.125)])
     assert [panel.title.splitlines()[:2] for panel in panels.panels] == [
         ["a/1", "mask 0, thin (0.90)"],
@@ -69,21 +71,50 @@ def test_equal_differences_are_ordered_by_id() -> None:
 
 
 def test_each_set_has_its_own() -> None:
-    panels = ImagePanels(per_set=1)
+    panels = ImagePanels({"difference": 1})
     feed(panels, [scored(0, 0.1), scored(1, 0.2), scored(0, 0.01, dataset="b")])
     assert titles(panels) == ["a/1", "b/0"]
     panels.on_validation_epoch_start(SimpleNamespace(), SimpleNamespace())
     assert panels.panels == []
 
 
+def test_gains_losses_and_random_ones_have_their_own_places() -> None:
+    masks = [scored(number, gain) for number, gain in enumerate([0.1, -0.4, 0.2, 0.0, 0.3, -0.05])]
+    panels = ImagePanels({"gain": 2, "loss": 2})
+    feed(panels, masks)
+    assert titles(panels) == ["a/4", "a/2", "a/1", "a/5"]
+    drawn = []
+    for seed in range(20):
+        panels = ImagePanels({"random": 2}, seed)
+        feed(panels, masks)
+        again = ImagePanels({"random": 2}, seed)
+        feed(again, masks[::-1])
+        assert titles(again) == titles(panels)
+        drawn += titles(panels)
+    assert set(drawn) == {f"a/{number}" for number in range(6)}
+
+
+def test_another_variant_may_be_judged() -> None:
+    masks = [scored(number, gain) for number, gain in enumerate([0.1, 0.3])]
+    masks[0].scores["second", "hq"] = (0.9, 0.99)
+    panels = ImagePanels({"gain": 1}, variant="second")
+    feed(panels, masks)
+    assert titles(panels) == ["a/0"]
+
+
+def test_an_unknown_rule_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"callbacks\.panels\.rules: expected one of difference, .*got 'best'"):
+        ImagePanels({"best": 3})
+
+
 def test_none_are_made_when_none_are_wanted() -> None:
-    panels = ImagePanels(per_set=0)
+    panels = ImagePanels({"difference": 0})
     feed(panels, [scored(0, 0.1)])
     assert panels.panels == []
 
 
 def test_columns_say_their_scores(tmp_path: Path) -> None:
-    panels = ImagePanels(per_set=2)
+    panels = ImagePanels({"difference": 2})
     feed(panels, [scored(0, 0.25)])
     (panel,) = panels.panels
     assert list(panel.masks) == ["ground truth", "SAM", "first (HQ logits)", "second (HQ logits)"]

@@ -1,7 +1,26 @@
 """Methods over the frozen encoder, one file each."""
 
 from hqsam_lightning.heads.base import Head
+from hqsam_lightning.heads.cascade_psp import CascadePspHead
+from hqsam_lightning.heads.context_tokens import ContextTokensHead
+from hqsam_lightning.heads.encoder_tuning import AdapterHead, LoraHead
+from hqsam_lightning.heads.finetuned import TunedDecoderHead, TunedSamHead, TunedTokenHead
 from hqsam_lightning.heads.hq import HQHead
+from hqsam_lightning.heads.refiner import RefinerHead
 from hqsam_lightning.heads.sam import SamHead
+from hqsam_lightning.heads.token_product import TokenProductHead
 
-__all__ = ["HQHead", "Head", "SamHead"]
+__all__ = [
+    "AdapterHead",
+    "CascadePspHead",
+    "ContextTokensHead",
+    "HQHead",
+    "Head",
+    "LoraHead",
+    "RefinerHead",
+    "SamHead",
+    "TokenProductHead",
+    "TunedDecoderHead",
+    "TunedSamHead",
+    "TunedTokenHead",
+]

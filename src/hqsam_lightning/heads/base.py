@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,19 +12,51 @@ from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.types import MaskLogits, PromptEmbeddings, SamFeatures
 
 
-class Head(nn.Module, ABC):
-    """One method over the frozen encoder.
+class SamSizes(Protocol):
+    """What a head that copies nothing of SAM has to know of it."""
 
-    A head owns what it learns and nothing else; SAM comes in as an argument. It builds no parameter that its forward
-    leaves unused, which would break distributed training.
+    @property
+    def embed_dim(self) -> int:
+        """Channels C of the image embeddings."""
+        ...
+
+    @property
+    def early_dim(self) -> int:
+        """Channels E of the early feature."""
+        ...
+
+
+class Head(nn.Module, ABC):
+    """One method beside the frozen SAM.
+
+    A head owns what it learns; SAM comes in as an argument. It leaves no learned parameter unused, which would break
+    distributed training.
+
+    Attributes:
+        outputs: logits that are scored, see `MaskLogits.select`: a method that changes SAM's own mask has no other to
+            add to it.
+        needs_pixels: whether it looks at the images themselves, and cannot do with stored features.
     """
+
+    outputs: tuple[str, ...] = ("hq", "sum")
+    needs_pixels: bool = False
+
+    @property
+    def learned(self) -> dict[str, nn.Parameter]:
+        """What is trained, by name: a head may hold frozen parts of SAM too."""
+        return {name: value for name, value in self.named_parameters() if value.requires_grad}
+
+    @property
+    def own_encoder(self) -> nn.Module | None:
+        """The image encoder of a method that changes it; None decodes the features of SAM's."""
+        return None
 
     def forward(self, sam: FrozenSam, features: SamFeatures, prompts: list[PromptEmbeddings]) -> MaskLogits:
         """Predicts the N masks of a batch, one decoder call a group of prompts.
 
         Args:
             sam: the frozen model whose decoder is used.
-            features: of B images.
+            features: of B images, by the head's own encoder where it has one.
             prompts: groups whose rows together are 0 .. N-1.
 
         Returns:

@@ -13,10 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hqsam_lightning.errors import ConfigError, choice_error
+from hqsam_lightning.heads.base import SamSizes
 from hqsam_lightning.sam.channel_norm import ChannelNorm
 from hqsam_lightning.sam.decoding import token_logits
 from hqsam_lightning.seeding import seeded_init
 from hqsam_lightning.types import SamFeatures
+
+SOURCES = ("decoder", "final", "early")
+FUSIONS = ("none", "conv", "fpn")
 
 
 class RawFusion(nn.Module):
@@ -39,24 +44,25 @@ class ConvFusion(nn.Module):
         early_dim: E, channels of the early feature.
         sources: of "decoder", "final" and "early"; no module is built for one left out.
         seed: seed of the initial weights.
+        width: channels between two convolutions, as a multiple of the paper's.
     """
 
-    def __init__(self, embed_dim: int, early_dim: int, sources: Collection[str], seed: int) -> None:
+    def __init__(self, embed_dim: int, early_dim: int, sources: Collection[str], seed: int, width: float = 1.0) -> None:
         super().__init__()
-        out = embed_dim // 8
+        out, narrow, wide = embed_dim // 8, round(width * embed_dim / 4), round(width * embed_dim)
         if "final" in sources:
             with seeded_init(seed, "fusion.final"):
-                self.final = _upscale_by_4(embed_dim, embed_dim // 4, out)
+                self.final = _upscale_by_4(embed_dim, narrow, out)
         if "early" in sources:
             with seeded_init(seed, "fusion.early"):
-                self.early = _upscale_by_4(early_dim, embed_dim, out)
+                self.early = _upscale_by_4(early_dim, wide, out)
         if "decoder" in sources:
             with seeded_init(seed, "fusion.decoder"):
                 self.decoder = nn.Sequential(
-                    nn.Conv2d(out, embed_dim // 4, 3, padding=1),
-                    ChannelNorm(embed_dim // 4),
+                    nn.Conv2d(out, narrow, 3, padding=1),
+                    ChannelNorm(narrow),
                     nn.GELU(),
-                    nn.Conv2d(embed_dim // 4, out, 3, padding=1),
+                    nn.Conv2d(narrow, out, 3, padding=1),
                 )
         self.sources = frozenset(sources)
 
@@ -114,6 +120,39 @@ class FpnFusion(nn.Module):
     def forward(self, token: Tensor, upscaled: Tensor, image_feature: Tensor) -> Tensor:
         """Logits (n, 1, 4h, 4w) of tokens (n, C/8) on the pyramid's fine level; features are (n, C/8, 4h, 4w)."""
         return conv_logits(token, self.decoder(upscaled) + image_feature, self.smooth)
+
+
+def build_fusion(
+    sam: SamSizes, features: Collection[str], fusion: str, seed: int, width: float = 1.0
+) -> RawFusion | ConvFusion | FpnFusion:
+    """Builds the fusion that a head's config names.
+
+    Args:
+        sam: gives C and E.
+        features: of `SOURCES`.
+        fusion: of `FUSIONS`.
+        seed: seed of the initial weights.
+        width: of `ConvFusion`.
+
+    Raises:
+        ConfigError: for an unknown source or fusion, a pair of them that does not exist, or a width of no channel.
+    """
+    unknown = [source for source in features if source not in SOURCES]
+    if unknown or not features:
+        raise ConfigError(f"variants.<name>.features: expected some of {', '.join(SOURCES)}; got {list(features)}")
+    if fusion not in FUSIONS:
+        raise choice_error("variants.<name>.fusion", fusion, FUSIONS)
+    if fusion == "conv":
+        if round(width * sam.embed_dim / 4) < 1:
+            raise ConfigError(f"variants.<name>.fusion_width: expected a number that leaves a channel; got {width}")
+        return ConvFusion(sam.embed_dim, sam.early_dim, features, seed, width)
+    needed = {"decoder"} if fusion == "none" else set(SOURCES)
+    if set(features) != needed:
+        raise ConfigError(
+            f"variants.<name>.features: fusion={fusion} expects exactly {sorted(needed)}; got {list(features)}; "
+            "set features so, or use fusion=conv"
+        )
+    return RawFusion() if fusion == "none" else FpnFusion(sam.embed_dim, sam.early_dim, seed)
 
 
 def conv_logits(token: Tensor, feature: Tensor, conv: nn.Conv2d) -> Tensor:

@@ -17,6 +17,8 @@ class SamHead(Head):
         multimask_output: see `hqsam_lightning.sam.decoding.sam_masks`.
     """
 
+    outputs = ("sam",)
+
     def __init__(self, multimask_output: bool = False) -> None:
         super().__init__()
         self.multimask_output = multimask_output

@@ -124,7 +124,7 @@ class PointSampledMaskLoss(nn.Module):
         _check_inputs(logits, masks, seeds)
         logits = logits.float()
         with torch.no_grad():
-            drawn = draw_uniform(seeds, self.num_candidates + self.num_fresh, logits.device)
+            drawn = self.draw(logits, masks.float(), seeds, self.num_candidates + self.num_fresh)
             candidates, fresh = drawn.split([self.num_candidates, self.num_fresh], dim=1)
             points = sample_points(logits, candidates, fresh, self.num_important)
             labels = sample_values(masks.float(), points)
@@ -134,6 +134,10 @@ class PointSampledMaskLoss(nn.Module):
         bce = (F.binary_cross_entropy_with_logits(predicted, labels, reduction="none").mean(1) * weights).sum()
         dice = (_dice_loss(predicted, labels) * weights).sum()
         return {"loss": self.bce_weight * bce + self.dice_weight * dice, "bce": bce, "dice": dice}
+
+    def draw(self, logits: Tensor, masks: Tensor, seeds: list[int], count: int) -> Tensor:
+        """Draws (N, count, 2) points, among which some are chosen: uniform ones of the whole frame."""
+        return draw_uniform(seeds, count, logits.device)
 
 
 def _dice_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from hqsam_lightning.data.datamodule import prompted_name
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.reporting.markdown import NOTHING, markdown_table
 from hqsam_lightning.reporting.paper import Agreement, PaperRow, compare_order
 from hqsam_lightning.reporting.results import OUTPUT_NAMES
+from hqsam_lightning.reporting.runs import Recipe
 from hqsam_lightning.reporting.summary import MEAN_OF_SETS, Summary, mean_pair
-from hqsam_lightning.training.scores import BASELINE, BASELINE_ROW, Row
+from hqsam_lightning.training.scores import BASELINE, Row, shown_output
 
 OUTPUTS = ("hq", "sum")
 NOTE = (
@@ -22,46 +25,61 @@ def paper_section(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
     """Lines with the paper's numbers beside ours, then for each set and output whether the order by mIoU agrees.
 
     Raises:
-        ConfigError: where a learned variant of the table is in several recipes.
+        ConfigError: where a row of the table fits several recipes.
     """
-    recipes = _recipe_of_variant(summary, paper)
-    sets = [*summary.sets, *([MEAN_OF_SETS] if len(summary.sets) > 1 else [])]
-    columns = [(dataset, output) for dataset in sets for output in OUTPUTS]
+    recipes = {row.name: _recipe_of(summary, row) for row in paper}
+    columns = [(dataset, output) for dataset in _columns(summary, paper) for output in OUTPUTS]
     table = [["method", "paper", *(f"{dataset}, {OUTPUT_NAMES[output]}" for dataset, output in columns)]]
     for row in paper:
-        cells = [_cell(summary, recipes, row.variant, dataset, output) for dataset, output in columns]
-        table.append([row.variant, _paper_cell(row), *cells])
+        cells = [_cell(summary, recipes[row.name], row, dataset, output) for dataset, output in columns]
+        table.append([row.name, _paper_cell(row), *cells])
     order = [_order_line(summary, recipes, paper, dataset, output) for dataset, output in columns]
     return [NOTE, "", *markdown_table(table), "", "Order of the rows by mIoU:", "", *order]
 
 
-def _recipe_of_variant(summary: Summary, paper: Sequence[PaperRow]) -> dict[str, str]:
-    found: dict[str, str] = {BASELINE: summary.recipes[0].label}
+def _columns(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
+    """The validation sets as they are without the rows' own prompts, and their mean where every row has it."""
+    prompts = {row.prompts for row in paper if row.prompts}
+    prompted = {prompted_name(dataset, name) for dataset in summary.sets for name in prompts}
+    sets = [dataset for dataset in summary.sets if dataset not in prompted]
+    return [*sets, *([MEAN_OF_SETS] if len(sets) > 1 and not prompts else [])]
+
+
+def _recipe_of(summary: Summary, row: PaperRow) -> Recipe | None:
+    """The recipe that the row is from; None where it is missing. Plain SAM is the same in all that fit."""
+    found = []
     for recipe in summary.recipes:
-        for variant in dict.fromkeys(row[0] for row in recipe.rows if row[0] != BASELINE):
-            if variant in found and variant in {row.variant for row in paper}:
-                raise ConfigError(
-                    f"runs: expected each row of the table in one recipe; {variant} is in {found[variant]} and "
-                    f"{recipe.label}; make a report for each"
-                )
-            found[variant] = recipe.label
-    return found
+        values = recipe.runs[0].config
+        fits = all(_look_up(values, key) == value for key, value in row.when.items())
+        if fits and any(variant == row.variant for variant, _ in recipe.rows):
+            found.append(recipe)
+    if len(found) > 1 and row.variant != BASELINE:
+        raise ConfigError(
+            f"runs: expected each row of the table in one recipe; {row.name} is in {found[0].label} and "
+            f"{found[1].label}; make a report for each"
+        )
+    return found[0] if found else None
 
 
-def _cell(summary: Summary, recipes: dict[str, str], variant: str, dataset: str, output: str) -> str:
-    if variant not in recipes:
+def _cell(summary: Summary, recipe: Recipe | None, row: PaperRow, dataset: str, output: str) -> str:
+    if recipe is None:
         return "missing"
-    return mean_pair(summary, recipes[variant], _row(variant, output), dataset, "all")
+    return mean_pair(
+        summary, recipe.label, _row(recipe, row.variant, output), prompted_name(dataset, row.prompts), "all"
+    )
 
 
-def _order_line(summary: Summary, recipes: dict[str, str], paper: Sequence[PaperRow], dataset: str, output: str) -> str:
-    theirs = {row.variant: row.miou for row in paper if row.miou is not None}
+def _order_line(
+    summary: Summary, recipes: Mapping[str, Recipe | None], paper: Sequence[PaperRow], dataset: str, output: str
+) -> str:
+    theirs = {row.name: row.miou for row in paper if row.miou is not None}
     ours = {}
-    for variant in theirs:
-        entry = variant in recipes and summary.get(recipes[variant], _row(variant, output), dataset, "all", "miou")
+    for row in paper:
+        recipe, place = recipes[row.name], prompted_name(dataset, row.prompts)
+        entry = recipe and summary.get(recipe.label, _row(recipe, row.variant, output), place, "all", "miou")
         if entry:
-            ours[variant] = entry.mean
-    missing = [variant for variant in theirs if variant not in ours]
+            ours[row.name] = entry.mean
+    missing = [name for name in theirs if name not in ours]
     absent = f" Missing: {', '.join(missing)}." if missing else ""
     return f"- {dataset}, {OUTPUT_NAMES[output]}: {describe_agreement(compare_order(theirs, ours))}{absent}"
 
@@ -77,9 +95,16 @@ def describe_agreement(agreement: Agreement) -> str:
     return f"the order does not agree with the paper's ({numbers}). Here, and not in the paper, {pairs}."
 
 
-def _row(variant: str, output: str) -> Row:
-    return BASELINE_ROW if variant == BASELINE else (variant, output)
+def _row(recipe: Recipe, variant: str, output: str) -> Row:
+    return variant, shown_output(output, [each for name, each in recipe.rows if name == variant])
 
 
 def _paper_cell(row: PaperRow) -> str:
     return " / ".join(NOTHING if number is None else f"{number:.1f}" for number in (row.miou, row.mbiou))
+
+
+def _look_up(values: Any, key: str) -> Any:
+    """Finds the value of "a.b" in nested dicts; None where there is none."""
+    for name in key.split("."):
+        values = values.get(name) if isinstance(values, dict) else None
+    return values

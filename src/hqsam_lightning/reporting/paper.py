@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,20 @@ class PaperRow:
         variant: what our experiment calls it.
         miou: in percent, or None where the paper gives none.
         mbiou: in percent, or None.
+        name: of the row; that of the variant unless several rows have it.
+        prompts: of ``also_val_prompts``, whose sets the row is scored on; "" is ``val_prompts``.
+        when: config keys and values that tell the row's run from the others.
     """
 
     variant: str
     miou: float | None
     mbiou: float | None
+    name: str = ""
+    prompts: str = ""
+    when: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.variant)
 
 
 @dataclass(frozen=True)
@@ -60,9 +69,9 @@ def read_paper_table(path: Path) -> list[PaperRow]:
         raise DataError(
             f"{path}: expected rows of {{variant: NAME, paper: {{miou: NUMBER, mbiou: NUMBER}}}}; got {error!r}"
         ) from error
-    repeated = {row.variant for row in table if sum(other.variant == row.variant for other in table) > 1}
+    repeated = {row.name for row in table if sum(other.name == row.name for other in table) > 1}
     if repeated:
-        raise DataError(f"{path}: expected each variant in one row; got {', '.join(sorted(repeated))} in several")
+        raise DataError(f"{path}: expected rows of different names; got several of {', '.join(sorted(repeated))}")
     return table
 
 
@@ -89,4 +98,9 @@ def compare_order(paper: Mapping[str, float], ours: Mapping[str, float]) -> Agre
 
 def _paper_row(row: dict[str, Any]) -> PaperRow:
     numbers = [row["paper"][metric] for metric in ("miou", "mbiou")]
-    return PaperRow(str(row["variant"]), *(None if number is None else float(number) for number in numbers))
+    miou, mbiou = (None if number is None else float(number) for number in numbers)
+    unknown = row.keys() - {"variant", "paper", "name", "prompts", "when"}
+    if unknown:
+        raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
+    optional = {key: str(row[key]) for key in ("name", "prompts") if key in row}
+    return PaperRow(str(row["variant"]), miou, mbiou, **optional, when=dict(row.get("when", {})))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hqsam_lightning.reporting.runs import Recipe
 from hqsam_lightning.reporting.summary import THRESHOLDS, Entry, Summary, recall_quantity
-from hqsam_lightning.training.scores import BASELINE, Row
+from hqsam_lightning.training.scores import BASELINE, Row, shown_output
 
 PANEL_INCHES = (4.4, 3.6)
 
@@ -30,10 +31,17 @@ def shown_rows(summary: Summary) -> list[tuple[str, Row]]:
     """(recipe, row) of plain SAM, once, and of each learned variant by its run's output."""
     rows = []
     for place, recipe in enumerate(summary.recipes):
-        for row in recipe.rows:
-            if (row[0] == BASELINE and place == 0) or (row[0] != BASELINE and row[1] == recipe.output):
-                rows.append((recipe.label, row))
+        for variant, outputs in _outputs(recipe).items():
+            if variant != BASELINE or place == 0:
+                rows.append((recipe.label, (variant, shown_output(recipe.output, outputs))))
     return rows
+
+
+def _outputs(recipe: Recipe) -> dict[str, list[str]]:
+    outputs: dict[str, list[str]] = {}
+    for variant, output in recipe.rows:
+        outputs.setdefault(variant, []).append(output)
+    return outputs
 
 
 def _draw_set(axis: Axes, summary: Summary, dataset: str) -> None:

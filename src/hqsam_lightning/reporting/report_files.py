@@ -1,4 +1,4 @@
-"""report.md, report.csv and recall.png: what `python -m hqsam_lightning.report` writes."""
+"""report.md, report.csv, report.html and recall.png: what `python -m hqsam_lightning.report` writes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from hqsam_lightning.reporting.comparison import paper_section
+from hqsam_lightning.reporting.html import to_page
 from hqsam_lightning.reporting.markdown import NOTHING, interval, markdown_table, percent
 from hqsam_lightning.reporting.paper import PaperRow
 from hqsam_lightning.reporting.recall_plot import draw_recall, shown_rows
@@ -24,6 +25,10 @@ from hqsam_lightning.reporting.summary import (
 )
 from hqsam_lightning.training.scores import BASELINE, GROUPS, Row
 
+COST_NOTE = (
+    "Parameters in float32. Time and memory are those of the whole run, which trains all of its methods together: "
+    "seconds of training and validation an optimiser step, and the most memory of the process (on a GPU: of the GPU)."
+)
 SEEDS_NOTE = (
     "Where a recipe ran with several seeds: mean ± standard deviation over them; differences are averaged over them "
     "for each image first."
@@ -31,7 +36,7 @@ SEEDS_NOTE = (
 
 
 def write_report(folder: Path, summary: Summary, paper: Sequence[PaperRow] | None, command: str) -> None:
-    """Writes the three files.
+    """Writes the four files.
 
     Args:
         folder: made where it is missing; files of an earlier report are replaced.
@@ -42,7 +47,15 @@ def write_report(folder: Path, summary: Summary, paper: Sequence[PaperRow] | Non
     folder.mkdir(parents=True, exist_ok=True)
     write_entries(folder / "report.csv", summary.entries)
     draw_recall(summary).savefig(folder / "recall.png", dpi=120)
-    (folder / "report.md").write_text("\n".join(report_lines(summary, paper, command)) + "\n")
+    lines = report_lines(summary, paper, command)
+    (folder / "report.md").write_text("\n".join(lines) + "\n")
+    (folder / "report.html").write_text(to_page("Report", lines, folder, _panels(summary)))
+
+
+def _panels(summary: Summary) -> list[tuple[str, Path]]:
+    """The picture of each recipe's first run, where it left one."""
+    pictures = [(recipe.label, recipe.runs[0].folder / "results.png") for recipe in summary.recipes]
+    return [(label, picture) for label, picture in pictures if picture.is_file()]
 
 
 def write_entries(path: Path, entries: Sequence[Entry]) -> None:
@@ -69,6 +82,7 @@ def report_lines(summary: Summary, paper: Sequence[PaperRow] | None, command: st
     lines += ["![Recall over thresholds of the boundary IoU](recall.png)", ""]
     for dataset in summary.sets:
         lines += [f"### {dataset}", "", *markdown_table(_recalls(summary, dataset)), ""]
+    lines += ["## Cost", "", COST_NOTE, "", *markdown_table(_costs(summary)), ""]
     lines += ["## Runs", "", f"SAM: {first.facts['sam']}, weights SHA-256 {first.facts['sam_sha256']}.", ""]
     return [*lines, *(line for recipe in summary.recipes for line in _facts(recipe))]
 
@@ -103,6 +117,19 @@ def _recalls(summary: Summary, dataset: str) -> list[list[str]]:
     for recipe, row in shown_rows(summary):
         entries = [summary.get(recipe, row, dataset, "all", recall_quantity(t)) for t in THRESHOLDS]
         table.append([*_names(summary, recipe, row), *(percent(entry.mean) for entry in entries if entry)])
+    return table
+
+
+def _costs(summary: Summary) -> list[list[str]]:
+    table = [["recipe", "method", "trainable parameters", "MiB", "seconds a step", "peak GiB"]]
+    for recipe in summary.recipes:
+        facts = recipe.runs[0].facts
+        counts = facts.get("trainable_parameters", {})
+        shared = [str(facts.get(key, NOTHING)) for key in ("step_seconds", "peak_memory_gib")]
+        for variant in dict.fromkeys(row[0] for row in recipe.rows if row[0] != BASELINE):
+            count = counts.get(variant)
+            size = [NOTHING, NOTHING] if count is None else [f"{count:,}", f"{4 * count / 2**20:.1f}"]
+            table.append([recipe.label, variant, *size, *shared])
     return table
 
 

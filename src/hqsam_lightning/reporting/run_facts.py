@@ -15,6 +15,7 @@ import torch
 from omegaconf import DictConfig
 
 from hqsam_lightning import __version__
+from hqsam_lightning.memory import peak_memory
 from hqsam_lightning.training.batching import BatchPlan
 from hqsam_lightning.training.module import HQSamModule
 
@@ -39,10 +40,18 @@ def run_facts(
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "fit_seconds": round(seconds, 1),
+        "step_seconds": round(seconds / max(trainer.global_step, 1), 3),
+        "peak_memory_gib": round(peak_memory() / 2**30, 2),
+        "trainable_parameters": parameter_counts(module),
         "hqsam_lightning": __version__,
         **({"commit": commit} if commit else {}),
         "torch": torch.__version__,
     }
+
+
+def parameter_counts(module: HQSamModule) -> dict[str, int]:
+    """Trainable parameters by variant."""
+    return {name: sum(value.numel() for value in head.learned.values()) for name, head in module.heads.items()}
 
 
 def source_commit(file: Path = Path(__file__)) -> str | None:

@@ -14,6 +14,7 @@ from hqsam_lightning.sam.attention import fuse_attention
 from hqsam_lightning.sam.channel_norm import fuse_norms
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.sam.mlp import chunk_mlps
+from hqsam_lightning.sam.mobile_sam import from_mobile_sam, is_mobile_sam
 from hqsam_lightning.sam.shipped import read_shipped
 from hqsam_lightning.sam.state_dicts import read_state_dict, state_dict_sha256
 from hqsam_lightning.sam.weights import PublishedWeights, fetch
@@ -79,7 +80,8 @@ def build_sam(
         _load(sam, *_shipped_weights(name, embedded))
     elif weights != "random":
         path = _weights_path(name, weights, published, Path(cache_dir).expanduser())
-        _load(sam, read_state_dict(path), str(path))
+        state_dict = read_state_dict(path)
+        _load(sam, from_mobile_sam(state_dict) if is_mobile_sam(state_dict) else state_dict, str(path))
     return FrozenSam(sam, name, state_dict_sha256(sam.state_dict()), precision, compile)
 
 

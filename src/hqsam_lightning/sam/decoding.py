@@ -48,7 +48,11 @@ def encode_group(prompt_encoder: PromptEncoder, group: PromptGroup, image_index:
 
 
 def run_transformer(
-    decoder: MaskDecoder, features: SamFeatures, prompts: PromptEmbeddings, extra_tokens: Tensor | None = None
+    decoder: MaskDecoder,
+    features: SamFeatures,
+    prompts: PromptEmbeddings,
+    extra_tokens: Tensor | None = None,
+    mask_tokens: Tensor | None = None,
 ) -> DecoderState:
     """Runs the decoder's transformer and upscaling on one group of prompts.
 
@@ -57,8 +61,9 @@ def run_transformer(
         features: of B images.
         prompts: n rows, each with the index of its image.
         extra_tokens: (T, C) output tokens set behind SAM's own; they take part in the attention.
+        mask_tokens: (4, C), instead of SAM's own.
     """
-    own = [decoder.iou_token.weight, decoder.mask_tokens.weight]
+    own = [decoder.iou_token.weight, decoder.mask_tokens.weight if mask_tokens is None else mask_tokens]
     output_tokens = torch.cat(own if extra_tokens is None else [*own, extra_tokens])
     rows = len(prompts.rows)
     tokens = torch.cat([output_tokens.expand(rows, -1, -1), prompts.sparse], dim=1)
@@ -80,6 +85,11 @@ def token_logits(weights: Tensor, feature: Tensor) -> Tensor:
     return torch.einsum("nc,nchw->nhw", weights, feature).unsqueeze(1)
 
 
+def single_mask_weights(decoder: MaskDecoder, state: DecoderState) -> Tensor:
+    """What SAM's output token for a single mask becomes in its MLP, (n, C/8)."""
+    return decoder.output_hypernetworks_mlps[0](state.mask_tokens[:, 0])
+
+
 def sam_masks(decoder: MaskDecoder, state: DecoderState, multimask_output: bool) -> tuple[Tensor, Tensor]:
     """SAM's own mask of each row.
 
@@ -93,8 +103,7 @@ def sam_masks(decoder: MaskDecoder, state: DecoderState, multimask_output: bool)
     """
     iou = decoder.iou_prediction_head(state.iou_token)
     if not multimask_output:
-        weights = decoder.output_hypernetworks_mlps[0](state.mask_tokens[:, 0])
-        return token_logits(weights, state.upscaled), iou[:, 0]
+        return token_logits(single_mask_weights(decoder, state), state.upscaled), iou[:, 0]
     mlps = list(decoder.output_hypernetworks_mlps)[1:]
     candidates = torch.stack([mlp(state.mask_tokens[:, i + 1]) for i, mlp in enumerate(mlps)], dim=1)
     best_iou, best = iou[:, 1:].max(dim=1)

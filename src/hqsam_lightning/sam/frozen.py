@@ -91,11 +91,16 @@ class FrozenSam(nn.Module):
         Args:
             images: (B, 3, H, W) uint8 RGB in the input frame; padding is already part of the image.
         """
-        pixels = (images - self.sam.pixel_mean) / self.sam.pixel_std
-        dtype = PRECISIONS[self.precision]
-        with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            final, early = self._encode(self.sam.image_encoder, pixels)
-        return self._as_features(final, early)
+        return self._encode_by(self._encode, self.sam.image_encoder, images)
+
+    def encode_with(self, encoder: nn.Module, images: Tensor) -> SamFeatures:
+        """Encodes B images with a changed copy of the image encoder, which gradients reach.
+
+        Args:
+            encoder: of the frozen one's architecture.
+            images: see `encode`.
+        """
+        return self._encode_by(encode, encoder, images)
 
     def features(self, images: Tensor | StoredFeatures) -> SamFeatures:
         """Features of B images: encoded in one call, or as they were stored.
@@ -105,12 +110,19 @@ class FrozenSam(nn.Module):
         """
         if isinstance(images, Tensor):
             return self.encode(images)
-        return self._as_features(images.image_embeddings, images.early)
+        return self._as_features(images.image_embeddings, images.early, None)
 
-    def _as_features(self, final: Tensor, early: Tensor) -> SamFeatures:
+    def _encode_by(self, run: Encode, encoder: nn.Module, images: Tensor) -> SamFeatures:
+        pixels = (images - self.sam.pixel_mean) / self.sam.pixel_std
+        dtype = PRECISIONS[self.precision]
+        with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            final, early = run(encoder, pixels)
+        return self._as_features(final, early, images)
+
+    def _as_features(self, final: Tensor, early: Tensor, pixels: Tensor | None) -> SamFeatures:
         """In float32 with the channels last in memory, as heads work fastest, wherever they come from."""
         final, early = (each.float().contiguous(memory_format=torch.channels_last) for each in (final, early))
-        return SamFeatures(final, early, self.prompt_encoder.get_dense_pe())
+        return SamFeatures(final, early, self.prompt_encoder.get_dense_pe(), pixels)
 
     @torch.no_grad()
     def encode_prompts(self, groups: list[PromptGroup], image_index: Tensor) -> list[PromptEmbeddings]:

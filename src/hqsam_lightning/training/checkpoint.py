@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,11 @@ from hqsam_lightning import __version__
 from hqsam_lightning.errors import CheckpointError
 
 INFO_KEY = "hqsam_lightning"
-VARIANTS_PREFIX = "variants."
 RECIPE = (
-    *("seed", "batch", "data", "augmentation", "prompts", "loss", "optimizer", "scheduler"),
+    *("seed", "batch", "data", "augmentation", "prompts", "loss", "own_losses", "optimizer", "scheduler"),
     *("sam.precision", "trainer.gradient_clip_val"),
 )
 MAY_DIFFER = ("data.data_dir", "data.photos.data_dir", "data.cache", "sam.cache_dir")
-
-
-def trainable_state(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The variants' part of a module's state dict; the frozen SAM and the metrics stay out."""
-    return {key: value for key, value in state_dict.items() if key.startswith(VARIANTS_PREFIX)}
 
 
 def checkpoint_info(sam_name: str, sam_sha256: str, config: dict[str, Any], world_size: int) -> dict[str, Any]:
@@ -74,7 +68,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def check_checkpoint(checkpoint: dict[str, Any], own_state: dict[str, Tensor], sam_name: str, sam_sha256: str) -> None:
+def check_checkpoint(
+    checkpoint: dict[str, Any], own_state: Mapping[str, Tensor], sam_name: str, sam_sha256: str
+) -> None:
     """Makes sure that a checkpoint belongs to this SAM and these variants.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import lightning as L
@@ -21,9 +21,8 @@ from hqsam_lightning.training.checkpoint import (
     check_checkpoint,
     checkpoint_info,
     require_finite,
-    trainable_state,
 )
-from hqsam_lightning.training.scores import BASELINE, BASELINE_ROW, MaskScores, Row, ScoreBoard, summarise
+from hqsam_lightning.training.scores import BASELINE, MaskScores, Row, ScoreBoard, shown_output, summarise
 from hqsam_lightning.types import Batch, MaskLogits
 
 OUTPUTS = ("hq", "sum")
@@ -46,9 +45,10 @@ class HQSamModule(L.LightningModule):
         dilation_ratio: of the boundary IoU.
         config: the run's resolved config as plain values, kept in checkpoints.
         in_turn: take each variant's gradients before the next one's forward pass, so that memory holds one graph.
+        own_losses: by name, of the variants that are trained by another loss.
 
     Raises:
-        ConfigError: for an unknown output, a variant named "sam", or no variant that learns.
+        ConfigError: for an unknown output, a variant named "sam", no variant that learns, or a loss of none.
     """
 
     def __init__(
@@ -63,17 +63,22 @@ class HQSamModule(L.LightningModule):
         dilation_ratio: float = 0.02,
         config: dict[str, Any] | None = None,
         in_turn: bool = False,
+        own_losses: Mapping[str, PointSampledMaskLoss] | None = None,
     ) -> None:
         super().__init__()
         if output not in OUTPUTS:
             raise choice_error("evaluation.output", output, OUTPUTS)
         if BASELINE in variants:
             raise ConfigError(f"variants.{BASELINE}: expected another name; plain SAM is always there under this one")
-        if not any(True for head in variants.values() for _ in head.parameters()):
+        if not any(head.learned for head in variants.values()):
             raise ConfigError(f"variants: expected at least one head that learns; got {sorted(variants)}")
+        for name in own_losses or {}:
+            if name not in variants:
+                raise choice_error("own_losses", name, sorted(variants))
         self.sam = sam
         self.variants = nn.ModuleDict({BASELINE: SamHead(), **variants})
         self.loss = loss
+        self.own_losses = dict(own_losses or {})
         self.output = output
         self.in_turn = in_turn
         self.scores: list[MaskScores] = []
@@ -84,42 +89,64 @@ class HQSamModule(L.LightningModule):
         self._config = config or {}
         # checkpoints lack the frozen SAM on purpose; on_load_checkpoint checks the other keys
         self.strict_loading = False
-        # DistributedDataParallel reads this: the frozen model is neither broadcast nor put into gradient buckets.
-        self._ddp_params_and_buffers_to_ignore = [f"sam.{name}" for name in sam.state_dict(keep_vars=True)]
+        # DistributedDataParallel reads this: what is frozen is neither broadcast nor put into gradient buckets.
+        state = self.state_dict(keep_vars=True)
+        self._ddp_params_and_buffers_to_ignore = [name for name in state if not state[name].requires_grad]
 
     @property
     def rows(self) -> list[Row]:
-        """(variant, output) pairs that are scored: plain SAM, then each variant's HQ logits and sum."""
-        learned = [name for name in self.variants if name != BASELINE]
-        return [BASELINE_ROW, *((name, output) for name in learned for output in OUTPUTS)]
+        """(variant, output) pairs that are scored: plain SAM, then each variant's outputs."""
+        return [(name, output) for name, head in self.heads.items() for output in head.outputs]
+
+    def output_of(self, variant: str) -> str:
+        """The logits that a variant is shown and judged by: the run's, or its own where it has no such."""
+        return shown_output(self.output, self.heads[variant].outputs)
 
     @property
     def trained(self) -> dict[str, Head]:
         """The variants that learn."""
-        return {name: head for name, head in self._heads.items() if any(True for _ in head.parameters())}
+        return {name: head for name, head in self.heads.items() if head.learned}
 
     @property
-    def _heads(self) -> dict[str, Head]:
+    def trainable_state(self) -> dict[str, Tensor]:
+        """The part of the state dict that is trained: what checkpoints hold of it."""
+        learned = {name: head.learned for name, head in self.heads.items()}
+        return {f"variants.{name}.{key}": value for name in learned for key, value in learned[name].items()}
+
+    @property
+    def heads(self) -> dict[str, Head]:
+        """All variants by name, plain SAM first."""
         return {name: cast(Head, head) for name, head in self.variants.items()}
 
     def forward(self, batch: Batch, variants: Mapping[str, Head]) -> dict[str, MaskLogits]:
-        """Mask logits of the batch's N masks, by variant; the encoder runs once."""
-        features = self.sam.features(batch.images)
-        prompts = self.sam.encode_prompts(batch.prompts, batch.image_index)
-        return {name: head(self.sam, features, prompts) for name, head in variants.items()}
+        """Mask logits of the batch's N masks, by variant."""
+        return dict(self._predictions(batch, variants))
 
     def losses(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
-        """Loss of each trained variant's HQ logits, and its parts, by variant; the encoder runs once."""
-        features = self.sam.features(batch.images)
-        prompts = self.sam.encode_prompts(batch.prompts, batch.image_index)
+        """Loss of each trained variant's HQ logits, and its parts, by variant."""
         weights = batch.mask_weights()
         losses = {}
-        for name, head in self.trained.items():
-            terms = self.loss(head(self.sam, features, prompts).hq, batch.masks, batch.seeds, weights)
+        for name, logits in self._predictions(batch, self.trained):
+            terms = self.loss_of(name)(logits.hq, batch.masks, batch.seeds, weights)
             if self.in_turn:
-                terms["loss"] = with_gradients_taken(terms["loss"], list(head.parameters()))
+                terms["loss"] = with_gradients_taken(terms["loss"], list(self.heads[name].learned.values()))
             losses[name] = terms
         return losses
+
+    def loss_of(self, variant: str) -> PointSampledMaskLoss:
+        """The loss that a variant is trained by."""
+        return self.own_losses.get(variant, self.loss)
+
+    def _predictions(self, batch: Batch, variants: Mapping[str, Head]) -> Iterator[tuple[str, MaskLogits]]:
+        """One variant's logits after another's; the frozen encoder runs once, where a variant takes its features."""
+        prompts = self.sam.encode_prompts(batch.prompts, batch.image_index)
+        shared = None
+        for name, head in variants.items():
+            if head.own_encoder is not None:
+                features = self.sam.encode_with(head.own_encoder, batch.pixels)
+            else:
+                features = shared = shared or self.sam.features(batch.images)
+            yield name, head(self.sam, features, prompts)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Sum of the variants' losses on their HQ logits."""
@@ -138,7 +165,7 @@ class HQSamModule(L.LightningModule):
         Returns:
             For the pictures: "logits", the (N, 1, 4h, 4w) logits of each row, and "scores", the N masks' scores.
         """
-        predictions = self(batch, self._heads)
+        predictions = self(batch, self.heads)
         logits = {(variant, output): predictions[variant].select(output) for variant, output in self.rows}
         return {"logits": logits, "scores": self.board.update(batch, logits)}
 
@@ -153,19 +180,26 @@ class HQSamModule(L.LightningModule):
         self.scores = self.board.compute()
         self.scored_step = self.trainer.global_step
         logged: dict[str, float] = {}
-        means = summarise(self.scores)
-        for mean in means:
+        for mean in summarise(self.scores):
             group = "" if mean.group == "all" else f"{mean.group}_"
             key = f"val/{mean.dataset}/{mean.variant}/{mean.output}/{group}"
             logged |= {f"{key}miou": mean.miou, f"{key}mbiou": mean.mbiou}
-        trained = [mean.mbiou for mean in means if mean.output == self.output and mean.group == "all"]
-        if trained:
-            logged["val/mbiou"] = sum(trained) / len(trained)
-        self.log_dict(logged)
+        self.log_dict(logged | {f"val/{metric}": value for metric, value in self.objectives.items()})
+
+    @property
+    def objectives(self) -> dict[str, float]:
+        """Means in [0, 1] of the last validation over the trained variants and sets; empty where nothing was scored."""
+        shown = [(name, self.output_of(name)) for name in self.trained]
+        means = [
+            mean for mean in summarise(self.scores) if (mean.variant, mean.output) in shown and mean.group == "all"
+        ]
+        if not means:
+            return {}
+        return {metric: sum(getattr(mean, metric) for mean in means) / len(means) for metric in ("miou", "mbiou")}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """One optimiser over the variants' parameters; none is shared, so it acts on each as if alone."""
-        optimizer = self._optimizer([parameter for head in self.trained.values() for parameter in head.parameters()])
+        optimizer = self._optimizer([value for head in self.trained.values() for value in head.learned.values()])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -174,7 +208,7 @@ class HQSamModule(L.LightningModule):
         Raises:
             CheckpointError: when a weight is not finite.
         """
-        checkpoint["state_dict"] = trainable_state(checkpoint["state_dict"])
+        checkpoint["state_dict"] = {key: checkpoint["state_dict"][key] for key in self.trainable_state}
         require_finite(checkpoint["state_dict"])
         checkpoint[INFO_KEY] = checkpoint_info(
             self.sam.name, self.sam.weights_sha256, self._config, self.trainer.world_size
@@ -188,7 +222,7 @@ class HQSamModule(L.LightningModule):
         """
         if INFO_KEY not in checkpoint:
             raise CheckpointError("checkpoint: expected one written by hqsam_lightning; it is of another kind")
-        check_checkpoint(checkpoint, trainable_state(self.state_dict()), self.sam.name, self.sam.weights_sha256)
+        check_checkpoint(checkpoint, self.trainable_state, self.sam.name, self.sam.weights_sha256)
 
 
 def with_gradients_taken(loss: Tensor, parameters: list[nn.Parameter]) -> Tensor:

@@ -1,8 +1,9 @@
-"""Pictures of the validation masks where HQ-SAM and SAM differ most: photo with its box prompt, ground truth, masks."""
+"""Pictures of validation masks that a rule chooses, never a hand: photo with its box prompt, ground truth, masks."""
 
 from __future__ import annotations
 
 from bisect import bisect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -17,12 +18,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from hqsam_lightning.errors import choice_error
+from hqsam_lightning.seeding import derive_seed
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.scores import BASELINE, BASELINE_ROW, MaskScores, Row, to_original_size
 from hqsam_lightning.types import Batch
 
 MASK_COLOUR = np.array([30, 144, 255])
 LONGEST_SIDE = 512
+
+
+Rank = tuple[float, str, int]
 
 
 @dataclass
@@ -44,24 +50,39 @@ class Panel:
     captions: dict[str, str]
 
 
-class ImagePanels(L.Callback):
-    """Keeps each validation set's masks whose boundary IoU differs most from SAM's; W&B gets them at every validation.
+RULES = ("difference", "gain", "loss", "random")
 
-    What differs from SAM is the first variant that is not plain SAM, by the output that the run goes by. On several
-    processes each keeps the most different of its own share of the images, and the pictures show the first process's.
+
+class ImagePanels(L.Callback):
+    """Keeps some of each validation set's masks; W&B gets them at every validation.
+
+    Masks are chosen by what the boundary IoU of the judged variant is above SAM's, by the output that the run goes by:
+    the greatest difference either way, gain, or loss, or at random. On several processes each chooses from its own
+    share of the images, and the pictures show the first process's.
 
     Args:
-        per_set: panels a validation set.
+        rules: panels a validation set by each rule, of `RULES`; shown in this order.
+        seed: of the random ones.
+        variant: the judged one; None is the first that is not plain SAM.
+
+    Raises:
+        ConfigError: for an unknown rule.
     """
 
-    def __init__(self, per_set: int = 4) -> None:
-        self.per_set = per_set
-        self._kept: dict[str, list[tuple[tuple[float, str, int], Panel]]] = {}
+    def __init__(self, rules: Mapping[str, int], seed: int = 0, variant: str | None = None) -> None:
+        for rule in rules:
+            if rule not in RULES:
+                raise choice_error("callbacks.panels.rules", rule, RULES)
+        self.rules = dict(rules)
+        self.seed = seed
+        self.variant = variant
+        self._kept: dict[tuple[str, str], list[tuple[Rank, Panel]]] = {}
 
     @property
     def panels(self) -> list[Panel]:
-        """The panels of all sets, in each the greatest difference first."""
-        return [panel for kept in self._kept.values() for _, panel in kept]
+        """The panels of all sets, in each by rule, the first chosen first."""
+        sets = dict.fromkeys(dataset for dataset, _ in self._kept)
+        return [panel for dataset in sets for rule in self.rules for _, panel in self._kept.get((dataset, rule), [])]
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begins a new set of panels."""
@@ -76,18 +97,36 @@ class ImagePanels(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Takes the masks that differ more than those kept so far; equal ones in the order of their ids."""
+        """Takes the masks that come before those kept so far by a rule; equal ones in the order of their ids."""
         assert isinstance(pl_module, HQSamModule)
-        shown = {name: outputs["logits"][name] for name in pl_module.rows if name[1] in ("sam", pl_module.output)}
-        rival = next(name for name in shown if name != BASELINE_ROW)
+        rows = [(variant, pl_module.output_of(variant)) for variant in pl_module.heads]
+        shown = {name: outputs["logits"][name] for name in rows}
+        judged = next(name for name in shown if name != BASELINE_ROW and self.variant in (None, name[0]))
         for row, scored in enumerate(outputs["scores"]):
-            difference = abs(scored.scores[rival][1] - scored.scores[BASELINE_ROW][1])
-            rank = (-difference, scored.sample_id, scored.mask)
-            kept = self._kept.setdefault(scored.dataset, [])
-            place = bisect(kept, rank, key=itemgetter(0))
-            if place < self.per_set:
-                kept.insert(place, (rank, make_panel(batch, row, shown, scored)))
-                del kept[self.per_set :]
+            gain = scored.scores[judged][1] - scored.scores[BASELINE_ROW][1]
+            for rule, count in self.rules.items():
+                rank = self._rank(rule, gain, scored)
+                kept = self._kept.setdefault((scored.dataset, rule), [])
+                place = bisect(kept, rank, key=itemgetter(0))
+                if place < count:
+                    kept.insert(place, (rank, self.make(pl_module, batch, row, shown, scored, judged)))
+                    del kept[count:]
+
+    def make(
+        self, module: HQSamModule, batch: Batch, row: int, shown: dict[Row, Tensor], scored: MaskScores, judged: Row
+    ) -> Panel:
+        """Makes the panel of one mask, see `make_panel`."""
+        return make_panel(batch, row, shown, scored)
+
+    def _rank(self, rule: str, gain: float, scored: MaskScores) -> Rank:
+        """The least come first; equal ones in the order of their ids."""
+        by_rule = {
+            "difference": -abs(gain),
+            "gain": -gain,
+            "loss": gain,
+            "random": derive_seed(self.seed, "panel", scored.sample_id, scored.mask),
+        }
+        return (by_rule[rule], scored.sample_id, scored.mask)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Logs the panels to W&B."""

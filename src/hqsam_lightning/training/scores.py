@@ -136,6 +136,11 @@ class ScoreBoard:
         return torch.stack(pairs)
 
 
+def shown_output(wanted: str, outputs: Sequence[str]) -> str:
+    """Of a variant's outputs the wanted one, or the first where it has no such."""
+    return wanted if wanted in outputs else outputs[0]
+
+
 def summarise(masks: Sequence[MaskScores]) -> list[Score]:
     """Means over the masks of each set, row and group; groups without a mask are left out."""
     scores = []
