@@ -34,9 +34,10 @@ def shared_data() -> Path:
 def make_config(tmp_path: Path):
     """Composes conf/train.yaml with overrides, writing into tmp_path."""
 
-    def compose_config(*overrides: str) -> DictConfig:
+    def compose_config(*overrides: str, hydra: bool = False) -> DictConfig:
         with initialize_config_dir(conf_dir(), version_base="1.3"):
-            return compose("train", overrides=[f"paths.output_dir={tmp_path / 'run'}", *overrides])
+            overrides = [f"paths.output_dir={tmp_path / 'run'}", *overrides]
+            return compose("train", overrides=overrides, return_hydra_config=hydra)
 
     return compose_config
 

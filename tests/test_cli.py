@@ -1,5 +1,6 @@
 """The command as a user types it: what it prints, where it stops, what it leaves."""
 
+import json
 import os
 import subprocess
 import sys
@@ -80,3 +81,7 @@ def test_wandb_works_offline_and_never_asks(tmp_path: Path) -> None:
     for key in (b"train/hq/loss", b"lr-Adam", b"val/synthetic/hq/sum/mbiou", b"batch", b"val/panels"):
         assert key in content, key
     assert list((offline / "files" / "media" / "images").rglob("*.png"))
+    (table,) = (offline / "files" / "media" / "table").glob("results*.json")
+    written, rows = json.loads(table.read_text()), json.loads((tmp_path / "out" / "metrics.json").read_text())["rows"]
+    assert [line[:2] for line in written["data"]] == [[row["variant"], row["logits"]] for row in rows]
+    assert written["data"][1][-1] == pytest.approx(100 * rows[1]["sets"]["synthetic"]["mbiou"], abs=0.01)

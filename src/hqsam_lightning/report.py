@@ -13,7 +13,7 @@ from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.reporting.paper import read_paper_table
 from hqsam_lightning.reporting.report_files import write_report
-from hqsam_lightning.reporting.runs import check_comparable, group_runs, read_run
+from hqsam_lightning.reporting.runs import check_comparable, find_runs, group_runs, read_run
 from hqsam_lightning.reporting.summary import Summary
 
 
@@ -32,7 +32,7 @@ def report(config: DictConfig) -> Summary:
     if not config.runs:
         raise ConfigError("runs: expected folders of finished runs, got none; give runs='[outputs/a, outputs/b]'")
     paper = read_paper_table(Path(config.table).expanduser()) if config.table else None
-    runs = [read_run(Path(folder).expanduser()) for folder in config.runs]
+    runs = [read_run(folder) for given in config.runs for folder in find_runs(Path(given).expanduser())]
     check_comparable(runs)
     summary = Summary(group_runs(runs))
     command = shlex.join(["python", "-m", "hqsam_lightning.report", *sys.argv[1:]])

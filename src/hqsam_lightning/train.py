@@ -40,6 +40,7 @@ from hqsam_lightning.session import (
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
 from hqsam_lightning.training.checkpoint import check_checkpoint, check_recipe, read_checkpoint
 from hqsam_lightning.training.fit_clock import FitClock
+from hqsam_lightning.training.loggers import log_results
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.panels import ImagePanels, save_panels
 
@@ -173,6 +174,7 @@ def _report(
         picture = "results.png" if panels else None
         if panels:
             save_panels(panels, folder / "results.png")
+        log_results(trainer.loggers, rows)
         write_results(folder, rows, module.scores, facts, as_plain(config), picture)
         if rows:
             print_results(rows, Console())

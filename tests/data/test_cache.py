@@ -233,6 +233,13 @@ def test_a_damaged_shard_names_its_file(of_photos: Callable, tmp_path: Path) -> 
         train(of_photos())
 
 
+@pytest.mark.parametrize("method", ["lora", "adapter", "tuned_sam", "refiner"])
+def test_methods_that_need_the_images_refuse_the_cache(of_photos: Callable, method: str) -> None:
+    precompute(of_photos())
+    with pytest.raises(ConfigError, match=r"data\.cache: expected null, because mine need the images themselves, got"):
+        train(of_photos(f"+head@variants.mine={method}"))
+
+
 def test_no_cache_is_refused(of_photos: Callable) -> None:
     with pytest.raises(CacheError, match=r"expected a cache, found none; run `python -m hqsam_lightning\.precompute`"):
         train(of_photos())

@@ -40,6 +40,45 @@ def test_a_variant_in_two_rows_is_refused(tmp_path: Path) -> None:
         read_paper_table(tmp_path / "table.yaml")
 
 
+def test_rows_may_be_told_by_their_run_prompts_and_sets(tmp_path: Path) -> None:
+    """Two runs that differ in a key, a set scored by two prompts, and numbers of the paper by set."""
+    table = tmp_path / "table.yaml"
+    table.write_text(
+        "rows:\n"
+        "- {name: low, variant: hq, when: {optimizer.lr: 0.1}, paper: {scenes: {miou: 10, mbiou: 5}}}\n"
+        "- {name: high, variant: hq, when: {optimizer.lr: 0.2}, paper: {scenes: {miou: 20, mbiou: null}}}\n"
+        "- {name: shaky, variant: hq, when: {optimizer.lr: 0.2}, prompts: noisy, paper: {miou: 15, mbiou: 4}}\n"
+    )
+    recipes = []
+    for label, rate, gain in (("a", 0.1, 0.2), ("b", 0.2, 0.1)):
+        masks = [*make_masks(1, gain=gain), *make_masks(1, "scenes, noisy", gain=gain / 2)]
+        recipes.append(Recipe(label, [Run(Path("run"), FACTS, {"optimizer": {"lr": rate}}, masks)]))
+    summary = Summary(recipes)
+    lines = paper_section(summary, read_paper_table(table))
+    cells = {
+        line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines if "|" in line
+    }
+    assert cells["method"] == ["paper", "scenes, HQ", "scenes, SAM + HQ"]
+    assert [cells[name][0] for name in ("low", "high", "shaky")] == [
+        "scenes 10.0 / 5.0",
+        "scenes 20.0 / -",
+        "15.0 / 4.0",
+    ]
+    for name, label, dataset in (("low", "a", "scenes"), ("high", "b", "scenes"), ("shaky", "b", "scenes, noisy")):
+        entries = [summary.get(label, ("hq", "hq"), dataset, "all", metric) for metric in ("miou", "mbiou")]
+        assert cells[name][1] == " / ".join(f"{100 * entry.mean:.1f}" for entry in entries)
+    (hq,) = [line for line in lines if line.startswith("- scenes, HQ:")]
+    assert "does not agree" in hq
+    assert "low is above high" in hq
+
+
+@pytest.mark.parametrize("key", ["run", "varient"])
+def test_an_unknown_key_of_a_row_is_named(tmp_path: Path, key: str) -> None:
+    (tmp_path / "table.yaml").write_text(f"rows: [{{variant: a, {key}: b, paper: {{miou: 1, mbiou: 2}}}}]")
+    with pytest.raises(DataError, match=f"unknown key '{key}'"):
+        read_paper_table(tmp_path / "table.yaml")
+
+
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"table=.*absent\.yaml: expected a table\.yaml"):
         read_paper_table(tmp_path / "absent.yaml")

@@ -9,7 +9,9 @@ from omegaconf import OmegaConf
 
 from example_runs import make_masks, write_run
 from hqsam_lightning.errors import ConfigError, DataError
-from hqsam_lightning.reporting.runs import Run, check_comparable, describe_set, group_runs, read_run
+from hqsam_lightning.reporting.recall_plot import shown_rows
+from hqsam_lightning.reporting.runs import Run, check_comparable, describe_set, find_runs, group_runs, read_run
+from hqsam_lightning.reporting.summary import Summary
 
 
 def runs_at(tmp_path: Path, *settings: dict) -> list[Run]:
@@ -64,6 +66,19 @@ def test_seeds_of_a_recipe_come_together(tmp_path: Path) -> None:
     assert second.label == "quickstart (optimizer.lr=0.0001)"
 
 
+def test_another_sam_is_another_recipe_with_its_own_baseline(tmp_path: Path) -> None:
+    """Weights are told by their fingerprint: their path is no part of a recipe."""
+    settings = ({}, {"facts": {"sam_sha256": "cd" * 32}}, {}, {"config": {"sam": {"precision": "bf16"}}})
+    runs = runs_at(tmp_path, *settings)
+    check_comparable(runs)
+    recipes = group_runs(runs)
+    assert [len(recipe.runs) for recipe in recipes] == [2, 1, 1]
+    summary = Summary(recipes)
+    assert summary.baselines == [recipe.label for recipe in recipes]
+    assert "cdcdcdcdcdcd" in recipes[1].label
+    assert [row[0] for _, row in shown_rows(summary)] == ["sam", "hq"] * 3
+
+
 def test_recipes_that_differ_late_are_still_told_apart(tmp_path: Path) -> None:
     """Entries are looked up by label: with one label for two recipes, both would show the numbers of one."""
     changed = {"a": 1, "b": 1, "c": 1}
@@ -100,11 +115,6 @@ def test_a_seed_twice_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        (
-            {"facts": {"sam_sha256": "cd" * 32}},
-            r"one frozen SAM; .*run0 has nano with weights abab\w+ in fp32, .*run1 has nano with weights cdcd",
-        ),
-        ({"config": {"sam": {"precision": "bf16"}}}, r"frozen SAM; .* in fp32, .* in bf16"),
         ({"facts": {"dilation_ratio": 0.01}}, r"evaluation.dilation_ratio; .*run0 has 0.02, .*run1 has 0.01"),
         (
             {"config": {"val_prompts": {"mix": {"points": 1}}}},
@@ -133,3 +143,14 @@ def test_other_masks_under_the_same_names_are_found(tmp_path: Path) -> None:
 
 def test_seeds_of_one_recipe_are_comparable(tmp_path: Path) -> None:
     check_comparable(runs_at(tmp_path, {}, {}, {"config": {"optimizer": {"lr": 1e-4}}}))
+
+
+def test_a_multirun_gives_its_finished_points(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in (0, 2, 10):
+        write_run(tmp_path / "multi" / str(number), make_masks(1))
+    for number in (0, 1, 2, 10):
+        (tmp_path / "multi" / str(number) / ".hydra").mkdir(parents=True)
+    assert [folder.name for folder in find_runs(tmp_path / "multi")] == ["0", "2", "10"]
+    assert "points that did not finish, left out: 1" in caplog.text
+    assert find_runs(tmp_path / "multi" / "2") == [tmp_path / "multi" / "2"]
+    assert find_runs(tmp_path / "absent") == [tmp_path / "absent"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from example_runs import FACTS, make_masks
+from example_runs import CONFIG, FACTS, make_masks
 from hqsam_lightning.reporting.recall_plot import draw_recall
 from hqsam_lightning.reporting.runs import Recipe, Run
 from hqsam_lightning.reporting.summary import MEAN_OF_SETS, THRESHOLDS, Summary, mean_pair, recall
@@ -15,7 +15,7 @@ HQ = ("hq", "hq")
 
 def make_recipe(seeds: list[int], label: str = "quickstart", sets: tuple[str, ...] = ("scenes", "ecssd")) -> Recipe:
     runs = [
-        Run(Path(f"run{seed}"), FACTS | {"seed": seed}, {}, [m for name in sets for m in make_masks(seed, name)])
+        Run(Path(f"run{seed}"), FACTS | {"seed": seed}, CONFIG, [m for name in sets for m in make_masks(seed, name)])
         for seed in seeds
     ]
     return Recipe(label, runs)

@@ -72,7 +72,8 @@ def _cell(summary: Summary, recipe: Recipe | None, row: PaperRow, dataset: str, 
 def _order_line(
     summary: Summary, recipes: Mapping[str, Recipe | None], paper: Sequence[PaperRow], dataset: str, output: str
 ) -> str:
-    theirs = {row.name: row.miou for row in paper if row.miou is not None}
+    given = {row.name: row.sets.get(dataset, (row.miou, None))[0] for row in paper}
+    theirs = {name: miou for name, miou in given.items() if miou is not None}
     ours = {}
     for row in paper:
         recipe, place = recipes[row.name], prompted_name(dataset, row.prompts)
@@ -100,7 +101,13 @@ def _row(recipe: Recipe, variant: str, output: str) -> Row:
 
 
 def _paper_cell(row: PaperRow) -> str:
-    return " / ".join(NOTHING if number is None else f"{number:.1f}" for number in (row.miou, row.mbiou))
+    if row.sets:
+        return ", ".join(f"{name} {_numbers(pair)}" for name, pair in row.sets.items())
+    return _numbers((row.miou, row.mbiou))
+
+
+def _numbers(pair: tuple[float | None, float | None]) -> str:
+    return " / ".join(NOTHING if number is None else f"{number:.1f}" for number in pair)
 
 
 def _look_up(values: Any, key: str) -> Any:

@@ -25,6 +25,7 @@ class PaperRow:
         name: of the row; that of the variant unless several rows have it.
         prompts: of ``also_val_prompts``, whose sets the row is scored on; "" is ``val_prompts``.
         when: config keys and values that tell the row's run from the others.
+        sets: mIoU and mBIoU in percent by validation set, where the paper gives no mean but these.
     """
 
     variant: str
@@ -33,6 +34,7 @@ class PaperRow:
     name: str = ""
     prompts: str = ""
     when: Mapping[str, Any] = field(default_factory=dict)
+    sets: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.variant)
@@ -65,7 +67,7 @@ def read_paper_table(path: Path) -> list[PaperRow]:
     try:
         rows = yaml.safe_load(path.read_text())["rows"]
         table = [_paper_row(row) for row in rows]
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: expected rows of {{variant: NAME, paper: {{miou: NUMBER, mbiou: NUMBER}}}}; got {error!r}"
         ) from error
@@ -97,10 +99,16 @@ def compare_order(paper: Mapping[str, float], ours: Mapping[str, float]) -> Agre
 
 
 def _paper_row(row: dict[str, Any]) -> PaperRow:
-    numbers = [row["paper"][metric] for metric in ("miou", "mbiou")]
-    miou, mbiou = (None if number is None else float(number) for number in numbers)
+    paper = row["paper"]
+    by_set = {} if "miou" in paper else {str(name): _pair(numbers) for name, numbers in paper.items()}
+    miou, mbiou = (None, None) if by_set else _pair(paper)
     unknown = row.keys() - {"variant", "paper", "name", "prompts", "when"}
     if unknown:
         raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
     optional = {key: str(row[key]) for key in ("name", "prompts") if key in row}
-    return PaperRow(str(row["variant"]), miou, mbiou, **optional, when=dict(row.get("when", {})))
+    return PaperRow(str(row["variant"]), miou, mbiou, **optional, when=dict(row.get("when", {})), sets=by_set)
+
+
+def _pair(numbers: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    miou, mbiou = (None if numbers[metric] is None else float(numbers[metric]) for metric in ("miou", "mbiou"))
+    return miou, mbiou

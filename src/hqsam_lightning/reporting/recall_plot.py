@@ -28,11 +28,11 @@ def draw_recall(summary: Summary) -> Figure:
 
 
 def shown_rows(summary: Summary) -> list[tuple[str, Row]]:
-    """(recipe, row) of plain SAM, once, and of each learned variant by its run's output."""
+    """(recipe, row) of each plain SAM, once, and of each learned variant by its run's output."""
     rows = []
-    for place, recipe in enumerate(summary.recipes):
+    for recipe in summary.recipes:
         for variant, outputs in _outputs(recipe).items():
-            if variant != BASELINE or place == 0:
+            if variant != BASELINE or recipe.label in summary.baselines:
                 rows.append((recipe.label, (variant, shown_output(recipe.output, outputs))))
     return rows
 
@@ -66,6 +66,6 @@ def _point(summary: Summary, recipe: str, row: Row, dataset: str, threshold: flo
 
 def _name(summary: Summary, recipe: str, row: Row) -> str:
     if row[0] == BASELINE:
-        return "SAM"
+        return "SAM" if len(summary.baselines) == 1 else f"SAM, {recipe}"
     name = f"{row[0]} ({'HQ logits' if row[1] == 'hq' else 'SAM + HQ'})"
     return name if len(summary.recipes) == 1 else f"{name}, {recipe}"

@@ -1,4 +1,4 @@
-"""report.md, report.csv, report.html and recall.png: what `python -m hqsam_lightning.report` writes."""
+"""report.md, report.csv, report.html, recall.png and sweep.png: what `python -m hqsam_lightning.report` writes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,16 @@ from hqsam_lightning.reporting.summary import (
     mean_pair,
     recall_quantity,
 )
+from hqsam_lightning.reporting.sweep_plot import draw_sweep, swept_keys
 from hqsam_lightning.training.scores import BASELINE, GROUPS, Row
 
 COST_NOTE = (
     "Parameters in float32. Time and memory are those of the whole run, which trains all of its methods together: "
     "seconds of training and validation an optimiser step, and the most memory of the process (on a GPU: of the GPU)."
+)
+SWEEP_NOTE = (
+    "A line a recipe, through the keys that the recipes differ in, to the mean over sets of its first learned method. "
+    "Axes whose ends differ tenfold are logarithmic."
 )
 SEEDS_NOTE = (
     "Where a recipe ran with several seeds: mean ± standard deviation over them; differences are averaged over them "
@@ -36,7 +41,7 @@ SEEDS_NOTE = (
 
 
 def write_report(folder: Path, summary: Summary, paper: Sequence[PaperRow] | None, command: str) -> None:
-    """Writes the four files.
+    """Writes the files; sweep.png where there are enough recipes.
 
     Args:
         folder: made where it is missing; files of an earlier report are replaced.
@@ -47,6 +52,9 @@ def write_report(folder: Path, summary: Summary, paper: Sequence[PaperRow] | Non
     folder.mkdir(parents=True, exist_ok=True)
     write_entries(folder / "report.csv", summary.entries)
     draw_recall(summary).savefig(folder / "recall.png", dpi=120)
+    keys = swept_keys(summary)
+    if keys:
+        draw_sweep(summary, keys).savefig(folder / "sweep.png", dpi=120)
     lines = report_lines(summary, paper, command)
     (folder / "report.md").write_text("\n".join(lines) + "\n")
     (folder / "report.html").write_text(to_page("Report", lines, folder, _panels(summary)))
@@ -70,7 +78,6 @@ def report_lines(summary: Summary, paper: Sequence[PaperRow] | None, command: st
     """Lines of report.md."""
     lines = ["# Report", "", f"`{command}`", ""]
     lines += [line for note in (*NOTES, SEEDS_NOTE) for line in (note, "")]
-    first = summary.recipes[0].runs[0]
     if len(summary.sets) > 1:
         lines += ["## All sets", "", *markdown_table(_overview(summary)), ""]
     for dataset, masks in summary.sets.items():
@@ -82,8 +89,11 @@ def report_lines(summary: Summary, paper: Sequence[PaperRow] | None, command: st
     lines += ["![Recall over thresholds of the boundary IoU](recall.png)", ""]
     for dataset in summary.sets:
         lines += [f"### {dataset}", "", *markdown_table(_recalls(summary, dataset)), ""]
+    if swept_keys(summary):
+        lines += ["## Sweep", "", SWEEP_NOTE, "", "![What the recipes differ in, and what they scored](sweep.png)", ""]
     lines += ["## Cost", "", COST_NOTE, "", *markdown_table(_costs(summary)), ""]
-    lines += ["## Runs", "", f"SAM: {first.facts['sam']}, weights SHA-256 {first.facts['sam_sha256']}.", ""]
+    sams = {recipe.runs[0].facts["sam_sha256"]: recipe.runs[0].facts["sam"] for recipe in summary.recipes}
+    lines += ["## Runs", "", *(f"SAM: {name}, weights SHA-256 {sha256}." for sha256, name in sams.items()), ""]
     return [*lines, *(line for recipe in summary.recipes for line in _facts(recipe))]
 
 
@@ -139,9 +149,9 @@ def _difference(summary: Summary, recipe: str, row: Row, dataset: str, group: st
 
 
 def _rows(summary: Summary) -> list[tuple[str, Row]]:
-    """(recipe, row) pairs; plain SAM, which is the same for all, once."""
-    pairs = [(place, recipe.label, row) for place, recipe in enumerate(summary.recipes) for row in recipe.rows]
-    return [(label, row) for place, label, row in pairs if place == 0 or row[0] != BASELINE]
+    """(recipe, row) pairs; each plain SAM, which is the same for all recipes over it, once."""
+    pairs = [(recipe.label, row) for recipe in summary.recipes for row in recipe.rows]
+    return [(label, row) for label, row in pairs if row[0] != BASELINE or label in summary.baselines]
 
 
 def _name_columns(summary: Summary) -> list[str]:
@@ -149,7 +159,7 @@ def _name_columns(summary: Summary) -> list[str]:
 
 
 def _names(summary: Summary, recipe: str, row: Row) -> list[str]:
-    label = NOTHING if row[0] == BASELINE else recipe
+    label = NOTHING if row[0] == BASELINE and len(summary.baselines) == 1 else recipe
     return [*([label] if len(summary.recipes) > 1 else []), row[0], OUTPUT_NAMES[row[1]]]
 
 

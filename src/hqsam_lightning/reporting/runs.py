@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from hqsam_lightning.reporting.results import METRICS_FILE
 from hqsam_lightning.reporting.score_file import SCORES_FILE, read_scores
 from hqsam_lightning.training.checkpoint import flatten
 from hqsam_lightning.training.scores import MaskScores, Row
+
+log = logging.getLogger(__name__)
 
 # config keys that leave a recipe what it is; a key stands for all below it
 NOT_RECIPE = (
@@ -45,8 +48,12 @@ class Run:
 
     @property
     def recipe_keys(self) -> dict[str, Any]:
-        """The config's keys and values that make the recipe: not the seed, and nothing about where it ran."""
-        return {key: value for key, value in flatten(self.config).items() if not _is_under(key, NOT_RECIPE)}
+        """The config's keys and values that make the recipe: not the seed, and nothing about where it ran.
+
+        Weights go by what they are, not by where they lay.
+        """
+        keys = {key: value for key, value in flatten(self.config).items() if not _is_under(key, NOT_RECIPE)}
+        return keys | {"sam.sha256": str(self.facts.get("sam_sha256"))[:12]}
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,18 @@ class Recipe:
     def output(self) -> str:
         """The output that the runs went by: "hq" or "sum"."""
         return str(self.runs[0].facts["output"])
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """The folder itself, or the finished runs in a multirun's; points that did not finish are said and left out."""
+    if (folder / METRICS_FILE).is_file():
+        return [folder]
+    points = sorted((path.parent for path in folder.glob("*/.hydra")), key=lambda path: (len(path.name), path.name))
+    finished = [point for point in points if (point / METRICS_FILE).is_file()]
+    if len(finished) < len(points):
+        names = ", ".join(point.name for point in points if point not in finished)
+        log.warning("%s: points that did not finish, left out: %s", folder, names)
+    return finished or [folder]
 
 
 def read_run(folder: Path) -> Run:
@@ -122,7 +141,7 @@ def group_runs(runs: Sequence[Run]) -> list[Recipe]:
 
 
 def check_comparable(runs: Sequence[Run]) -> None:
-    """Makes sure that the runs scored the same masks in the same way with the same SAM.
+    """Makes sure that the runs scored the same masks in the same way.
 
     Raises:
         ConfigError: naming what differs between which two folders.
@@ -130,7 +149,6 @@ def check_comparable(runs: Sequence[Run]) -> None:
     first = runs[0]
     for run in runs[1:]:
         for what, mine, other in (
-            ("frozen SAM", _sam(first), _sam(run)),
             ("evaluation.dilation_ratio", first.facts["dilation_ratio"], run.facts["dilation_ratio"]),
             ("validation prompts (val_prompts)", first.config["val_prompts"], run.config["val_prompts"]),
             ("validation sets", _sets(first), _sets(run)),
@@ -177,7 +195,8 @@ def _label(run: Run, keys: Sequence[str]) -> str:
     return f"{run.facts['name']} ({', '.join(f'{key}={run.recipe_keys.get(key)}' for key in keys)})"
 
 
-def _sam(run: Run) -> str:
+def describe_sam(run: Run) -> str:
+    """The run's frozen SAM, such as "nano with weights de953d5bd46b in fp32"."""
     precision = run.config["sam"]["precision"]
     return f"{run.facts['sam']} with weights {run.facts['sam_sha256'][:12]} in {precision}"
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from hqsam_lightning.reporting.markdown import NOTHING, percent
 from hqsam_lightning.reporting.paired import Difference, image_differences, mean_over_seeds, paired_difference
-from hqsam_lightning.reporting.runs import Recipe, by_dataset
+from hqsam_lightning.reporting.runs import Recipe, by_dataset, describe_sam
 from hqsam_lightning.training.scores import BASELINE_ROW, GROUPS, MaskScores, Row
 
 METRICS = ("miou", "mbiou")
@@ -70,6 +70,14 @@ class Summary:
             (entry.recipe, entry.variant, entry.output, entry.dataset, entry.group, entry.quantity): entry
             for entry in self.entries
         }
+
+    @property
+    def baselines(self) -> list[str]:
+        """Labels of the recipes that plain SAM is shown of: the first of each frozen SAM."""
+        first: dict[str, str] = {}
+        for recipe in self.recipes:
+            first.setdefault(describe_sam(recipe.runs[0]), recipe.label)
+        return list(first.values())
 
     def get(self, recipe: str, row: Row, dataset: str, group: str, quantity: str) -> Entry | None:
         """The entry, or None where the set has no such objects."""

@@ -1,12 +1,14 @@
-"""The W&B logger, which works without credentials and never asks for them."""
+"""The W&B logger, which works without credentials and never asks for them, and what a run tells it at the end."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import wandb
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import Logger, WandbLogger
 
 
 def build_wandb_logger(
@@ -26,3 +28,22 @@ def build_wandb_logger(
     return WandbLogger(
         save_dir=save_dir, project=project, name=name, group=group, tags=tags, mode=mode, offline=mode != "online"
     )
+
+
+def log_results(loggers: Sequence[Logger], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Logs the result table to W&B: a line a row and validation set, scores in percent.
+
+    Args:
+        loggers: of the run; others than W&B's are left alone.
+        rows: see `hqsam_lightning.reporting.results.result_rows`.
+    """
+    columns = ["method", "logits", "trainable parameters", "set", "masks", "mIoU", "mBIoU"]
+    lines = [
+        [*(row[key] for key in ("variant", "logits", "trainable_parameters")), name, cell["masks"]]
+        + [round(100 * cell[metric], 2) for metric in ("miou", "mbiou")]
+        for row in rows
+        for name, cell in row["sets"].items()
+    ]
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_table("results", columns=columns, data=lines)

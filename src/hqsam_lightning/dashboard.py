@@ -1,0 +1,110 @@
+"""W&B's view of a project as code: `python -m hqsam_lightning.dashboard entity=TEAM project=hqsam_lightning`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import hydra
+import wandb
+from omegaconf import DictConfig
+
+from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
+from hqsam_lightning.errors import ConfigError
+
+if TYPE_CHECKING:
+    import wandb_workspaces.reports.v2 as reports
+    import wandb_workspaces.workspaces as workspaces
+
+STEP = "trainer/global_step"
+# title, and metrics that `HQSamModule` logs, as a regular expression
+TRAINING = (("Loss of every variant", "train/.*/loss"), ("Learning rate", "lr-.*"))
+VALIDATION = (
+    ("mIoU", "val/[^/]+/[^/]+/[^/]+/miou"),
+    ("Boundary IoU", "val/[^/]+/[^/]+/[^/]+/mbiou"),
+    ("Boundary IoU, thin objects", "val/[^/]+/[^/]+/[^/]+/thin_mbiou"),
+)
+PICTURES, TABLE = "val/panels", "results"
+
+
+def dashboard(config: DictConfig) -> tuple[workspaces.Workspace, reports.Report]:
+    """Saves the view and the report of a project, each new at every call.
+
+    Args:
+        config: composed from conf/dashboard.yaml.
+
+    Raises:
+        ConfigError: where `wandb-workspaces` is not installed, or W&B has no credentials.
+    """
+    if find_spec("wandb_workspaces") is None:
+        raise ConfigError(
+            "dashboard: expected the package wandb-workspaces, found none; pip install 'hqsam-lightning[dashboard]'"
+        )
+    if not wandb.login(prompt=False, verify=False):
+        raise ConfigError("dashboard: expected W&B's credentials, found none; run `wandb login`, or set WANDB_API_KEY")
+    view = build_view(config.entity, config.project, config.name).save()
+    report = build_report(config.entity, config.project, config.name).save()
+    print(f"view {view.url}\nreport {report.url}")
+    return view, report
+
+
+def build_view(entity: str, project: str, name: str) -> workspaces.Workspace:
+    """The workspace: runs grouped by experiment; training, validation, results."""
+    import wandb_workspaces.workspaces as ws
+
+    sections = [
+        ws.Section(name="Results", panels=[_table(), _pictures()], is_open=True),
+        ws.Section(name="Validation", panels=_plots(VALIDATION), is_open=True),
+        ws.Section(name="Training", panels=_plots(TRAINING), is_open=True),
+    ]
+    return ws.Workspace(
+        entity=entity,
+        project=project,
+        name=name,
+        sections=sections,
+        runset_settings=ws.RunsetSettings(groupby=[ws.Metric("group")]),
+    )
+
+
+def build_report(entity: str, project: str, name: str) -> reports.Report:
+    """The report: what the numbers are, then the results, curves and pictures of all runs."""
+    import wandb_workspaces.reports.v2 as wr
+
+    runs = wr.Runset(entity=entity, project=project, groupby=["group"])
+    parts = {"Results": [_table()], "Validation": _plots(VALIDATION), "Training": _plots(TRAINING)}
+    parts["Pictures"] = [_pictures()]
+    blocks: list[object] = [
+        wr.P("mIoU and boundary IoU on the validation sets, by variant and logits; runs of one experiment are a group.")
+    ]
+    for title, panels in parts.items():
+        blocks += [wr.H1(title), wr.PanelGrid(runsets=[runs], panels=panels)]
+    return wr.Report(entity=entity, project=project, title=name, blocks=blocks)
+
+
+def _plots(metrics: tuple[tuple[str, str], ...]) -> list[reports.LinePlot]:
+    import wandb_workspaces.reports.v2 as wr
+
+    return [wr.LinePlot(title=title, x=STEP, metric_regex=expression) for title, expression in metrics]
+
+
+def _table() -> reports.WeavePanelSummaryTable:
+    import wandb_workspaces.reports.v2 as wr
+
+    return wr.WeavePanelSummaryTable(table_name=TABLE)
+
+
+def _pictures() -> reports.MediaBrowser:
+    import wandb_workspaces.reports.v2 as wr
+
+    return wr.MediaBrowser(title="Image, ground truth, SAM, HQ-SAM", media_keys=[PICTURES])
+
+
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="dashboard")
+@clean_errors
+def main(config: DictConfig) -> None:
+    """Entry point of the command line."""
+    dashboard(config)
+
+
+if __name__ == "__main__":
+    run_hydra(main, "dashboard")

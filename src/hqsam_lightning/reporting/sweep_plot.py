@@ -1,0 +1,94 @@
+"""Parallel coordinates of a sweep: a line a recipe, through what it differs in, to what it scored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hqsam_lightning.reporting.recall_plot import shown_rows
+from hqsam_lightning.reporting.summary import MEAN_OF_SETS, METRICS, Summary
+from hqsam_lightning.training.scores import BASELINE
+
+LEAST_RECIPES = 3
+LOG_FROM = 10
+"""Ratio of an axis' ends from which on it is logarithmic."""
+
+
+def swept_keys(summary: Summary) -> list[str]:
+    """Config keys that the recipes differ in; nothing where there are fewer than `LEAST_RECIPES`."""
+    if len(summary.recipes) < LEAST_RECIPES:
+        return []
+    keys = [recipe.runs[0].recipe_keys for recipe in summary.recipes]
+    names = dict.fromkeys(name for values in keys for name in values)
+    return [name for name in names if any(values.get(name) != keys[0].get(name) for values in keys)]
+
+
+def draw_sweep(summary: Summary, keys: Sequence[str]) -> Figure:
+    """Draws a line a recipe, coloured by the mean boundary IoU of its first learned variant, the best on top.
+
+    Args:
+        summary: the numbers.
+        keys: the axes before mIoU and mBIoU.
+    """
+    scores = np.array([_scores(summary, recipe.label) for recipe in summary.recipes])
+    columns = [[recipe.runs[0].recipe_keys.get(key) for recipe in summary.recipes] for key in keys]
+    places = [_places(values) for values in columns] + [_places(list(column)) for column in scores.T]
+    names = [*keys, *("mIoU %", "mBIoU %")]
+    figure = Figure(figsize=(2 + 1.6 * len(names), 4), layout="constrained")
+    axis = figure.subplots()
+    shades = colormaps["viridis"](places[-1])
+    for recipe in np.argsort(scores[:, -1]):
+        axis.plot([column[recipe] for column in places], color=shades[recipe], linewidth=1.5)
+    for place, values in enumerate([*columns, *scores.T.tolist()]):
+        _label(axis, place, values, places[place])
+    axis.set_xticks(range(len(names)), names, rotation=20, ha="right")
+    axis.set_yticks([])
+    axis.set_ylim(-0.05, 1.05)
+    for side in ("top", "bottom", "left", "right"):
+        axis.spines[side].set_visible(False)
+    return figure
+
+
+def _scores(summary: Summary, label: str) -> list[float]:
+    """Mean mIoU and mBIoU in percent of a recipe's first learned variant over the sets."""
+    row = next(row for recipe, row in shown_rows(summary) if recipe == label and row[0] != BASELINE)
+    dataset = MEAN_OF_SETS if len(summary.sets) > 1 else next(iter(summary.sets))
+    entries = [summary.get(label, row, dataset, "all", metric) for metric in METRICS]
+    return [100 * entry.mean for entry in entries if entry]
+
+
+def _places(values: Sequence[Any]) -> np.ndarray:
+    """Heights in [0, 1]: numbers by their size, or its logarithm; others side by side in the order of their names."""
+    if all(_is_number(value) for value in values):
+        numbers = np.array(values, float)
+        if numbers.min() > 0 and numbers.max() / numbers.min() >= LOG_FROM:
+            numbers = np.log(numbers)
+    else:
+        order = sorted({str(value) for value in values})
+        numbers = np.array([order.index(str(value)) for value in values], float)
+    width = numbers.max() - numbers.min()
+    return (numbers - numbers.min()) / width if width else np.full(len(numbers), 0.5)
+
+
+def _label(axis: Axes, place: int, values: Sequence[Any], heights: np.ndarray) -> None:
+    """Writes an axis' ends, or all of its names."""
+    axis.axvline(place, color="0.6", linewidth=1)
+    labels = {float(height): _text(value) for value, height in zip(values, heights, strict=True)}
+    if all(_is_number(value) for value in values):
+        labels = {height: labels[height] for height in (min(labels), max(labels))}
+    for height, text in labels.items():
+        axis.annotate(text, (place, height), (3, 3), textcoords="offset points", fontsize=7)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,150 @@
+"""Each row of an experiment differs from the others in what it claims to, and in nothing else."""
+
+from itertools import combinations
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from conftest import ROOT
+from hqsam_lightning.heads import Head
+from hqsam_lightning.reporting.paper import read_paper_table
+from hqsam_lightning.sam import FrozenSam
+from hqsam_lightning.training.checkpoint import flatten
+
+TOKEN, FUSION = {"token", "mlp"}, {"fusion.final", "fusion.early", "fusion.decoder"}
+# what each row learns, by the first parts of its parameters' names
+LEARNS = {
+    "table2_token": {
+        "context_tokens_3": {"tokens"},
+        "hq_token_x_output_token": TOKEN,
+        "hq_token_boundary_loss": TOKEN,
+        "hq_token": TOKEN,
+        "hq_features_context_tokens": {"tokens", *FUSION},
+        "hq_features": TOKEN | FUSION,
+    },
+    "ablate_features": {
+        "decoder_feature_raw": TOKEN,
+        "decoder_feature_conv": TOKEN | {"fusion.decoder"},
+        "without_decoder_feature": TOKEN | {"fusion.final", "fusion.early"},
+        "decoder_and_final": TOKEN | {"fusion.decoder", "fusion.final"},
+        "decoder_and_early": TOKEN | {"fusion.decoder", "fusion.early"},
+        "decoder_final_early": TOKEN | FUSION,
+        "fpn_instead_of_fusion": TOKEN | FUSION | {"fusion.smooth"},
+    },
+    "table4_finetuning": {
+        "finetune_whole_sam": {"encoder", "decoder"},
+        "finetune_decoder": {"decoder"},
+        "finetune_output_token": TOKEN,
+        "context_tokens_3": {"tokens"},
+        "trained_refiner": {"stem", "blocks", "last"},
+        "hq_sam": TOKEN | FUSION,
+    },
+    "table9_peft": {"lora": {"encoder"}, "encoder_adapter": {"encoder"}, "hq_sam": TOKEN | FUSION},
+    "figure4_recall": {"hq_token": TOKEN, "hq_features": TOKEN | FUSION},
+}
+# parts that two rows of one name do not share: another architecture, or SAM's own weights
+UNLIKE = {("ablate_features", "fpn_instead_of_fusion", part) for part in FUSION} | {
+    ("table4_finetuning", "finetune_output_token", part) for part in TOKEN
+}
+UNLIKE |= {("table9_peft", "lora", "encoder"), ("table4_finetuning", "finetune_whole_sam", "encoder")}
+# keys that the points of a sweep differ in
+SWEPT = {
+    "ablate_prompts": {"prompts.mix"},
+    "ablate_points": {"prompts.num_points"},
+    "table10_backbones": {"sam"},
+    "table15_data": {"data"},
+    "table16_leave_one_out": {"data.sources"},
+    "miniature_prompts": {"prompts.mix"},
+    "miniature_table15": {"data.masks"},
+    "miniature_table16": {"data.thin_objects"},
+}
+
+
+def part_of(name: str) -> str:
+    parts = name.split(".")
+    return ".".join(parts[:2]) if parts[0] == "fusion" else parts[0]
+
+
+@pytest.fixture(params=LEARNS)
+def rows(request: pytest.FixtureRequest, make_config, tiny_sam: FrozenSam) -> tuple[str, dict[str, Head]]:
+    config = make_config(f"+experiment={request.param}", "sam=tiny_random")
+    heads = {name: instantiate(head, sam=tiny_sam, seed=3) for name, head in config.variants.items()}
+    return request.param, heads
+
+
+def test_rows_learn_what_they_claim(rows: tuple[str, dict[str, Head]]) -> None:
+    experiment, heads = rows
+    assert {name: {part_of(key) for key in head.learned} for name, head in heads.items()} == LEARNS[experiment]
+
+
+def test_what_two_rows_share_begins_equal(rows: tuple[str, dict[str, Head]]) -> None:
+    experiment, heads = rows
+    for one, other in combinations(heads, 2):
+        for key in heads[one].learned.keys() & heads[other].learned.keys():
+            if not {(experiment, one, part_of(key)), (experiment, other, part_of(key))} & UNLIKE:
+                assert torch.equal(heads[one].learned[key], heads[other].learned[key]), (one, other, key)
+
+
+def test_rows_of_one_head_differ_in_their_config_alone(make_config) -> None:
+    """The rows of table 2 that learn the same parameters: one has another token, one another loss."""
+    config = make_config("+experiment=table2_token")
+    plain = config.variants.hq_token
+    product = OmegaConf.merge(config.variants.hq_token_x_output_token, {"_target_": plain._target_})
+    assert product == plain == config.variants.hq_token_boundary_loss
+    assert config.variants.hq_token_x_output_token._target_.endswith("TokenProductHead")
+    assert set(config.own_losses) == {"hq_token_boundary_loss"}
+    own, usual = flatten(OmegaConf.to_container(config.own_losses.hq_token_boundary_loss, resolve=True)), config.loss
+    assert {key for key in own if own[key] != usual.get(key)} == {"_target_", "dilation_ratio"}
+
+
+@pytest.mark.parametrize("experiment", SWEPT)
+def test_points_of_a_sweep_differ_in_its_key_alone(make_config, experiment: str) -> None:
+    with_hydra = make_config(f"+experiment={experiment}", hydra=True)
+    ((key, values),) = with_hydra.hydra.sweeper.params.items()
+    points = [make_config(f"+experiment={experiment}", f"{key}={value}") for value in split(values)]
+    assert len(points) > 1
+    flat = [flatten(OmegaConf.to_container(point, resolve=False)) for point in points]
+    for one, other in combinations(flat, 2):
+        differing = {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)}
+        assert differing
+        assert all(any(f"{name}.".startswith(f"{part}.") for part in SWEPT[experiment]) for name in differing), (
+            differing
+        )
+
+
+def test_noisy_boxes_are_the_only_difference_of_their_sets(make_config) -> None:
+    config = make_config("+experiment=table13_box_noise")
+    usual = OmegaConf.to_container(config.val_prompts)
+    noises = {name: OmegaConf.to_container(prompts) for name, prompts in config.also_val_prompts.items()}
+    assert {name: prompts["box_noise"] for name, prompts in noises.items()} == {
+        "box_noise_20": 0.2,
+        "box_noise_40": 0.4,
+    }
+    assert all({**prompts, "box_noise": usual["box_noise"]} == usual for prompts in noises.values())
+
+
+@pytest.mark.parametrize("folder", ["table10_backbones", "table15_data", "table16_leave_one_out"])
+def test_rows_of_a_table_find_their_points(make_config, folder: str) -> None:
+    """What tells a row's run from the others is true of one point of the sweep, and every point has a row."""
+    path = ROOT / "experiments" / folder / "table.yaml"
+    experiment = OmegaConf.load(path).experiment
+    ((key, values),) = make_config(f"+experiment={experiment}", hydra=True).hydra.sweeper.params.items()
+    points = [make_config(f"+experiment={experiment}", f"{key}={value}") for value in split(values)]
+    rows = [row for row in read_paper_table(path) if row.when and row.variant != "sam"]
+    fits = [[all(OmegaConf.select(point, k) == v for k, v in row.when.items()) for point in points] for row in rows]
+    assert [sum(row) for row in fits] == [1] * len(points)
+    assert [sum(column) for column in zip(*fits, strict=True)] == [1] * len(points)
+
+
+def split(values: str) -> list[str]:
+    """The choices of a sweep, at commas outside brackets."""
+    choices, depth = [""], 0
+    for character in values:
+        depth += {"[": 1, "]": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            choices.append("")
+        else:
+            choices[-1] += character
+    return [choice.strip() for choice in choices]
