@@ -40,6 +40,7 @@ from hqsam_lightning.session import (
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
 from hqsam_lightning.training.checkpoint import check_checkpoint, check_recipe, read_checkpoint
 from hqsam_lightning.training.fit_clock import FitClock
+from hqsam_lightning.training.inference_speed import InferenceSpeed
 from hqsam_lightning.training.loggers import log_results
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.panels import ImagePanels, save_panels
@@ -82,7 +83,10 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
         if datamodule.sets.validation and module.scored_step != trainer.global_step:
             trainer.validate(module, datamodule, verbose=False)
-        facts = run_facts(config, trainer, module, plan, datamodule.sets.describe(), clock.seconds)
+        facts = run_facts(config, trainer, module, plan, datamodule.sets.describe(), clock)
+        for callback in callbacks.values():
+            if isinstance(callback, InferenceSpeed):
+                facts["inference"] = callback.costs
         rows = _report(config, trainer, module, list(callbacks.values()), facts)
     finally:
         # else the next point of a multirun would log into this one's W&B run

@@ -165,3 +165,32 @@ def test_rows_may_come_from_several_recipes() -> None:
 def test_a_row_in_two_recipes_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected each row of the table in one recipe; best is in 0 and 1"):
         paper_section(make_summary({"best": 0.2}, {"best": 0.1}), PAPER)
+
+
+def test_costs_and_coco_stand_beside_ours(tmp_path: Path) -> None:
+    """What the paper gives is shown, ours beside it, and what has no suite yet as missing."""
+    table = tmp_path / "table.yaml"
+    table.write_text(
+        "rows:\n"
+        "- {variant: sam, paper: {miou: 79.5, mbiou: 71.1}, coco: {ap_b: 33.3, ap: 48.5}}\n"
+        "- {variant: hq, paper: {miou: 89.1, mbiou: 81.8}, costs: {trainable_mib: 5.1, images_per_second: 4.8}}\n"
+        "- {variant: lora, paper: {miou: null, mbiou: null}, costs: {trainable_mib: 1.5}}\n"
+    )
+    facts = {
+        "trainable_parameters": {"sam": 0, "hq": 2**20},
+        "inference": {"sam": {"images_per_second": 12.5}, "hq": {"images_per_second": 12.25}},
+    }
+    recipe = Recipe("0", [Run(Path("run"), FACTS | facts, {}, make_masks(0))])
+    lines = paper_section(Summary([recipe]), read_paper_table(table))
+    text = "\n".join(lines)
+    assert "| sam | 79.5 / 71.1 |" in text
+    assert "| 33.3 / 48.5 | missing |" in text
+    assert "| hq | 5.1 | 4 | 4.8 | 12.2 |" in text.replace("4.0", "4")
+    assert "| lora | 1.5 | missing | - | missing |" in text
+
+
+@pytest.mark.parametrize(("name", "key"), [("costs", "fps"), ("coco", "ap_c")])
+def test_an_unknown_number_is_named(tmp_path: Path, name: str, key: str) -> None:
+    (tmp_path / "table.yaml").write_text(f"rows: [{{variant: a, {name}: {{{key}: 1}}, paper: {{miou: 1, mbiou: 2}}}}]")
+    with pytest.raises(DataError, match=f"unknown key '{key}' in {name}"):
+        read_paper_table(tmp_path / "table.yaml")

@@ -38,11 +38,15 @@ def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess:
     )
 
 
+# heads with an encoder of their own, and one that looks at the images
+METHODS = ("+head@variants.lora=lora", "+head@variants.tuned=tuned_sam", "+head@variants.refiner=refiner")
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     root = tmp_path_factory.mktemp("ddp")
     one, two = root / "one", root / "two"
-    for result in (run(one, "trainer=cpu"), run(two, "trainer=ddp_cpu")):
+    for result in (run(one, "trainer=cpu", *METHODS), run(two, "trainer=ddp_cpu", *METHODS)):
         assert result.returncode == 0, result.stderr
     return one, two
 
@@ -52,7 +56,8 @@ def test_two_processes_report_the_metrics_of_one(folders: tuple[Path, Path]) -> 
     assert two["run"]["batch"].startswith("batch of 4 images a step = 2 device(s) x 2 image(s)")
     scored = one["rows"][0]["sets"]["synthetic"]["masks"]
     assert scored > 5, "some scenes should have several masks"
-    assert [row["sets"]["synthetic"]["masks"] for row in two["rows"]] == [scored] * 3
+    assert [row["sets"]["synthetic"]["masks"] for row in two["rows"]] == [scored] * len(one["rows"])
+    assert {row["variant"] for row in two["rows"]} == {"sam", "hq", "lora", "tuned", "refiner"}
     for a, b in zip(one["rows"], two["rows"], strict=True):
         assert (a["variant"], a["logits"]) == (b["variant"], b["logits"])
         for metric in ("miou", "mbiou"):
@@ -69,7 +74,7 @@ def test_two_processes_write_each_mask_once(folders: tuple[Path, Path]) -> None:
     baseline = ("sam", "sam")
     assert [mask.scores[baseline] for mask in one] == [pytest.approx(mask.scores[baseline], abs=1e-3) for mask in two]
     lines = [(folder / "scores.csv").read_text().splitlines() for folder in folders]
-    assert len(lines[0]) == len(lines[1]) == 1 + 3 * len(one)
+    assert len(lines[0]) == len(lines[1]) == 1 + len(one[0].scores) * len(one)
 
 
 def test_two_processes_train_as_one(folders: tuple[Path, Path]) -> None:

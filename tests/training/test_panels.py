@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.train import train
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.panels import ImagePanels, draw_panels, save_panels
 from hqsam_lightning.training.scores import MaskScores
@@ -100,6 +101,23 @@ def test_another_variant_may_be_judged() -> None:
     panels = ImagePanels({"gain": 1}, variant="second")
     feed(panels, masks)
     assert titles(panels) == ["a/0"]
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        ("best", r"callbacks\.panels\.variant: expected one of hq, refiner; got 'best'"),
+        ("refiner", r"expected a variant with an HQ token \(here: hq\), got refiner, a RefinerHead"),
+    ],
+)
+def test_a_variant_that_cannot_be_judged_is_named_before_training(make_config, variant: str, message: str) -> None:
+    config = make_config(
+        *("+experiment=figure6_attention", "sam=tiny_random", "trainer=cpu", "data.train_size=4", "data.val_size=1"),
+        *("batch.total=4", "loader.num_workers=0", "~callbacks.progress_bar", "+head@variants.refiner=refiner"),
+        f"+callbacks.panels.variant={variant}",
+    )
+    with pytest.raises(ConfigError, match=message):
+        train(config)
 
 
 def test_an_unknown_rule_is_named() -> None:

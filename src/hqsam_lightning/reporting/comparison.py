@@ -7,6 +7,7 @@ from typing import Any
 
 from hqsam_lightning.data.datamodule import prompted_name
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.reporting.costs import PAPER_NOTE, cost_comparison
 from hqsam_lightning.reporting.markdown import NOTHING, markdown_table
 from hqsam_lightning.reporting.paper import Agreement, PaperRow, compare_order
 from hqsam_lightning.reporting.results import OUTPUT_NAMES
@@ -15,6 +16,8 @@ from hqsam_lightning.reporting.summary import MEAN_OF_SETS, Summary, mean_pair
 from hqsam_lightning.training.scores import BASELINE, Row, shown_output
 
 OUTPUTS = ("hq", "sum")
+MISSING = "missing"
+COCO_COLUMN = "paper, COCO AP_B / AP"
 NOTE = (
     "mIoU / mBIoU in percent; the paper's are means over its four sets with its own SAM, so the order of rows is what "
     "can be compared. A row without a run is missing."
@@ -29,12 +32,17 @@ def paper_section(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
     """
     recipes = {row.name: _recipe_of(summary, row) for row in paper}
     columns = [(dataset, output) for dataset in _columns(summary, paper) for output in OUTPUTS]
-    table = [["method", "paper", *(f"{dataset}, {OUTPUT_NAMES[output]}" for dataset, output in columns)]]
+    has_coco = any(row.coco for row in paper)
+    coco = [COCO_COLUMN, f"{COCO_COLUMN}, ours"] if has_coco else []
+    table = [["method", "paper", *(f"{dataset}, {OUTPUT_NAMES[output]}" for dataset, output in columns), *coco]]
     for row in paper:
         cells = [_cell(summary, recipes[row.name], row, dataset, output) for dataset, output in columns]
-        table.append([row.name, _paper_cell(row), *cells])
+        coco = [_numbers((row.coco.get("ap_b"), row.coco.get("ap"))), MISSING] if has_coco else []
+        table.append([row.name, _paper_cell(row), *cells, *coco])
     order = [_order_line(summary, recipes, paper, dataset, output) for dataset, output in columns]
-    return [NOTE, "", *markdown_table(table), "", "Order of the rows by mIoU:", "", *order]
+    lines = [NOTE, "", *markdown_table(table), "", "Order of the rows by mIoU:", "", *order]
+    costs = cost_comparison(recipes, paper)
+    return [*lines, "", PAPER_NOTE, "", *markdown_table(costs)] if costs else lines
 
 
 def _columns(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
@@ -63,7 +71,7 @@ def _recipe_of(summary: Summary, row: PaperRow) -> Recipe | None:
 
 def _cell(summary: Summary, recipe: Recipe | None, row: PaperRow, dataset: str, output: str) -> str:
     if recipe is None:
-        return "missing"
+        return MISSING
     return mean_pair(
         summary, recipe.label, _row(recipe, row.variant, output), prompted_name(dataset, row.prompts), "all"
     )

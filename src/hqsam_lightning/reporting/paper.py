@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +12,16 @@ import yaml
 from scipy import stats
 
 from hqsam_lightning.errors import ConfigError, DataError
+
+COSTS = {
+    "trainable_mib": "trainable MiB",
+    "total_mib": "total MiB",
+    "images_per_second": "images a second",
+    "gpu_gib": "GPU GiB of inference",
+    "train_hours": "hours of training",
+}
+"""What a method may cost, by the keys of a table.yaml, with its name in reports."""
+COCO = ("ap_b", "ap")
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,8 @@ class PaperRow:
         prompts: of ``also_val_prompts``, whose sets the row is scored on; "" is ``val_prompts``.
         when: config keys and values that tell the row's run from the others.
         sets: mIoU and mBIoU in percent by validation set, where the paper gives no mean but these.
+        coco: box-prompted boundary AP and mask AP on COCO in percent, by "ap_b" and "ap", where the paper gives them.
+        costs: by the keys of `COSTS`.
     """
 
     variant: str
@@ -35,6 +47,8 @@ class PaperRow:
     prompts: str = ""
     when: Mapping[str, Any] = field(default_factory=dict)
     sets: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    coco: Mapping[str, float] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.variant)
@@ -102,11 +116,29 @@ def _paper_row(row: dict[str, Any]) -> PaperRow:
     paper = row["paper"]
     by_set = {} if "miou" in paper else {str(name): _pair(numbers) for name, numbers in paper.items()}
     miou, mbiou = (None, None) if by_set else _pair(paper)
-    unknown = row.keys() - {"variant", "paper", "name", "prompts", "when"}
+    coco, costs = (_numbers(row, name, known) for name, known in (("coco", COCO), ("costs", COSTS)))
+    unknown = row.keys() - {"variant", "paper", "name", "prompts", "when", "coco", "costs"}
     if unknown:
         raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
-    optional = {key: str(row[key]) for key in ("name", "prompts") if key in row}
-    return PaperRow(str(row["variant"]), miou, mbiou, **optional, when=dict(row.get("when", {})), sets=by_set)
+    return PaperRow(
+        variant=str(row["variant"]),
+        miou=miou,
+        mbiou=mbiou,
+        name=str(row.get("name", "")),
+        prompts=str(row.get("prompts", "")),
+        when=dict(row.get("when", {})),
+        sets=by_set,
+        coco=coco,
+        costs=costs,
+    )
+
+
+def _numbers(row: Mapping[str, Any], name: str, known: Iterable[str]) -> dict[str, float]:
+    numbers = {str(key): float(value) for key, value in row.get(name, {}).items()}
+    unknown = sorted(numbers.keys() - set(known))
+    if unknown:
+        raise ValueError(f"unknown key {unknown[0]!r} in {name}")
+    return numbers
 
 
 def _pair(numbers: Mapping[str, Any]) -> tuple[float | None, float | None]:

@@ -1,4 +1,4 @@
-"""report.md, report.csv, report.html, recall.png and sweep.png: what `python -m hqsam_lightning.report` writes."""
+"""What `python -m hqsam_lightning.report` writes: report.md, .csv and .html, recall.png, tradeoff.png and sweep.png."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from hqsam_lightning.reporting.comparison import paper_section
+from hqsam_lightning.reporting.costs import COST_NOTE, cost_table
 from hqsam_lightning.reporting.html import to_page
 from hqsam_lightning.reporting.markdown import NOTHING, interval, markdown_table, percent
 from hqsam_lightning.reporting.paper import PaperRow
@@ -24,12 +25,9 @@ from hqsam_lightning.reporting.summary import (
     recall_quantity,
 )
 from hqsam_lightning.reporting.sweep_plot import draw_sweep, swept_keys
+from hqsam_lightning.reporting.tradeoff_plot import draw_tradeoff, measured_points, paper_points
 from hqsam_lightning.training.scores import BASELINE, GROUPS, Row
 
-COST_NOTE = (
-    "Parameters in float32. Time and memory are those of the whole run, which trains all of its methods together: "
-    "seconds of training and validation an optimiser step, and the most memory of the process (on a GPU: of the GPU)."
-)
 SWEEP_NOTE = (
     "A line a recipe, through the keys that the recipes differ in, to the mean over sets of its first learned method. "
     "Axes whose ends differ tenfold are logarithmic."
@@ -41,7 +39,7 @@ SEEDS_NOTE = (
 
 
 def write_report(folder: Path, summary: Summary, paper: Sequence[PaperRow] | None, command: str) -> None:
-    """Writes the files; sweep.png where there are enough recipes.
+    """Writes the files; tradeoff.png where a run measured its speed, sweep.png where there are enough recipes.
 
     Args:
         folder: made where it is missing; files of an earlier report are replaced.
@@ -52,6 +50,11 @@ def write_report(folder: Path, summary: Summary, paper: Sequence[PaperRow] | Non
     folder.mkdir(parents=True, exist_ok=True)
     write_entries(folder / "report.csv", summary.entries)
     draw_recall(summary).savefig(folder / "recall.png", dpi=120)
+    measured = measured_points(summary)
+    if measured:
+        theirs = paper_points(paper or [])
+        panels = {"measured": measured, **({"the paper": theirs} if theirs else {})}
+        draw_tradeoff(panels).savefig(folder / "tradeoff.png", dpi=120)
     keys = swept_keys(summary)
     if keys:
         draw_sweep(summary, keys).savefig(folder / "sweep.png", dpi=120)
@@ -91,7 +94,9 @@ def report_lines(summary: Summary, paper: Sequence[PaperRow] | None, command: st
         lines += [f"### {dataset}", "", *markdown_table(_recalls(summary, dataset)), ""]
     if swept_keys(summary):
         lines += ["## Sweep", "", SWEEP_NOTE, "", "![What the recipes differ in, and what they scored](sweep.png)", ""]
-    lines += ["## Cost", "", COST_NOTE, "", *markdown_table(_costs(summary)), ""]
+    lines += ["## Cost", "", COST_NOTE, "", *markdown_table(cost_table(summary)), ""]
+    if measured_points(summary):
+        lines += ["![Boundary IoU over images a second, plain SAM hollow, markers by size](tradeoff.png)", ""]
     sams = {recipe.runs[0].facts["sam_sha256"]: recipe.runs[0].facts["sam"] for recipe in summary.recipes}
     lines += ["## Runs", "", *(f"SAM: {name}, weights SHA-256 {sha256}." for sha256, name in sams.items()), ""]
     return [*lines, *(line for recipe in summary.recipes for line in _facts(recipe))]
@@ -127,19 +132,6 @@ def _recalls(summary: Summary, dataset: str) -> list[list[str]]:
     for recipe, row in shown_rows(summary):
         entries = [summary.get(recipe, row, dataset, "all", recall_quantity(t)) for t in THRESHOLDS]
         table.append([*_names(summary, recipe, row), *(percent(entry.mean) for entry in entries if entry)])
-    return table
-
-
-def _costs(summary: Summary) -> list[list[str]]:
-    table = [["recipe", "method", "trainable parameters", "MiB", "seconds a step", "peak GiB"]]
-    for recipe in summary.recipes:
-        facts = recipe.runs[0].facts
-        counts = facts.get("trainable_parameters", {})
-        shared = [str(facts.get(key, NOTHING)) for key in ("step_seconds", "peak_memory_gib")]
-        for variant in dict.fromkeys(row[0] for row in recipe.rows if row[0] != BASELINE):
-            count = counts.get(variant)
-            size = [NOTHING, NOTHING] if count is None else [f"{count:,}", f"{4 * count / 2**20:.1f}"]
-            table.append([recipe.label, variant, *size, *shared])
     return table
 
 

@@ -15,13 +15,13 @@ import torch
 from omegaconf import DictConfig
 
 from hqsam_lightning import __version__
-from hqsam_lightning.memory import peak_memory
 from hqsam_lightning.training.batching import BatchPlan
+from hqsam_lightning.training.fit_clock import FitClock
 from hqsam_lightning.training.module import HQSamModule
 
 
 def run_facts(
-    config: DictConfig, trainer: L.Trainer, module: HQSamModule, plan: BatchPlan, data: str, seconds: float
+    config: DictConfig, trainer: L.Trainer, module: HQSamModule, plan: BatchPlan, data: str, clock: FitClock
 ) -> dict[str, Any]:
     """Facts as plain values, in the order a report shows them; the commit only where the code runs from a checkout."""
     commit = source_commit()
@@ -39,10 +39,11 @@ def run_facts(
         "batch": plan.describe(),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
-        "fit_seconds": round(seconds, 1),
-        "step_seconds": round(seconds / max(trainer.global_step, 1), 3),
-        "peak_memory_gib": round(peak_memory() / 2**30, 2),
+        "fit_seconds": round(clock.seconds, 1),
+        "step_seconds": round(clock.seconds / max(trainer.global_step, 1), 3),
+        "peak_memory_gib": round(clock.peak_memory / 2**30, 2),
         "trainable_parameters": parameter_counts(module),
+        "sam_parameters": sum(value.numel() for value in module.sam.parameters()),
         "hqsam_lightning": __version__,
         **({"commit": commit} if commit else {}),
         "torch": torch.__version__,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import cv2
 import numpy as np
 from torch import Tensor
 
+from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.heads import HQHead
 from hqsam_lightning.sam.attention_maps import watch_token_attention
 from hqsam_lightning.training.module import HQSamModule
@@ -25,16 +27,30 @@ class AttentionPanels(ImagePanels):
     """As `ImagePanels`, with the two tokens' attention to the image beside the masks.
 
     A map is the last decoder layer's cross-attention, a mean over its heads, as a share of its own greatest value. It
-    is stretched from the embedding grid to the photo. The judged variant has to be an `HQHead`. Arguments are those
-    of `ImagePanels`.
+    is stretched from the embedding grid to the photo. Arguments and errors are those of `ImagePanels`.
     """
+
+    def judged(self, module: HQSamModule) -> Row:
+        """As of `ImagePanels`.
+
+        Raises:
+            ConfigError: also where the variant has no HQ token.
+        """
+        judged = super().judged(module)
+        head = module.heads[judged[0]]
+        if not isinstance(head, HQHead):
+            tokens = [name for name, head in module.heads.items() if isinstance(head, HQHead)]
+            raise ConfigError(
+                f"callbacks.panels.variant: expected a variant with an HQ token (here: {', '.join(tokens) or 'none'}), "
+                f"got {judged[0]}, a {type(head).__name__}"
+            )
+        return judged
 
     def make(
         self, module: HQSamModule, batch: Batch, row: int, shown: dict[Row, Tensor], scored: MaskScores, judged: Row
     ) -> Panel:
         """Makes the panel of one mask, running its image once more."""
-        head = module.heads[judged[0]]
-        assert isinstance(head, HQHead)
+        head = cast(HQHead, module.heads[judged[0]])
         panel = make_panel(batch, row, shown, scored)
         features = module.sam.encode(batch.pixels[batch.image_index[row]][None])
         (group,) = [group for group in batch.prompts if row in group.rows]

@@ -1,4 +1,4 @@
-"""How long a run trained."""
+"""How long a run trained, and the memory that it took."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import lightning as L
 
+from hqsam_lightning.memory import peak_memory
+
 
 class FitClock(L.Callback):
     """Seconds from the first to the last step, also those before the run was resumed; validation in between counts."""
@@ -14,11 +16,17 @@ class FitClock(L.Callback):
     def __init__(self) -> None:
         self._before = 0.0
         self._started: float | None = None
+        self._peak_memory: int | None = None
 
     @property
     def seconds(self) -> float:
         """Seconds so far."""
         return self._before + (time.monotonic() - self._started if self._started is not None else 0.0)
+
+    @property
+    def peak_memory(self) -> int:
+        """Most bytes of the process up to the last step, see `hqsam_lightning.memory.peak_memory`."""
+        return peak_memory() if self._peak_memory is None else self._peak_memory
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock."""
@@ -27,6 +35,7 @@ class FitClock(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stops it."""
         self._before, self._started = self.seconds, None
+        self._peak_memory = peak_memory()
 
     def state_dict(self) -> dict[str, Any]:
         """Goes into checkpoints."""

@@ -84,6 +84,23 @@ class ImagePanels(L.Callback):
         sets = dict.fromkeys(dataset for dataset, _ in self._kept)
         return [panel for dataset in sets for rule in self.rules for _, panel in self._kept.get((dataset, rule), [])]
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Makes sure that there is such a variant, before anything is trained."""
+        assert isinstance(pl_module, HQSamModule)
+        self.judged(pl_module)
+
+    def judged(self, module: HQSamModule) -> Row:
+        """The judged variant and the output that it is judged by.
+
+        Raises:
+            ConfigError: where the module has no such variant.
+        """
+        names = [name for name in module.heads if name != BASELINE]
+        name = names[0] if self.variant is None else self.variant
+        if name not in names:
+            raise choice_error("callbacks.panels.variant", name, names)
+        return name, module.output_of(name)
+
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begins a new set of panels."""
         self._kept = {}
@@ -101,7 +118,7 @@ class ImagePanels(L.Callback):
         assert isinstance(pl_module, HQSamModule)
         rows = [(variant, pl_module.output_of(variant)) for variant in pl_module.heads]
         shown = {name: outputs["logits"][name] for name in rows}
-        judged = next(name for name in shown if name != BASELINE_ROW and self.variant in (None, name[0]))
+        judged = self.judged(pl_module)
         for row, scored in enumerate(outputs["scores"]):
             gain = scored.scores[judged][1] - scored.scores[BASELINE_ROW][1]
             for rule, count in self.rules.items():

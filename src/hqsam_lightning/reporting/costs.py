@@ -1,0 +1,80 @@
+"""What methods cost: as measured, and beside what the paper says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import mean
+from typing import Any
+
+from hqsam_lightning.reporting.markdown import NOTHING
+from hqsam_lightning.reporting.paper import COSTS, PaperRow
+from hqsam_lightning.reporting.runs import Recipe
+from hqsam_lightning.reporting.summary import Summary
+from hqsam_lightning.training.scores import BASELINE
+
+COST_NOTE = (
+    "Parameters in float32; SAM's own are in the total. Images a second: one image and one box at a time, from pixels "
+    "in the model's frame to mask logits. Time and memory of training are those of the whole run, which trains all of "
+    "its methods together: seconds of training and validation an optimiser step, and the most memory of the process "
+    "(on a GPU: of the GPU)."
+)
+PAPER_NOTE = "The paper's costs are those of its own machines (RTX 3090) and SAMs."
+MIB_OF_A_PARAMETER = 4 / 2**20
+
+
+def cost_table(summary: Summary) -> list[list[str]]:
+    """A row a method of each recipe; plain SAM where its speed was measured."""
+    table = [["recipe", "method", "trainable parameters", *COSTS.values(), "seconds a step", "peak GiB"]]
+    for recipe in summary.recipes:
+        facts = recipe.runs[0].facts
+        shared = [str(facts.get(key, NOTHING)) for key in ("step_seconds", "peak_memory_gib")]
+        for variant in dict.fromkeys(row[0] for row in recipe.rows):
+            if variant != BASELINE or "inference" in facts:
+                count = facts.get("trainable_parameters", {}).get(variant)
+                costs = measured_costs(recipe, variant)
+                cells = [_cell(costs.get(key)) for key in COSTS]
+                table.append([recipe.label, variant, NOTHING if count is None else f"{count:,}", *cells, *shared])
+    return table
+
+
+def measured_costs(recipe: Recipe, variant: str) -> dict[str, float]:
+    """What is known of a method's costs, by the keys of `COSTS`; means over seeds where they are times."""
+    facts = [run.facts for run in recipe.runs]
+    costs: dict[str, float] = {}
+    trained = facts[0].get("trainable_parameters", {}).get(variant)
+    if trained is not None:
+        costs["trainable_mib"] = trained * MIB_OF_A_PARAMETER
+        if "sam_parameters" in facts[0]:
+            costs["total_mib"] = (trained + facts[0]["sam_parameters"]) * MIB_OF_A_PARAMETER
+    for key in ("images_per_second", "gpu_gib"):
+        values = [each["inference"][variant].get(key) for each in facts if variant in each.get("inference", {})]
+        if values and None not in values:
+            costs[key] = mean(values)
+    if variant != BASELINE and all("fit_seconds" in each for each in facts):
+        costs["train_hours"] = mean(each["fit_seconds"] for each in facts) / 3600
+    return costs
+
+
+def cost_comparison(recipes: Mapping[str, Recipe | None], paper: Sequence[PaperRow]) -> list[list[str]]:
+    """The costs that the paper gives, each beside ours; empty where it gives none.
+
+    Args:
+        recipes: of each row's name; None where its run is missing.
+        paper: rows of the paper's table.
+    """
+    rows = [row for row in paper if row.costs]
+    keys = [key for key in COSTS if any(key in row.costs for row in rows)]
+    if not keys:
+        return []
+    table = [["method", *(f"{COSTS[key]}, {whose}" for key in keys for whose in ("paper", "ours"))]]
+    for row in rows:
+        recipe = recipes[row.name]
+        ours: Mapping[str, Any] = measured_costs(recipe, row.variant) if recipe else {}
+        missing = NOTHING if recipe else "missing"
+        cells = [(_cell(row.costs.get(key)), _cell(ours.get(key), missing)) for key in keys]
+        table.append([row.name, *(cell for pair in cells for cell in pair)])
+    return table
+
+
+def _cell(value: float | None, missing: str = NOTHING) -> str:
+    return missing if value is None else f"{value:.1f}" if value >= 10 else f"{value:.2g}"

@@ -1,0 +1,104 @@
+"""The paper's figure 2: accuracy against speed, with the size of each model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hqsam_lightning.reporting.costs import measured_costs
+from hqsam_lightning.reporting.paper import PaperRow
+from hqsam_lightning.reporting.recall_plot import shown_rows
+from hqsam_lightning.reporting.summary import MEAN_OF_SETS, Summary
+from hqsam_lightning.training.scores import BASELINE
+
+PANEL_INCHES = (5.0, 3.8)
+LARGEST_AREA = 400
+"""Of the greatest model's marker, in square points."""
+NEEDED = ("images_per_second", "total_mib")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A model in the plot.
+
+    Attributes:
+        name: that it is labelled by.
+        model: the SAM under it; a line goes from each plain SAM to what was trained over it.
+        plain: whether it is SAM itself.
+        speed: images a second.
+        size: MiB.
+        mbiou: in percent.
+    """
+
+    name: str
+    model: str
+    plain: bool
+    speed: float
+    size: float
+    mbiou: float
+
+
+def measured_points(summary: Summary) -> list[Point]:
+    """Plain SAMs and learned variants whose speed was measured, by their mean over the sets."""
+    dataset = MEAN_OF_SETS if len(summary.sets) > 1 else next(iter(summary.sets))
+    recipes = {recipe.label: recipe for recipe in summary.recipes}
+    points = []
+    for label, row in shown_rows(summary):
+        costs = measured_costs(recipes[label], row[0])
+        entry = summary.get(label, row, dataset, "all", "mbiou")
+        if entry and all(key in costs for key in NEEDED):
+            speed, size = (costs[key] for key in NEEDED)
+            name = row[0] if len(recipes) == 1 else f"{row[0]}, {label}"
+            points.append(Point(name, label, row[0] == BASELINE, speed, size, 100 * entry.mean))
+    return points
+
+
+def paper_points(paper: Sequence[PaperRow]) -> list[Point]:
+    """The rows of the paper's table that it gives speed, size and boundary IoU of."""
+    points = []
+    for row in paper:
+        if row.mbiou is not None and all(key in row.costs for key in NEEDED):
+            speed, size = (row.costs[key] for key in NEEDED)
+            points.append(Point(row.name, str(dict(row.when)), row.variant == BASELINE, speed, size, row.mbiou))
+    return points
+
+
+def draw_tradeoff(panels: dict[str, list[Point]]) -> Figure:
+    """Draws a panel a title: boundary IoU over images a second, markers by size, plain SAMs hollow."""
+    width, height = PANEL_INCHES
+    figure = Figure(figsize=(width * len(panels), height), layout="constrained")
+    for axis, (title, points) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        _draw_panel(axis, points)
+        axis.set_title(title)
+    return figure
+
+
+def _draw_panel(axis: Axes, points: Sequence[Point]) -> None:
+    largest = max(point.size for point in points)
+    plain = {point.model: point for point in points if point.plain}
+    for point in points:
+        axis.scatter(
+            point.speed,
+            point.mbiou,
+            LARGEST_AREA * point.size / largest,
+            facecolor="none" if point.plain else "tab:blue",
+            edgecolor="black",
+            alpha=0.7,
+        )
+        axis.annotate(
+            f"{point.name}\n{point.size:.1f} MiB",
+            (point.speed, point.mbiou),
+            (6, 6),
+            fontsize=7,
+            textcoords="offset points",
+        )
+        sam = plain.get(point.model)
+        if sam and not point.plain:
+            axis.plot([sam.speed, point.speed], [sam.mbiou, point.mbiou], color="0.6", linewidth=1, zorder=0)
+    axis.set_xlabel("images a second")
+    axis.set_ylabel("mBIoU %")
+    axis.margins(0.25)
+    axis.grid(alpha=0.3)
