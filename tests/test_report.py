@@ -87,6 +87,20 @@ def test_a_set_without_thin_objects_shows_a_dash(tmp_path: Path) -> None:
     assert line.split(" | ")[3] == "-"
 
 
+def test_fewer_misses_are_a_share_of_sams(tmp_path: Path) -> None:
+    """SAM misses a boundary IoU of 0.5 on three masks of four, HQ-SAM on one: two thirds fewer."""
+    masks = [mask for mask in make_masks(0)[:4]]
+    for place, mask in enumerate(masks):
+        mask.scores[("sam", "sam")] = (0.5, 0.6 if place == 0 else 0.4)
+        mask.scores[("hq", "hq")] = (0.5, 0.3 if place == 1 else 0.7)
+    run = write_run(tmp_path / "run", masks)
+    report(make_report_config(f"runs=[{run}]", f"out={tmp_path / 'out'}"))
+    text = (tmp_path / "out" / "report.md").read_text().split("## Recall")[1]
+    assert "| sam | SAM | 25.0 | 25.0 |" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("| hq | HQ | 75.0 |")]
+    assert line.endswith("| 66.7 |")
+
+
 def test_a_report_may_be_made_again(tmp_path: Path) -> None:
     runs = make_runs(tmp_path)
     files = []

@@ -151,6 +151,7 @@ def test_a_multirun_gives_its_finished_points(tmp_path: Path, caplog: pytest.Log
     for number in (0, 1, 2, 10):
         (tmp_path / "multi" / str(number) / ".hydra").mkdir(parents=True)
     assert [folder.name for folder in find_runs(tmp_path / "multi")] == ["0", "2", "10"]
-    assert "points that did not finish, left out: 1" in caplog.text
+    assert "runs that did not finish, left out: 1" in caplog.text
     assert find_runs(tmp_path / "multi" / "2") == [tmp_path / "multi" / "2"]
+    assert [str(folder.relative_to(tmp_path)) for folder in find_runs(tmp_path)] == ["multi/0", "multi/2", "multi/10"]
     assert find_runs(tmp_path / "absent") == [tmp_path / "absent"]

@@ -17,7 +17,8 @@ from hqsam_lightning.training.scores import BASELINE, Row, shown_output
 
 OUTPUTS = ("hq", "sum")
 MISSING = "missing"
-COCO_COLUMN = "paper, COCO AP_B / AP"
+MOST_PAIRS = 5
+COCO_COLUMN = "COCO AP_B / AP"
 NOTE = (
     "mIoU / mBIoU in percent; the paper's are means over its four sets with its own SAM, so the order of rows is what "
     "can be compared. A row without a run is missing."
@@ -33,7 +34,7 @@ def paper_section(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
     recipes = {row.name: _recipe_of(summary, row) for row in paper}
     columns = [(dataset, output) for dataset in _columns(summary, paper) for output in OUTPUTS]
     has_coco = any(row.coco for row in paper)
-    coco = [COCO_COLUMN, f"{COCO_COLUMN}, ours"] if has_coco else []
+    coco = [f"{COCO_COLUMN}, paper", COCO_COLUMN] if has_coco else []
     table = [["method", "paper", *(f"{dataset}, {OUTPUT_NAMES[output]}" for dataset, output in columns), *coco]]
     for row in paper:
         cells = [_cell(summary, recipes[row.name], row, dataset, output) for dataset, output in columns]
@@ -94,14 +95,16 @@ def _order_line(
 
 
 def describe_agreement(agreement: Agreement) -> str:
-    """One sentence that says whether the order is the paper's, and each pair that is not."""
+    """Whether the order is the paper's, and the first `MOST_PAIRS` pairs that are not."""
     if agreement.tau is None:
         return f"{agreement.compared} row(s) to compare, which have no order."
     numbers = f"Kendall's tau {agreement.tau:.2f} over {agreement.compared} rows"
     if not agreement.swapped:
         return f"the order agrees with the paper's ({numbers})."
-    pairs = "; ".join(f"{lower} is above {upper}" for upper, lower in agreement.swapped)
-    return f"the order does not agree with the paper's ({numbers}). Here, and not in the paper, {pairs}."
+    pairs = "; ".join(f"{lower} is above {upper}" for upper, lower in agreement.swapped[:MOST_PAIRS])
+    more = len(agreement.swapped) - MOST_PAIRS
+    others = f"; and {more} more pairs" if more > 0 else ""
+    return f"the order does not agree with the paper's ({numbers}). Here, and not in the paper, {pairs}{others}."
 
 
 def _row(recipe: Recipe, variant: str, output: str) -> Row:

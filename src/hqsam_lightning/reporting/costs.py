@@ -23,18 +23,19 @@ MIB_OF_A_PARAMETER = 4 / 2**20
 
 
 def cost_table(summary: Summary) -> list[list[str]]:
-    """A row a method of each recipe; plain SAM where its speed was measured."""
-    table = [["recipe", "method", "trainable parameters", *COSTS.values(), "seconds a step", "peak GiB"]]
+    """A row a method of each recipe, plain SAM where its speed was measured; columns of what is known."""
+    rows = []
     for recipe in summary.recipes:
         facts = recipe.runs[0].facts
         shared = [str(facts.get(key, NOTHING)) for key in ("step_seconds", "peak_memory_gib")]
         for variant in dict.fromkeys(row[0] for row in recipe.rows):
             if variant != BASELINE or "inference" in facts:
                 count = facts.get("trainable_parameters", {}).get(variant)
-                costs = measured_costs(recipe, variant)
-                cells = [_cell(costs.get(key)) for key in COSTS]
-                table.append([recipe.label, variant, NOTHING if count is None else f"{count:,}", *cells, *shared])
-    return table
+                names = [recipe.label, variant, NOTHING if count is None else f"{count:,}"]
+                rows.append((names, measured_costs(recipe, variant), shared))
+    keys = [key for key in COSTS if any(key in costs for _, costs, _ in rows)]
+    head = ["recipe", "method", "trainable parameters", *(COSTS[key] for key in keys), "seconds a step", "peak GiB"]
+    return [head, *([*names, *(_cell(costs.get(key)) for key in keys), *shared] for names, costs, shared in rows)]
 
 
 def measured_costs(recipe: Recipe, variant: str) -> dict[str, float]:
@@ -77,4 +78,4 @@ def cost_comparison(recipes: Mapping[str, Recipe | None], paper: Sequence[PaperR
 
 
 def _cell(value: float | None, missing: str = NOTHING) -> str:
-    return missing if value is None else f"{value:.1f}" if value >= 10 else f"{value:.2g}"
+    return missing if value is None else f"{value:.1f}" if value >= 1 else f"{value:.2g}"

@@ -80,14 +80,19 @@ class Recipe:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """The folder itself, or the finished runs in a multirun's; points that did not finish are said and left out."""
+    """The folder itself, or the finished runs in it, such as a multirun's; those that did not finish are left out.
+
+    Logs which those are.
+    """
     if (folder / METRICS_FILE).is_file():
         return [folder]
-    points = sorted((path.parent for path in folder.glob("*/.hydra")), key=lambda path: (len(path.name), path.name))
-    finished = [point for point in points if (point / METRICS_FILE).is_file()]
-    if len(finished) < len(points):
-        names = ", ".join(point.name for point in points if point not in finished)
-        log.warning("%s: points that did not finish, left out: %s", folder, names)
+    begun = [path.parent for path in folder.rglob(".hydra")]
+    # point 10 comes after point 9
+    begun.sort(key=lambda path: [(len(part), part) for part in path.relative_to(folder).parts])
+    finished = [run for run in begun if (run / METRICS_FILE).is_file()]
+    if len(finished) < len(begun):
+        names = ", ".join(str(run.relative_to(folder)) for run in begun if run not in finished)
+        log.warning("%s: runs that did not finish, left out: %s", folder, names)
     return finished or [folder]
 
 
