@@ -62,8 +62,8 @@ def test_seeds_of_a_recipe_come_together(tmp_path: Path) -> None:
     first, second = group_runs(runs)
     assert [run.facts["seed"] for run in first.runs] == [1, 2]
     assert second.runs == [runs[2]]
-    assert first.label == "quickstart (optimizer.lr=0.001)"
-    assert second.label == "quickstart (optimizer.lr=0.0001)"
+    assert first.label == "quickstart (lr=0.001)"
+    assert second.label == "quickstart (lr=0.0001)"
 
 
 def test_another_sam_is_another_recipe_with_its_own_baseline(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from hqsam_lightning.reporting.summary import THRESHOLDS, Entry, Summary, recall
 from hqsam_lightning.training.scores import BASELINE, Row, shown_output
 
 PANEL_INCHES = (4.4, 3.6)
+# of the legend's type
+INCHES_A_LETTER, INCHES_A_LINE = 0.055, 0.15
 
 
 def draw_recall(summary: Summary) -> Figure:
@@ -17,13 +19,16 @@ def draw_recall(summary: Summary) -> Figure:
 
     A line is the mean over seeds; its band goes from the least to the greatest of them.
     """
+    names = [_name(summary, recipe, row) for recipe, row in shown_rows(summary)]
     width, height = PANEL_INCHES
-    figure = Figure(figsize=(width * len(summary.sets), height), layout="constrained")
+    legend_width, legend_height = (INCHES_A_LETTER * max(map(len, names)) + 0.6, INCHES_A_LINE * len(names) + 0.4)
+    size = (width * len(summary.sets) + legend_width, max(height, legend_height))
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(1, len(summary.sets), squeeze=False, sharey=True)[0]
     for axis, dataset in zip(axes, summary.sets, strict=True):
         _draw_set(axis, summary, dataset)
     axes[0].set_ylabel("share of masks above it")
-    axes[-1].legend(fontsize=7)
+    figure.legend(*axes[0].get_legend_handles_labels(), fontsize=7, loc="outside right upper")
     return figure
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,13 +191,21 @@ def _labels(runs: Sequence[Run]) -> list[str]:
         return names
     keys = list(dict.fromkeys(key for run in runs for key in run.recipe_keys))
     differing = [key for key in keys if any(run.recipe_keys.get(key) != runs[0].recipe_keys.get(key) for run in runs)]
-    labels = [_label(run, differing[:KEYS_IN_LABEL]) for run in runs]
+    labels = [_label(run, differing[:KEYS_IN_LABEL], _short) for run in runs]
     # entries are looked up by label: two recipes must not share one
-    return labels if len(set(labels)) == len(labels) else [_label(run, differing) for run in runs]
+    return labels if len(set(labels)) == len(labels) else [_label(run, differing, str) for run in runs]
 
 
-def _label(run: Run, keys: Sequence[str]) -> str:
-    return f"{run.facts['name']} ({', '.join(f'{key}={run.recipe_keys.get(key)}' for key in keys)})"
+def _label(run: Run, keys: Sequence[str], write: Callable[[Any], str]) -> str:
+    """Such as "quickstart (lr=0.001, fusion_width=2)": keys by their last part where that tells them apart."""
+    ends = [key.rsplit(".", 1)[-1] for key in keys]
+    names = ends if len(set(ends)) == len(ends) else keys
+    values = (f"{name}={write(run.recipe_keys.get(key))}" for name, key in zip(names, keys, strict=True))
+    return f"{run.facts['name']} ({', '.join(values)})"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def describe_sam(run: Run) -> str:
