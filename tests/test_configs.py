@@ -15,7 +15,7 @@ from segment_anything import sam_model_registry
 from conftest import ROOT
 from hqsam_lightning.cli import conf_dir, override_hints
 from hqsam_lightning.sam import build
-from hqsam_lightning.session import with_debug
+from hqsam_lightning.session import build_sets, with_debug
 from hqsam_lightning.train import train
 
 CONF = Path(conf_dir())
@@ -101,6 +101,21 @@ def test_the_papers_recipe(make_config, backbone: str) -> None:
         2,
         0.5,
     )
+
+
+@pytest.mark.parametrize(
+    ("experiment", "rules"),
+    [("figure6_attention", {"gain": 4, "random": 4}), ("figure7_visual", {"gain": 4, "loss": 4, "random": 4})],
+)
+def test_figures_show_what_they_say(make_config, experiment: str, rules: dict[str, int]) -> None:
+    composed = make_config(f"+experiment={experiment}").callbacks.panels.rules
+    assert {rule: count for rule, count in composed.items() if count} == rules
+
+
+def test_coarse_masks_are_scored_on_fine_ones(make_config) -> None:
+    config = make_config("+experiment=miniature_table15", "data.masks=coarse", "data.train_size=2", "data.val_size=1")
+    sets = build_sets(config)
+    assert (sets.train[0][0].masks, sets.validation["synthetic"].masks) == ("coarse", "fine")
 
 
 def test_debug_lies_over_the_experiment(make_config) -> None:

@@ -136,14 +136,102 @@ def test_pruned_points_count_and_give_no_value(tmp_path: Path) -> None:
     assert f"trial:{0}" in trainer.launched[0][-1]
 
 
-def test_a_failed_point_is_marked_and_ends_the_search(tmp_path: Path) -> None:
-    class Failing(Trainer):
-        def launch(self, batch: list[list[str]], initial_job_idx: int) -> list[Job]:
-            return [Job(RuntimeError("broken"))]
+class Failing(Trainer):
+    """The first point ends by an error in the job, or by one that leaves the launcher at once."""
 
-    with pytest.raises(RuntimeError, match="broken"):
-        make_search(tmp_path).run(Failing())
+    def __init__(self, error: BaseException, at_once: bool) -> None:
+        super().__init__()
+        self.error = error
+        self.at_once = at_once
+
+    def launch(self, batch: list[list[str]], initial_job_idx: int) -> list[Job]:
+        jobs = super().launch(batch, initial_job_idx)
+        if len(self.launched) > 1:
+            return jobs
+        if self.at_once:
+            raise self.error
+        return [Job(self.error)]
+
+
+def exit_after(error: BaseException) -> SystemExit:
+    """As an error that is told by its message ends a run, or Ctrl-C in Lightning."""
+    try:
+        raise error
+    except BaseException:
+        try:
+            sys.exit(1)
+        except SystemExit as stop:
+            return stop
+
+
+@pytest.mark.parametrize(
+    ("error", "at_once"), [(RuntimeError("broken"), False), (exit_after(ConfigError("batch.total: ...")), True)]
+)
+def test_a_failed_point_ends_the_sitting_and_is_not_done_again(
+    tmp_path: Path, error: BaseException, at_once: bool
+) -> None:
+    trainer = Failing(error, at_once)
+    with pytest.raises(type(error)):
+        make_search(tmp_path).run(trainer)
     assert [trial.state for trial in trials(tmp_path)] == [TrialState.FAIL]
+    make_search(tmp_path).run(trainer)
+    assert [trial.state for trial in trials(tmp_path)] == [TrialState.FAIL, *[TrialState.COMPLETE] * 6]
+    assert trainer.launched[0] not in trainer.launched[1:]
+
+
+def test_an_interrupted_point_is_done_again(tmp_path: Path) -> None:
+    trainer = Failing(exit_after(KeyboardInterrupt()), at_once=True)
+    with pytest.raises(SystemExit):
+        make_search(tmp_path).run(trainer)
+    assert [trial.state for trial in trials(tmp_path)] == [TrialState.RUNNING]
+    make_search(tmp_path).run(trainer)
+    assert trainer.launched[1] == trainer.launched[0]
+
+
+def test_a_point_that_was_there_is_not_trained_twice(tmp_path: Path) -> None:
+    parsed = OverridesParser.create().parse_overrides(["optimizer.lr=choice(1e-3,2e-3)"])
+    trainer = Trainer()
+    search = Search(str(tmp_path / "study.log"), "a study", 6, ["miou"], 0, parsed)
+    values = search.run(trainer)
+    assert len(values) == 6
+    assert len(trainer.launched) == len({tuple(overrides) for overrides in trainer.launched}) <= 2
+    assert all(
+        value == [float(trial.params["optimizer.lr"])] for value, trial in zip(values, trials(tmp_path), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "what"),
+    [
+        (["trainer.max_epochs=1"], "recipe"),
+        (["+experiment=quickstart"], "recipe"),
+        (["batch.total=range(1,9)"], "space"),
+        (["loss.dice_weight=interval(0,1)"], "space"),
+    ],
+)
+def test_a_study_is_of_one_recipe_and_space(tmp_path: Path, overrides: list[str], what: str) -> None:
+    make_search(tmp_path, "seed=7", n_trials=1).run(Trainer())
+    with pytest.raises(ConfigError, match=f"study=.*expected the {what} that the study began with"):
+        make_search(tmp_path, "seed=7", *overrides, n_trials=2).run(Trainer())
+    make_search(tmp_path, "seed=7", "paths.data_dir=elsewhere", "data.cache=there", n_trials=2).run(Trainer())
+    assert len(trials(tmp_path)) == 2
+
+
+def test_two_processes_do_not_search_one_study(tmp_path: Path) -> None:
+    """The second would take the first one's running point for a killed one's."""
+    other = (
+        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX); print('held', flush=True)"
+    )
+    make_search(tmp_path, n_trials=1).run(Trainer())
+    lock = tmp_path / "study.log.in_use"
+    command = [sys.executable, "-c", f"{other}; sys.stdin.read()", str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ConfigError, match="expected a study that no other process searches; one does"):
+            make_search(tmp_path, n_trials=2).run(Trainer())
+        holder.kill()
+    make_search(tmp_path, n_trials=2).run(Trainer())
+    assert len(trials(tmp_path)) == 2
 
 
 @pytest.mark.parametrize(
@@ -164,12 +252,12 @@ def test_bad_settings(tmp_path: Path, changes: dict[str, Any], message: str) -> 
 
 def test_nothing_to_search(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"params: expected a key with several values"):
-        Search(str(tmp_path / "s"), "s", 2, {"mbiou": "maximize"}, 0, OverridesParser.create().parse_overrides(["a=1"]))
+        Search(str(tmp_path / "s"), "s", 2, ["mbiou"], 0, OverridesParser.create().parse_overrides(["a=1"]))
 
 
 def test_an_unknown_metric_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"objectives: expected one of mbiou, miou; got 'accuracy'"):
-        make_search(tmp_path, objectives=["accuracy"]).run(Trainer())
+    with pytest.raises(ConfigError, match=r"objectives: expected one of miou, mbiou; got 'accuracy'"):
+        make_search(tmp_path, objectives=["accuracy"])
 
 
 def test_another_objective_on_the_same_study_is_refused(tmp_path: Path) -> None:

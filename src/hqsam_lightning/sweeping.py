@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from hydra.plugins.launcher import Launcher
 
 from hqsam_lightning.errors import ConfigError, choice_error
 from hqsam_lightning.seeding import derive_seed
+from hqsam_lightning.training.checkpoint import PLACES, is_under
 
 if TYPE_CHECKING:
     import optuna
@@ -20,18 +23,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PRUNING = "hqsam_lightning.training.pruning.OptunaPruning"
+METRICS = ("miou", "mbiou")
+# overrides that leave a recipe what it is: where things lie, on what machine, what is logged
+NOT_RECIPE = ("paths", "loader", "logger", "callbacks", "trainer.devices", *PLACES)
 
 
 class Search:
     """One study: what is searched, by what, and how many points.
 
-    A point that finished, or was pruned, counts. One that a kill left running is marked failed and done again.
+    A point that finished, or was pruned, counts. One that a kill left running is marked failed and done again; one that
+    failed by itself is not, and ends the sitting. A point that was there before is not trained twice.
 
     Args:
         study: path of the study's file (Optuna's journal); made where missing.
         name: of the study in it.
         n_trials: points in all, over all sittings.
-        objectives: metrics of `train`'s result, the greater the better. Several are searched without pruning.
+        objectives: of `METRICS`, the greater the better. Several are searched without pruning.
         seed: of the sampler.
         overrides: parsed; those that sweep span the space, the others hold for every point. The last of a key counts.
         prune_after: points without pruning, after which a point is stopped where its objective is under their median;
@@ -57,6 +64,9 @@ class Search:
             )
         if not objectives:
             raise ConfigError("hydra.sweeper.objectives: expected at least one metric, e.g. [mbiou]; got none")
+        for metric in objectives:
+            if metric not in METRICS:
+                raise choice_error("hydra.sweeper.objectives", metric, METRICS)
         if n_trials < 1:
             raise ConfigError(f"hydra.sweeper.n_trials: expected an integer >= 1; got {n_trials}")
         if prune_after is not None and len(objectives) > 1:
@@ -88,25 +98,40 @@ class Search:
         Returns:
             The objectives of the points of this sitting.
         """
-        study = self.open_study()
-        self._retry_interrupted(study)
         results = []
-        while (done := count_done(study)) < self.n_trials:
-            trial = study.ask(self.space)
-            log.info("point %s of %s, trial %s: %s", done + 1, self.n_trials, trial.number, trial.params)
-            results.append(self._run_point(study, trial, launcher))
-        self._describe_best(study)
+        with self._alone():
+            study = self.open_study()
+            self._retry_interrupted(study)
+            while (done := count_done(study)) < self.n_trials:
+                trial = study.ask(self.space)
+                log.info("point %s of %s, trial %s: %s", done + 1, self.n_trials, trial.number, trial.params)
+                results.append(self._known(study, trial) or self._run_point(study, trial, launcher))
+            self._describe_best(study)
         return results
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keeps other processes from the study, which would take this one's running point for a killed one's."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_name(f"{self.path.name}.in_use").open("w") as file:
+            try:
+                # of this process alone, and freed by a kill; flock's would live on in loading processes
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ConfigError(
+                    f"hydra.sweeper.study={self.path}: expected a study that no other process searches; one does; wait "
+                    "for it, give another hydra.sweeper.study, or start one process a search"
+                ) from error
+            yield
 
     def open_study(self) -> optuna.Study:
         """Opens the study's file, or makes it.
 
         Raises:
-            ConfigError: the file holds a study of other objectives.
+            ConfigError: the file holds a study of other objectives, of another space or of another recipe.
         """
         import optuna
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         storage = open_storage(self.path)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
@@ -115,27 +140,45 @@ class Search:
             directions=["maximize"] * len(self.objectives),
             load_if_exists=True,
         )
-        objectives = study.user_attrs.get("objectives")
-        if objectives is None:
-            study.set_user_attr("objectives", self.objectives)
-        elif objectives != self.objectives:
-            raise ConfigError(
-                f"hydra.sweeper.study={self.path}: expected the objectives that the study began with, {objectives}; "
-                f"got {self.objectives}; give another hydra.sweeper.name"
-            )
+        for what, value in self._identity().items():
+            before = study.user_attrs.get(what)
+            if before is None:
+                study.set_user_attr(what, value)
+            elif before != value:
+                raise ConfigError(
+                    f"hydra.sweeper.study={self.path}: expected the {what} that the study began with, {before}; got "
+                    f"{value}; give another hydra.sweeper.name"
+                )
         # else a resumed study would draw again what it drew at first
         study.sampler = optuna.samplers.TPESampler(seed=derive_seed(self.seed, len(study.trials)) % 2**32)
         if self.prune_after is not None:
             study.set_user_attr("prune_after", self.prune_after)
         return study
 
+    def _identity(self) -> dict[str, Any]:
+        """What all points of a study have in common, as values of JSON."""
+        recipe = [text for text in self.fixed if not is_under(text.lstrip("+~").split("=")[0], NOT_RECIPE)]
+        space = {key: repr(distribution) for key, distribution in sorted(self.space.items())}
+        return {"objectives": self.objectives, "space": space, "recipe": sorted(recipe)}
+
     def _retry_interrupted(self, study: optuna.Study) -> None:
         import optuna
 
         for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
             log.info("trial %s was interrupted: its point is done again", trial.number)
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
             study.enqueue_trial(trial.params)
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+    def _known(self, study: optuna.Study, trial: optuna.Trial) -> list[float] | None:
+        """Objectives of an earlier point with the same values, which training would only give again."""
+        from optuna.trial import TrialState
+
+        for earlier in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            if earlier.params == trial.params:
+                log.info("trial %s is trial %s again, and not trained", trial.number, earlier.number)
+                study.tell(trial, earlier.values)
+                return list(earlier.values)
+        return None
 
     def _run_point(self, study: optuna.Study, trial: optuna.Trial, launcher: Launcher) -> list[float] | None:
         """Objectives of the point; None where it was pruned."""
@@ -146,22 +189,25 @@ class Search:
             overrides.append(
                 f"+callbacks.pruning={{_target_:{PRUNING},study:'{self.path}',name:'{self.name}',trial:{trial.number}}}"
             )
-        (job,) = launcher.launch([overrides], initial_job_idx=trial.number)
         try:
+            (job,) = launcher.launch([overrides], initial_job_idx=trial.number)
             values = self._objectives(job.return_value)
         except optuna.TrialPruned:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             return None
-        except BaseException:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        except (Exception, SystemExit) as error:
+            # Ctrl-C, which Lightning ends a run by, leaves the point to be done again
+            if not isinstance(error.__context__, KeyboardInterrupt):
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
             raise
         study.tell(trial, values)
         return values
 
     def _objectives(self, result: Mapping[str, float]) -> list[float]:
-        for metric in self.objectives:
-            if metric not in result:
-                raise choice_error("hydra.sweeper.objectives", metric, tuple(result))
+        if not result:
+            raise ConfigError(
+                "hydra.sweeper.objectives: expected a run with a validation set to go by, got one without"
+            )
         return [float(result[metric]) for metric in self.objectives]
 
     def _describe_best(self, study: optuna.Study) -> None:

@@ -144,3 +144,58 @@ def test_coco_without_instances(tmp_path: Path) -> None:
     path.write_text(json.dumps({"images": [], "annotations": []}))
     with pytest.raises(DataError, match=r"instances\.json: expected an instance with a segmentation, found none"):
         CocoPhotos(path, tmp_path, 1)
+
+
+def write_coco(folder: Path, polygons: list, **image: object) -> Path:
+    """One photo of HEIGHT x WIDTH with an instance a polygon."""
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "a.jpg")
+    annotations = [{"image_id": 1, "segmentation": [polygon]} for polygon in polygons]
+    listed = {"id": 1, "file_name": "a.jpg", "height": HEIGHT, "width": WIDTH, **image}
+    path = folder / "instances.json"
+    path.write_text(json.dumps({"images": [listed], "annotations": annotations}))
+    return path
+
+
+SQUARE = [4, 4, 20, 4, 20, 20, 4, 20]
+
+
+@pytest.mark.parametrize(
+    ("polygons", "image", "message"),
+    [
+        ([SQUARE], {"height": 80}, r"expected a\.jpg with height x width 80x56 as its annotations say, got 40x56"),
+        ([[4, 4, 20, 20]], {}, r"cannot decode \[\[4, 4, 20, 20\]\] \(a polygon has at least 6 numbers"),
+        ([SQUARE], {"id": 7}, r"expected an image for each annotation; image_id 1 has none"),
+        (
+            [SQUARE],
+            {"file_name": "b.jpg"},
+            r"data\.images=.*expected the 1 photos that .*; 1 are missing, such as b\.jpg",
+        ),
+    ],
+)
+def test_what_does_not_belong_together_is_named(tmp_path: Path, polygons: list, image: dict, message: str) -> None:
+    path = write_coco(tmp_path, polygons, **image)
+    with pytest.raises(DataError, match=message):
+        CocoPhotos(path, tmp_path, 1)[0]
+
+
+def test_photos_that_are_missing_are_told_at_once(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, [SQUARE], file_name="b.jpg")
+    with pytest.raises(DataError, match="1 are missing"):
+        CocoPhotos(path, tmp_path, 1)
+
+
+def test_masks_without_a_pixel_leave_their_place_to_others(tmp_path: Path) -> None:
+    """Whatever is drawn first, the two masks with pixels are found among eight without."""
+    empty = [4.1, 4.1, 4.2, 4.1, 4.2, 4.2]
+    path = write_coco(tmp_path, [*[empty] * 4, SQUARE, *[empty] * 4, [30, 4, 40, 4, 40, 14]])
+    masks = CocoPhotos(path, tmp_path, 2)[0].masks
+    assert len(masks) == 2
+    assert masks[0, 10, 10] == masks[1, 6, 36] == 1
+
+
+def test_fewer_photos_than_wanted_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_sa1b(tmp_path, some_masks(1))
+    assert len(Sa1bPhotos(tmp_path, 1, limit=1)) == 1
+    assert not caplog.text
+    assert len(Sa1bPhotos(tmp_path, 1, limit=2)) == 1
+    assert "1 photos, fewer than data.limit=2" in caplog.text

@@ -37,7 +37,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = []
     for number, rate in enumerate((1e-3, 1e-2, 1e-1)):
         speeds = {"sam": {"images_per_second": 9.0}, "hq": {"images_per_second": 8.0}}
-        facts = {"trainable_parameters": {"sam": 0, "hq": 5000}, "sam_parameters": 10000, "inference": speeds}
+        facts = {
+            "trainable_parameters": {"sam": 0, "hq": 5000},
+            "total_parameters": {"sam": 10000, "hq": 15000},
+            "inference": speeds,
+        }
         masks = make_masks(1, gain=0.1 * number)
         runs.append(write_run(folder / str(number), masks, facts, {"optimizer": {"lr": rate}}))
         shutil.copy(ROOT / "docs" / "quickstart.png", folder / str(number) / "results.png")

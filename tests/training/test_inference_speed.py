@@ -17,15 +17,20 @@ def test_each_method_is_timed(make_config) -> None:
         "+experiment=table1_cost",
         *SMALL,
         *("batch.total=4", "loader.num_workers=0", "~callbacks.progress_bar", "+callbacks.speed.rounds=2"),
-        *("+head@variants.lora=lora", "+head@variants.refiner=refiner"),
+        *("+head@variants.lora=lora", "+head@variants.refiner=refiner", "+head@variants.tuned=tuned_decoder"),
     )
     _, objects = train(config)
     run = json.loads((Path(config.paths.output_dir) / "metrics.json").read_text())["run"]
-    assert set(run["inference"]) == {"sam", "hq", "lora", "refiner"}
+    assert set(run["inference"]) == {"sam", "hq", "lora", "refiner", "tuned"}
     assert all(set(costs) == {"images_per_second"} for costs in run["inference"].values())
     assert all(costs["images_per_second"] > 0 for costs in run["inference"].values())
     module = objects["module"]
-    assert run["sam_parameters"] == sum(value.numel() for value in module.sam.parameters())
+    sam = sum(value.numel() for value in module.sam.parameters())
+    added = run["trainable_parameters"]
+    assert run["total_parameters"] == {name: sam + added[name] for name in ("sam", "hq", "lora", "refiner")} | {
+        "tuned": sam
+    }
+    assert added["tuned"] > 0
 
 
 def test_what_is_timed_is_one_mask(make_config) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,11 @@ from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.seeding import derive_rng
 from hqsam_lightning.types import Identity, Sample
 
+log = logging.getLogger(__name__)
+
+LEAST_POLYGON = 6
+"""Numbers of a polygon: three corners. The decoder takes four for a box."""
+
 Segmentation = Mapping[str, Any] | Sequence[Sequence[float]]
 """COCO's run lengths {"size": [h, w], "counts": ...}, compressed or not, or a list of polygons [x, y, x, y, ...]."""
 
@@ -27,7 +33,8 @@ class AnnotatedPhotos(ABC):
     Args:
         name: which begins the sample ids.
         photos: paths, whose stems are unique.
-        max_masks: most masks of a photo: where it has more, these are drawn at random, always the same ones.
+        max_masks: most masks of a photo: where it has more, these are drawn at random, always the same ones. Masks
+            without a pixel do not count.
 
     Raises:
         ConfigError: for fewer than one mask a photo.
@@ -50,16 +57,20 @@ class AnnotatedPhotos(ABC):
             DataError: naming the file that is damaged, or whose masks are of another size.
         """
         image = read_image(self.photos[index])
-        sample_id = self._sample_id(index)
-        found = self.segmentations(index)
+        self._check_size(index, image.shape[:2])
+        found, sample_id = self.segmentations(index), self._sample_id(index)
+        order = range(len(found))
         if len(found) > self.max_masks:
-            chosen = derive_rng("masks", sample_id).choice(len(found), self.max_masks, replace=False)
-            found = [found[place] for place in sorted(chosen)]
-        masks = [self._decode(segmentation, image.shape[:2], index) for segmentation in found]
-        masks = [mask for mask in masks if mask.any()]
+            order = derive_rng("masks", sample_id).permutation(len(found)).tolist()
+        masks: dict[int, np.ndarray] = {}
+        for place in order:
+            mask = self._decode(found[place], image.shape[:2], index)
+            if mask.any() and len(masks) < self.max_masks:
+                masks[place] = mask
         if not masks:
             raise DataError(f"{self.source(index)}: expected a mask with a pixel for {self.photos[index]}, found none")
-        return Sample(image, np.stack(masks).astype(np.float32), sample_id, self.name)
+        stacked = np.stack([masks[place] for place in sorted(masks)])
+        return Sample(image, stacked.astype(np.float32), sample_id, self.name)
 
     def reduced(self, index: int, longest: int) -> Sample:
         """Reads one photo whole: its masks are of its size."""
@@ -75,8 +86,21 @@ class AnnotatedPhotos(ABC):
         """The masks of a photo, at least one."""
 
     @abstractmethod
+    def stated_size(self, index: int) -> tuple[int, int] | None:
+        """Height and width that a photo had when it was annotated, where this is said apart from its masks."""
+
+    @abstractmethod
     def source(self, index: int) -> Path:
         """The file that a photo's masks are in."""
+
+    def _check_size(self, index: int, size: tuple[int, ...]) -> None:
+        """Else polygons would be filled in a frame that they are not for."""
+        stated = self.stated_size(index)
+        if stated is not None and stated != size:
+            raise DataError(
+                f"{self.source(index)}: expected {self.photos[index].name} with height x width {stated[0]}x{stated[1]} "
+                f"as its annotations say, got {size[0]}x{size[1]}; use the photos that were annotated"
+            )
 
     def _masks_fingerprint(self, index: int) -> str:
         text = json.dumps(self.segmentations(index), default=str)
@@ -110,7 +134,7 @@ class Sa1bPhotos(AnnotatedPhotos):
     Args:
         folder: searched with all below it, as SA-1B comes in numbered folders.
         max_masks: see `AnnotatedPhotos`.
-        limit: the first so many photos by name; None takes all.
+        limit: the first so many photos by name; None takes all. Fewer are said in the log.
 
     Raises:
         DataError: no photo has annotations beside it.
@@ -124,6 +148,8 @@ class Sa1bPhotos(AnnotatedPhotos):
                 f"data.folder={folder}: expected SA-1B's sa_N.jpg with sa_N.json beside them, found none; "
                 "download it from https://ai.meta.com/datasets/segment-anything-downloads/"
             )
+        if limit is not None and len(photos) < limit:
+            log.warning("data.folder=%s: %s photos, fewer than data.limit=%s", folder, len(photos), limit)
         super().__init__("sa1b", photos[:limit], max_masks)
 
     def segmentations(self, index: int) -> list[Segmentation]:
@@ -133,6 +159,10 @@ class Sa1bPhotos(AnnotatedPhotos):
         if not found:
             raise DataError(f"{path}: expected at least one annotation, found none; remove the photo")
         return found
+
+    def stated_size(self, index: int) -> tuple[int, int] | None:
+        """Nothing: SA-1B's run lengths have a size of their own."""
+        return None
 
     def source(self, index: int) -> Path:
         """The photo's own file of annotations."""
@@ -151,22 +181,38 @@ class CocoPhotos(AnnotatedPhotos):
         max_masks: see `AnnotatedPhotos`.
 
     Raises:
-        DataError: the file cannot be read, or has no instance.
+        DataError: the file cannot be read, has no instance, or names an image or a photo that is not there.
     """
 
     def __init__(self, annotations: str | Path, images: str | Path, max_masks: int) -> None:
         self.annotations = Path(annotations).expanduser()
         content = _read_json(self.annotations, ("images", "annotations"))
-        names = {image["id"]: image["file_name"] for image in content["images"]}
+        known = {image["id"]: image for image in content["images"]}
         instances: dict[Any, list[Segmentation]] = {}
         for annotation in content["annotations"]:
             if not annotation.get("iscrowd") and annotation.get("segmentation"):
                 instances.setdefault(annotation["image_id"], []).append(annotation["segmentation"])
         if not instances:
             raise DataError(f"{annotations}: expected an instance with a segmentation, found none")
-        ids = sorted(instances, key=lambda key: names[key])
+        strangers = instances.keys() - known.keys()
+        if strangers:
+            raise DataError(f"{annotations}: expected an image for each annotation; image_id {min(strangers)} has none")
+        ids = sorted(instances, key=lambda key: known[key]["file_name"])
         self._instances = [instances[key] for key in ids]
-        super().__init__("coco", [Path(images).expanduser() / names[key] for key in ids], max_masks)
+        self._sizes = [(known[key].get("height"), known[key].get("width")) for key in ids]
+        photos = [Path(images).expanduser() / known[key]["file_name"] for key in ids]
+        missing = [photo for photo in photos if not photo.is_file()]
+        if missing:
+            raise DataError(
+                f"data.images={images}: expected the {len(photos)} photos that {self.annotations.name} names; "
+                f"{len(missing)} are missing, such as {missing[0].name}"
+            )
+        super().__init__("coco", photos, max_masks)
+
+    def stated_size(self, index: int) -> tuple[int, int] | None:
+        """That of the set's list of images."""
+        height, width = self._sizes[index]
+        return None if height is None or width is None else (height, width)
 
     def segmentations(self, index: int) -> list[Segmentation]:
         """The photo's instances."""
@@ -183,6 +229,8 @@ def _decode(segmentation: Segmentation, size: tuple[int, ...]) -> np.ndarray:
         if isinstance(lengths["counts"], list):
             lengths = rle.frPyObjects(lengths, *lengths["size"])
         return rle.decode(lengths).astype(bool)
+    if any(len(polygon) < LEAST_POLYGON for polygon in segmentation):
+        raise ValueError(f"a polygon has at least {LEAST_POLYGON} numbers")
     return rle.decode(rle.merge(rle.frPyObjects(list(segmentation), *size))).astype(bool)
 
 

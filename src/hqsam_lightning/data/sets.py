@@ -103,6 +103,7 @@ def synthetic_sets(
     coarseness: float = 1.0,
     thin_objects: bool = True,
     seed: int = 0,
+    val_masks: str = "fine",
 ) -> DataSets:
     """Sets of procedural scenes, which need no files.
 
@@ -111,13 +112,15 @@ def synthetic_sets(
         val_size: validation scenes; never the same as training scenes.
         image_size: side of a scene in pixels.
         objects: least and greatest number of masked objects a scene.
-        masks: "fine", exact, or "coarse", as an automatic annotation would be (`hqsam_lightning.data.scenes.coarsen`).
+        masks: to train on: "fine", exact, or "coarse", as an automatic annotation would be
+            (`hqsam_lightning.data.scenes.coarsen`).
         coarseness: how far coarse masks are from the exact ones; 0 only thresholds.
         thin_objects: whether the objects of the training scenes may be thin; those validated on may.
         seed: the scenes are functions of (seed, index).
+        val_masks: as masks, to validate on.
     """
     train = SyntheticScenes(train_size, image_size, seed, "train", objects, masks, coarseness, thin_objects)
-    validation = SyntheticScenes(val_size, image_size, seed, "val", objects, masks, coarseness)
+    validation = SyntheticScenes(val_size, image_size, seed, "val", objects, val_masks, coarseness)
     return DataSets([(train, 1.0)], {"synthetic": validation})
 
 
@@ -133,16 +136,18 @@ def sa1b_sets(folder: str, max_masks: int, limit: int | None, validation: DataSe
     return DataSets([(Sa1bPhotos(folder, max_masks, limit), 1.0)], validation.validation)
 
 
-def coco_sets(annotations: str, images: str, max_masks: int, validation: DataSets) -> DataSets:
+def coco_sets(data_dir: str, annotations: str, images: str, max_masks: int, validation: DataSets) -> DataSets:
     """Sets that train on photos in COCO's format and validate on others.
 
     Args:
+        data_dir: that the other paths are relative to.
         annotations: see `CocoPhotos`.
         images: see there.
         max_masks: see there.
         validation: only its validation sets are used.
     """
-    return DataSets([(CocoPhotos(annotations, images, max_masks), 1.0)], validation.validation)
+    root = Path(data_dir).expanduser()
+    return DataSets([(CocoPhotos(root / annotations, root / images, max_masks), 1.0)], validation.validation)
 
 
 def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:

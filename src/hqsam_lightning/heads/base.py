@@ -36,10 +36,12 @@ class Head(nn.Module, ABC):
         outputs: logits that are scored, see `MaskLogits.select`: a method that changes SAM's own mask has no other to
             add to it.
         needs_pixels: whether it looks at the images themselves, and cannot do with stored features.
+        replaces: whether what it learns takes the place of weights of SAM's, instead of being added to them.
     """
 
     outputs: tuple[str, ...] = ("hq", "sum")
     needs_pixels: bool = False
+    replaces: bool = False
 
     @property
     def learned(self) -> dict[str, nn.Parameter]:

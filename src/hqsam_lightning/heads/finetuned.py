@@ -27,6 +27,7 @@ class TunedTokenHead(Head):
     """
 
     outputs = ("hq",)
+    replaces = True
 
     def __init__(self, sam: FrozenSam, seed: int = 0) -> None:
         super().__init__()
@@ -52,6 +53,7 @@ class TunedDecoderHead(Head):
     """
 
     outputs = ("hq",)
+    replaces = True
 
     def __init__(self, sam: FrozenSam, seed: int = 0) -> None:
         super().__init__()

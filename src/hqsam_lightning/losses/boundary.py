@@ -42,7 +42,7 @@ class BoundaryMaskLoss(PointSampledMaskLoss):
     ) -> None:
         super().__init__(num_points, oversample_ratio, importance_ratio, bce_weight, dice_weight)
         if not 0 < dilation_ratio <= 1:
-            raise ConfigError(f"loss.dilation_ratio: expected a number in (0, 1]; got {dilation_ratio}")
+            raise ConfigError(f"own_losses.<name>.dilation_ratio: expected a number in (0, 1]; got {dilation_ratio}")
         self.dilation_ratio = dilation_ratio
 
     def draw(self, logits: Tensor, masks: Tensor, seeds: list[int], count: int) -> Tensor:

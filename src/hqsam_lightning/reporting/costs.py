@@ -42,16 +42,14 @@ def measured_costs(recipe: Recipe, variant: str) -> dict[str, float]:
     """What is known of a method's costs, by the keys of `COSTS`; means over seeds where they are times."""
     facts = [run.facts for run in recipe.runs]
     costs: dict[str, float] = {}
-    trained = facts[0].get("trainable_parameters", {}).get(variant)
-    if trained is not None:
-        costs["trainable_mib"] = trained * MIB_OF_A_PARAMETER
-        if "sam_parameters" in facts[0]:
-            costs["total_mib"] = (trained + facts[0]["sam_parameters"]) * MIB_OF_A_PARAMETER
+    for key, fact in (("trainable_mib", "trainable_parameters"), ("total_mib", "total_parameters")):
+        if variant in facts[0].get(fact, {}):
+            costs[key] = facts[0][fact][variant] * MIB_OF_A_PARAMETER
     for key in ("images_per_second", "gpu_gib"):
         values = [each["inference"][variant].get(key) for each in facts if variant in each.get("inference", {})]
         if values and None not in values:
             costs[key] = mean(values)
-    if variant != BASELINE and all("fit_seconds" in each for each in facts):
+    if costs.get("trainable_mib") and all("fit_seconds" in each for each in facts):
         costs["train_hours"] = mean(each["fit_seconds"] for each in facts) / 3600
     return costs
 

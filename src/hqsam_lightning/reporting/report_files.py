@@ -54,6 +54,8 @@ def write_report(folder: Path, summary: Summary, paper: Sequence[PaperRow] | Non
     folder.mkdir(parents=True, exist_ok=True)
     write_entries(folder / "report.csv", summary.entries)
     draw_recall(summary).savefig(folder / "recall.png", dpi=120)
+    for name in ("tradeoff.png", "sweep.png"):
+        (folder / name).unlink(missing_ok=True)
     measured = measured_points(summary)
     if measured:
         theirs = paper_points(paper or [])

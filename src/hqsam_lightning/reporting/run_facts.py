@@ -43,7 +43,7 @@ def run_facts(
         "step_seconds": round(clock.seconds / max(trainer.global_step, 1), 3),
         "peak_memory_gib": round(clock.peak_memory / 2**30, 2),
         "trainable_parameters": parameter_counts(module),
-        "sam_parameters": sum(value.numel() for value in module.sam.parameters()),
+        "total_parameters": total_parameter_counts(module),
         "hqsam_lightning": __version__,
         **({"commit": commit} if commit else {}),
         "torch": torch.__version__,
@@ -53,6 +53,16 @@ def run_facts(
 def parameter_counts(module: HQSamModule) -> dict[str, int]:
     """Trainable parameters by variant."""
     return {name: sum(value.numel() for value in head.learned.values()) for name, head in module.heads.items()}
+
+
+def total_parameter_counts(module: HQSamModule) -> dict[str, int]:
+    """Parameters that inference needs, by variant: SAM's, and what a head adds to them."""
+    shared = {value.data_ptr(): value.numel() for value in module.sam.parameters()}
+    totals = {}
+    for name, head in module.heads.items():
+        own = sum(value.numel() for value in head.parameters() if value.data_ptr() not in shared)
+        totals[name] = sum(shared.values()) + (0 if head.replaces else own)
+    return totals
 
 
 def source_commit(file: Path = Path(__file__)) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.reporting.results import METRICS_FILE
 from hqsam_lightning.reporting.score_file import SCORES_FILE, read_scores
-from hqsam_lightning.training.checkpoint import flatten
+from hqsam_lightning.training.checkpoint import PLACES, flatten, is_under
 from hqsam_lightning.training.scores import MaskScores, Row
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 # config keys that leave a recipe what it is; a key stands for all below it
 NOT_RECIPE = (
     *("seed", "name", "ckpt_path", "paths", "loader", "callbacks", "logger", "debug"),
-    *("trainer.default_root_dir", "data.data_dir", "data.photos.data_dir", "sam.cache_dir", "sam.weights"),
+    *("trainer.default_root_dir", "sam.weights", *PLACES),
 )
 KEYS_IN_LABEL = 3  # more where these do not tell the recipes apart
 
@@ -52,7 +52,7 @@ class Run:
 
         Weights go by what they are, not by where they lay.
         """
-        keys = {key: value for key, value in flatten(self.config).items() if not _is_under(key, NOT_RECIPE)}
+        keys = {key: value for key, value in flatten(self.config).items() if not is_under(key, NOT_RECIPE)}
         return keys | {"sam.sha256": str(self.facts.get("sam_sha256"))[:12]}
 
 
@@ -223,7 +223,3 @@ def _first_differing_mask(first: Run, second: Run) -> str | None:
     shapes = [{(m.dataset, m.sample_id, m.mask): m.thinness for m in run.masks} for run in (first, second)]
     keys = [key for key in shapes[0] if shapes[0][key] != shapes[1].get(key)]
     return f"mask {keys[0][2]} of {keys[0][1]}" if keys else None
-
-
-def _is_under(key: str, parents: Sequence[str]) -> bool:
-    return any(key == parent or key.startswith(f"{parent}.") for parent in parents)

@@ -16,17 +16,20 @@ from hqsam_lightning.reporting.summary import MEAN_OF_SETS, METRICS, Summary
 from hqsam_lightning.training.scores import BASELINE
 
 LEAST_RECIPES = 3
+MOST_KEYS = 8
+"""More than a search has: recipes of different tables."""
 LOG_FROM = 10
 """Ratio of an axis' ends from which on it is logarithmic."""
 
 
 def swept_keys(summary: Summary) -> list[str]:
-    """Config keys that the recipes differ in; nothing where there are fewer than `LEAST_RECIPES`."""
+    """Config keys that the recipes differ in; none for few recipes, or for more than `MOST_KEYS` keys."""
     if len(summary.recipes) < LEAST_RECIPES:
         return []
     keys = [recipe.runs[0].recipe_keys for recipe in summary.recipes]
     names = dict.fromkeys(name for values in keys for name in values)
-    return [name for name in names if any(values.get(name) != keys[0].get(name) for values in keys)]
+    swept = [name for name in names if any(values.get(name) != keys[0].get(name) for values in keys)]
+    return swept if len(swept) <= MOST_KEYS else []
 
 
 def draw_sweep(summary: Summary, keys: Sequence[str]) -> Figure:

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from hqsam_lightning.reporting.costs import measured_costs
 from hqsam_lightning.reporting.paper import PaperRow
-from hqsam_lightning.reporting.recall_plot import shown_rows
+from hqsam_lightning.reporting.runs import describe_sam
 from hqsam_lightning.reporting.summary import MEAN_OF_SETS, Summary
-from hqsam_lightning.training.scores import BASELINE
+from hqsam_lightning.training.scores import BASELINE, shown_output
 
 PANEL_INCHES = (5.0, 3.8)
 LARGEST_AREA = 400
@@ -42,18 +42,22 @@ class Point:
 
 
 def measured_points(summary: Summary) -> list[Point]:
-    """Plain SAMs and learned variants whose speed was measured, by their mean over the sets."""
+    """Variants whose speed was measured, by their mean over the sets, and the plain SAMs under them, each once."""
     dataset = MEAN_OF_SETS if len(summary.sets) > 1 else next(iter(summary.sets))
-    recipes = {recipe.label: recipe for recipe in summary.recipes}
-    points = []
-    for label, row in shown_rows(summary):
-        costs = measured_costs(recipes[label], row[0])
-        entry = summary.get(label, row, dataset, "all", "mbiou")
-        if entry and all(key in costs for key in NEEDED):
-            speed, size = (costs[key] for key in NEEDED)
-            name = row[0] if len(recipes) == 1 else f"{row[0]}, {label}"
-            points.append(Point(name, label, row[0] == BASELINE, speed, size, 100 * entry.mean))
-    return points
+    points: dict[tuple[str, str], Point] = {}
+    for recipe in summary.recipes:
+        model = describe_sam(recipe.runs[0])
+        for variant in dict.fromkeys(name for name, _ in recipe.rows):
+            outputs = [output for name, output in recipe.rows if name == variant]
+            entry = summary.get(recipe.label, (variant, shown_output(recipe.output, outputs)), dataset, "all", "mbiou")
+            costs = measured_costs(recipe, variant)
+            if entry and all(key in costs for key in NEEDED):
+                speed, size = (costs[key] for key in NEEDED)
+                plain = variant == BASELINE
+                name = variant if len(summary.recipes) == 1 else f"{variant}, {recipe.label}"
+                key = (model, BASELINE if plain else name)
+                points.setdefault(key, Point(name, model, plain, speed, size, 100 * entry.mean))
+    return list(points.values())
 
 
 def paper_points(paper: Sequence[PaperRow]) -> list[Point]:

@@ -18,7 +18,15 @@ RECIPE = (
     *("seed", "batch", "data", "augmentation", "prompts", "loss", "own_losses", "optimizer", "scheduler"),
     *("sam.precision", "trainer.gradient_clip_val"),
 )
-MAY_DIFFER = ("data.data_dir", "data.photos.data_dir", "data.cache", "sam.cache_dir")
+PLACES = (
+    "data.data_dir",
+    "data.photos.data_dir",
+    "data.validation.data_dir",
+    "data.folder",
+    "data.cache",
+    "sam.cache_dir",
+)
+"""Keys that say where things lie on a machine, not what they are."""
 
 
 def checkpoint_info(sam_name: str, sam_sha256: str, config: dict[str, Any], world_size: int) -> dict[str, Any]:
@@ -118,7 +126,7 @@ def check_recipe(
         for size, values in ((info["world_size"], info["config"]), (world_size, config))
     )
     changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-    changed = [key for key in changed if key not in MAY_DIFFER]
+    changed = [key for key in changed if key not in PLACES]
     if changed:
         listed = "; ".join(f"{key}: {before.get(key)} before, {now.get(key)} now" for key in changed)
         raise CheckpointError(
@@ -140,6 +148,11 @@ def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
         for name, inner in values.items()
         for key, value in flatten(inner, f"{prefix}.{name}" if prefix else name).items()
     }
+
+
+def is_under(key: str, parents: Sequence[str]) -> bool:
+    """Whether the key is one of the parents, or below one."""
+    return any(key == parent or key.startswith(f"{parent}.") for parent in parents)
 
 
 def _some(keys: list[str]) -> str:
