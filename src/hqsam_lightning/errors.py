@@ -28,6 +28,14 @@ class CheckpointError(HQSamError):
     """A training checkpoint is damaged, or belongs to another SAM or other variants."""
 
 
+class StorageError(HQSamError):
+    """A file cannot be written: the disk is full, read-only, or gone."""
+
+
+class BusyError(HQSamError):
+    """A folder or file that one process alone may write is in use by another."""
+
+
 def choice_error(key: str, value: object, choices: list[str] | tuple[str, ...]) -> ConfigError:
     """Builds the error for a config key whose value is not among its choices."""
     return ConfigError(f"{key}: expected one of {', '.join(choices)}; got {value!r}")

@@ -28,12 +28,14 @@ class Sample:
         masks: (M, H0, W0) float32 in [0, 1]; an object pixel is one > 128/255.
         sample_id: unique over all sets, e.g. ``"ecssd/0001"``; randomness and reports are keyed by it.
         dataset: name of the set that the sample belongs to.
+        ignore: (H0, W0) bool, pixels that are neither trained on nor scored; None where every pixel counts.
     """
 
     image: np.ndarray
     masks: np.ndarray
     sample_id: str
     dataset: str
+    ignore: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,234 @@
+"""Files that this package writes and reads back: whole or not there, of a known kind and version, with a checksum.
+
+Whatever reads a file that may be damaged, of another program or of another run goes through here, so that one list
+says what damaged files raise, and one place says what a file of ours carries.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import pickle
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from hqsam_lightning.errors import HQSamError, StorageError
+
+UNREADABLE: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    csv.Error,
+    pickle.UnpicklingError,
+    SafetensorError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What damaged files make json, csv, pickle, torch, safetensors and zipfile raise; catch it around their call alone."""
+
+FORMAT = "hqsam_lightning"
+
+
+def require_regular_file(path: Path, error: type[HQSamError], remedy: str) -> None:
+    """Refuses what cannot be read as a file: a pipe or a device would hang or never end.
+
+    Args:
+        path: the file.
+        error: class of the error.
+        remedy: what to do, as the end of the message.
+
+    Raises:
+        HQSamError: of the class given, when there is no such file, or it is not a regular one.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as cause:
+        raise error(f"{path}: expected a file, cannot find it ({cause}); {remedy}") from cause
+    if not stat.S_ISREG(mode):
+        raise error(f"{path}: expected a regular file, got {_kind_of(mode)}; {remedy}")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file such that it is there whole or not at all, and survives a power cut.
+
+    Args:
+        path: replaced where it exists; its folder is made where it is missing.
+        content: of the file.
+
+    Raises:
+        StorageError: the disk is full or cannot be written; a file that was there before stays as it was.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+    except OSError as cause:
+        partial.unlink(missing_ok=True)
+        raise storage_error(path, cause) from cause
+
+
+def storage_error(path: Path, cause: OSError) -> StorageError:
+    """The error for a file that cannot be written."""
+    return StorageError(
+        f"{path}: cannot be written ({cause}); files written before are whole: make room, or the folder writable, "
+        "and run the same command again"
+    )
+
+
+def write_document(path: Path, kind: str, version: int, body: Mapping[str, Any]) -> str:
+    """Writes plain values as JSON that carries its kind, version and checksum.
+
+    Args:
+        path: see `write_whole`.
+        kind: what the file is, e.g. ``"metrics"``.
+        version: of this kind's layout.
+        body: values of JSON without NaN or infinity; its keys are those of the file.
+
+    Returns:
+        The checksum, which serves as the document's identity.
+
+    Raises:
+        StorageError: see `write_whole`.
+        ValueError: the body holds NaN or infinity.
+    """
+    sha256 = content_sha256(json.loads(json.dumps(body, allow_nan=False)))
+    header = {"format": f"{FORMAT}/{kind}", "format_version": version, "sha256": sha256}
+    write_whole(path, (json.dumps({**header, **body}, indent=2, allow_nan=False) + "\n").encode())
+    return sha256
+
+
+def read_document(path: Path, kind: str, version: int, error: type[HQSamError], remedy: str) -> dict[str, Any]:
+    """Reads what `write_document` wrote.
+
+    Args:
+        path: the file.
+        kind: that is expected.
+        version: that is expected.
+        error: class of the error.
+        remedy: what to do about a file that cannot be used, as the end of the message.
+
+    Returns:
+        The body, without the header.
+
+    Raises:
+        HQSamError: of the class given, when the file is missing, damaged, changed, or of another kind or version.
+    """
+    require_regular_file(path, error, remedy)
+    content = read_json(path, error, remedy)
+    if not isinstance(content, dict) or content.get("format") != f"{FORMAT}/{kind}":
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise error(f"{path}: expected a file of format {FORMAT}/{kind}, got {found!r}; {remedy}")
+    if content.get("format_version") != version:
+        raise error(f"{path}: expected format_version {version}, got {content.get('format_version')!r}; {remedy}")
+    body = {key: value for key, value in content.items() if key not in ("format", "format_version", "sha256")}
+    if content.get("sha256") != content_sha256(body):
+        raise error(f"{path}: its content does not match its sha256: the file was changed or damaged; {remedy}")
+    return body
+
+
+def read_json(path: Path, error: type[HQSamError], remedy: str) -> Any:
+    """Reads a JSON file; NaN and infinity, which JSON does not have, are refused.
+
+    Raises:
+        HQSamError: of the class given, when the file cannot be read as JSON.
+    """
+    try:
+        return json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+    except UNREADABLE as cause:
+        reason = f"{type(cause).__name__}: {cause}"
+        raise error(f"{path}: expected JSON, cannot read it ({reason}); {remedy}") from cause
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, lower-case hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def content_sha256(value: Any) -> str:
+    """Fingerprints nested plain values, tensors and arrays: types, keys, order of lists, shapes and bytes.
+
+    The order of a dict's keys and the container format do not matter.
+
+    Args:
+        value: dicts, lists, tuples, sets of plain values, scalars, None, `Tensor`, `np.ndarray`.
+    """
+    digest = hashlib.sha256()
+    _feed(digest, value)
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, value: Any) -> None:
+    if isinstance(value, Mapping):
+        digest.update(f"dict {len(value)}\x1f".encode())
+        for key in sorted(value, key=lambda each: (type(each).__name__, repr(each))):
+            _feed(digest, key)
+            _feed(digest, value[key])
+    elif isinstance(value, list | tuple):
+        digest.update(f"list {len(value)}\x1f".encode())
+        for each in value:
+            _feed(digest, each)
+    elif isinstance(value, set | frozenset):
+        _feed(digest, sorted(value, key=repr))
+    elif isinstance(value, Tensor):
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(f"tensor {value.dtype} {list(value.shape)}\x1f".encode())
+        # numpy has no bfloat16: look at the bytes
+        digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
+    elif isinstance(value, np.ndarray):
+        digest.update(f"array {value.dtype} {list(value.shape)}\x1f".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    else:
+        digest.update(f"{type(value).__name__} {value!r}\x1f".encode("utf-8", "surrogatepass"))
+
+
+def _digest(file: Any) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _kind_of(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device"}
+    return kinds.get(stat.S_IFMT(mode), "a special file")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename durable, where folders can be opened."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
