@@ -83,6 +83,8 @@ def inspect_sources(
     for source in sources:
         if source.name in found:
             checked[source.name] = _check_source(source, found[source.name].pairs, check, problems, notes)
+    if notes:
+        _log.warning(_as_list("data.check=full: masks to look at", notes))
     if gaps and not allow_missing:
         problems = gaps + problems
     if problems:
@@ -91,8 +93,6 @@ def inspect_sources(
         raise DataError(_as_list(f"no pair of photo and mask is left in {data_dir} (paths.data_dir)", gaps))
     if gaps:
         _log.warning(_as_list("data.allow_missing=true: continuing with what is there", gaps))
-    if notes:
-        _log.warning(_as_list("data.check=full: masks to look at", notes))
     return checked
 
 
@@ -147,7 +147,7 @@ def _check_source(
     if wanted.kind == AUTO and len(found.unlike) > tolerated(len(pairs)):
         found.problems.append(
             f"{len(found.unlike)} mask(s) are unlike the rest of the source, which was taken for {values}: "
-            f"{_shown(found.unlike)}; mend or exclude them, or set data.catalogue.{source.name}.mask_values"
+            f"{_shown(found.unlike)}; correct or exclude them, or set data.catalogue.{source.name}.mask_values"
         )
         found.unlike = []
     problems += [f"{source.name}: {problem}" for problem in dict.fromkeys(found.problems)]
@@ -196,6 +196,7 @@ def _full(pair: Pair, values: MaskValues) -> _Findings:
         found.problems.append(str(error))
     try:
         files: list[tuple[str | Path, MaskPixels]] = [(path, read_mask_pixels(path)) for path in pair.masks]
+        _look_for_odd_values(files, values, found)
         # instances are never empty, and may be many
         read = masks_of(files, values, 1 if values.kind == "ids" else None)
     except DataError as error:
@@ -207,6 +208,10 @@ def _full(pair: Pair, values: MaskValues) -> _Findings:
         found.no_background.append(str(pair.masks[0]))
     if read.empty:
         found.empty.append(f"{read.empty} of {pair.photo.name}")
+    return found
+
+
+def _look_for_odd_values(files: Sequence[tuple[str | Path, MaskPixels]], values: MaskValues, found: _Findings) -> None:
     for path, pixels in files:
         facts = facts_of(pixels, Path(path))
         if is_unlike(facts, values):
@@ -214,7 +219,6 @@ def _full(pair: Pair, values: MaskValues) -> _Findings:
         strangers = _unlisted(pixels, values)
         if strangers:
             found.unlisted.append(f"{path} ({strangers})")
-    return found
 
 
 def _unlisted(pixels: MaskPixels, values: MaskValues) -> str:

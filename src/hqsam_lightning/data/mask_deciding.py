@@ -112,9 +112,7 @@ def _decide_levels(name: str, facts: list[MaskFacts]) -> MaskValues:
         _warn_of(name, [each for each in seen if each not in soft])
         deep = [each for each in soft if each.is_16_bit]
         return replace(SOFT, full=255) if deep and all(each.high <= 255 for each in deep) else SOFT
-    _refuse_where(
-        name, facts, LABELS, "show areas of several values, which may be classes, objects or borders to ignore"
-    )
+    _refuse_where(name, facts, LABELS, f"show {LABELS}, and may be classes, objects or borders to ignore")
     usual = Counter(each.high for each in seen).most_common(1)[0][0]
     others = [each for each in seen if each.high != usual]
     if others:

@@ -13,7 +13,7 @@ from hqsam_lightning.data.mask_pixels import MaskPixels, levels_of, read_mask_pi
 ONE_LEVEL = "one value"
 TWO_LEVELS = "0 and one other value"
 SOFT_EDGES = "grey edges"
-LABELS = "areas of several values"
+LABELS = "several values that are not grey edges"
 COLOURS = "several colours"
 ALPHA = "a mask in the alpha channel alone"
 TWO_PLANES = "an alpha channel and colours that differ"
