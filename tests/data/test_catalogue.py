@@ -11,8 +11,9 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from hqsam_lightning.data.catalogue import MissingDataError, Source, list_pairs, source_folders, source_from_config
+from hqsam_lightning.data.catalogue import MissingDataError, Source, source_folders, source_from_config
 from hqsam_lightning.data.inspection import inspect_sources
+from hqsam_lightning.data.listing import Pair, list_source
 from hqsam_lightning.errors import ConfigError, DataError
 
 CONF = Path(__file__).parents[2] / "conf" / "source"
@@ -41,6 +42,10 @@ def _folder(root: Path, stems: str, images: str = "im", masks: str = "gt") -> No
     for stem in stems:
         _photo(root / images / f"{stem}.jpg")
         _mask(root / masks / f"{stem}.png")
+
+
+def list_pairs(source: Source, data_dir: Path) -> list[Pair]:
+    return list_source(source, data_dir).pairs
 
 
 @pytest.fixture
@@ -86,13 +91,17 @@ def test_an_entry_that_is_no_mapping_is_refused() -> None:
         ("images", "", "a folder"),
         ("images", None, "a folder"),
         ("masks", "", "a folder"),
-        ("image_suffixes", [], "a list of suffixes"),
-        ("image_suffixes", ".jpg", "a list of suffixes"),
-        ("image_suffixes", ["jpg"], "a list of suffixes"),
-        ("image_suffixes", [3], "a list of suffixes"),
-        ("mask_suffix", "png", "a suffix that begins with a dot"),
-        ("mask_suffix", ".", "a suffix that begins with a dot"),
-        ("mask_suffix", None, "a suffix that begins with a dot"),
+        ("image_suffixes", [], "a list of endings with their dot"),
+        ("image_suffixes", ".jpg", "a list of endings with their dot"),
+        ("image_suffixes", ["jpg"], "a list of endings with their dot"),
+        ("image_suffixes", [3], "a list of endings with their dot"),
+        ("mask_suffix", "png", "an ending with its dot"),
+        ("mask_suffix", ".", "an ending with its dot"),
+        ("mask_suffix", None, "an ending with its dot"),
+        ("mask_suffix", "gt/_mask.png", "an ending with its dot"),
+        ("mask_suffix", "_mask.", "an ending with its dot"),
+        ("max_masks", 0, "a whole number > 0"),
+        ("max_masks", 1.5, "a whole number > 0"),
         ("expected", 0, "a whole number > 0"),
         ("expected", 2.5, "a whole number > 0"),
         ("expected", True, "a whole number > 0"),
@@ -116,14 +125,14 @@ def test_values_that_cannot_work_are_named(field: str, value: object, expected: 
 
 def test_pairs_are_sorted_by_name(tmp_path: Path, source: Source) -> None:
     _folder(tmp_path, "cab")
-    expected = [(tmp_path / "im" / f"{stem}.jpg", tmp_path / "gt" / f"{stem}.png") for stem in "abc"]
+    expected = [(tmp_path / "im" / f"{stem}.jpg", (tmp_path / "gt" / f"{stem}.png",), stem) for stem in "abc"]
     assert list_pairs(source, tmp_path) == expected
 
 
 def test_photos_and_masks_may_share_a_folder(tmp_path: Path) -> None:
     _folder(tmp_path, "ab", images="both", masks="both")
     pairs = list_pairs(Source("tiny", "both"), tmp_path)
-    assert [(photo.name, mask.name) for photo, mask in pairs] == [("a.jpg", "a.png"), ("b.jpg", "b.png")]
+    assert [(photo.name, mask.name) for photo, (mask,), _ in pairs] == [("a.jpg", "a.png"), ("b.jpg", "b.png")]
 
 
 def test_absolute_and_home_folders_leave_data_dir_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +148,7 @@ def test_suffixes_match_in_any_case_and_hidden_files_are_left_out(tmp_path: Path
     (tmp_path / "im/._a.jpg").touch()
     (tmp_path / "im/Thumbs.db").touch()
     (tmp_path / "im/folder.jpg").mkdir()
-    assert list_pairs(source, tmp_path) == [(tmp_path / "im/a.JPG", tmp_path / "gt/a.PNG")]
+    assert list_pairs(source, tmp_path) == [Pair.of(tmp_path / "im/a.JPG", tmp_path / "gt/a.PNG")]
 
 
 def test_png_photos_beside_png_masks_are_refused(tmp_path: Path) -> None:
@@ -189,7 +198,7 @@ def test_absent_folders_say_where_the_set_is_from(tmp_path: Path, absent: str) -
 def test_a_folder_without_photos_is_missing_data(tmp_path: Path, source: Source) -> None:
     _mask(tmp_path / "gt/a.png")
     (tmp_path / "im").mkdir()
-    with pytest.raises(MissingDataError, match=r"tiny: folder .*im holds no photo \(\.jpg, \.jpeg, \.png\); set paths"):
+    with pytest.raises(MissingDataError, match=r"tiny: folder .*im holds no photo \(\.jpg, .*, \.tiff\); set paths"):
         list_pairs(source, tmp_path)
 
 
@@ -202,14 +211,16 @@ def test_inspection_gives_the_pairs_of_every_source(tmp_path: Path) -> None:
     sources = [Source("one", "one/im", "one/gt", expected=2), Source("two", "two/im", "two/gt")]
     for check in ("quick", "full"):
         found = inspect_sources(sources, tmp_path, allow_missing=False, check=check)
-        assert found == {source.name: list_pairs(source, tmp_path) for source in sources}
+        assert {name: checked.pairs for name, checked in found.items()} == {
+            source.name: list_pairs(source, tmp_path) for source in sources
+        }
 
 
 def test_excluded_photos_are_left_out_but_counted(tmp_path: Path, source: Source) -> None:
     _folder(tmp_path, "abc")
     short = replace(source, exclude=("b",), expected=3)
-    pairs = inspect_sources([short], tmp_path, allow_missing=False)
-    assert [photo.stem for photo, _ in pairs[source.name]] == ["a", "c"]
+    checked = inspect_sources([short], tmp_path, allow_missing=False)
+    assert [pair.stem for pair in checked[source.name].pairs] == ["a", "c"]
     unknown = replace(source, exclude=("z",))
     with pytest.raises(DataError, match=r"exclude names 'z', which no photo"):
         inspect_sources([unknown], tmp_path, allow_missing=False)
@@ -247,8 +258,8 @@ def test_one_error_names_every_problem_with_its_remedy(tmp_path: Path, check: st
             ("empty: folder", "data.allow_missing=true"),
             ("few: expected 5 pairs, found 2", "data.catalogue.few.expected=2"),
             ("unmasked: 1 of 2 photos have no mask: b.jpg", "add the masks"),
-            ("hollow: expected a whole image file, cannot read", "download it again"),
-            ("hollow: expected a whole image file, cannot read", "download it again"),
+            ("hollow: expected an image file of format JPEG", "got an empty file (0 bytes)"),
+            ("hollow: expected an image file of format JPEG", "got an empty file (0 bytes)"),
             ("size: expected a mask of its photo's size", "make the mask anew"),
         ],
         strict=True,
@@ -268,8 +279,8 @@ def test_allow_missing_warns_once_and_goes_on(tmp_path: Path, caplog: pytest.Log
     sources = [source for source in _break_everything(tmp_path) if source.name in ("absent", "empty", "few", "good")]
     with caplog.at_level(logging.WARNING):
         found = inspect_sources(sources, tmp_path, allow_missing=True)
-    assert {name: len(pairs) for name, pairs in found.items()} == {"few": 2, "good": 2}
-    (record,) = caplog.records
+    assert {name: len(checked.pairs) for name, checked in found.items()} == {"few": 2, "good": 2}
+    record = caplog.records[-1]
     for name in ("absent", "empty", "few"):
         assert f"- {name}: " in record.getMessage()
 
@@ -284,7 +295,7 @@ def test_quick_compares_sizes_after_exif_orientation(tmp_path: Path, source: Sou
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (6, 8)).save(tmp_path / "im/a.jpg", exif=exif)
-    assert len(inspect_sources([source], tmp_path, allow_missing=False)["tiny"]) == 1
+    assert len(inspect_sources([source], tmp_path, allow_missing=False)["tiny"].pairs) == 1
     Image.new("RGB", (8, 6)).save(tmp_path / "im/a.jpg", exif=exif)
     with pytest.raises(DataError, match=r"tiny: .*width x height 6x8 in .*a\.jpg and 8x6 in .*a\.png"):
         inspect_sources([source], tmp_path, allow_missing=False)
@@ -309,7 +320,7 @@ def test_full_finds_what_headers_hide(
 ) -> None:
     _folder(tmp_path, "ab")
     damage(tmp_path / file)
-    assert len(inspect_sources([source], tmp_path, allow_missing=False)["tiny"]) == 2
+    assert len(inspect_sources([source], tmp_path, allow_missing=False)["tiny"].pairs) == 2
     with pytest.raises(DataError, match=rf"\(paths\.data_dir\): 1\n  - tiny: .*{message}"):
         inspect_sources([source], tmp_path, allow_missing=False, check="full")
 
@@ -318,7 +329,7 @@ def test_a_link_to_nowhere_is_damage(tmp_path: Path, source: Source) -> None:
     _folder(tmp_path, "a")
     (tmp_path / "im/b.jpg").symlink_to(tmp_path / "gone.jpg")
     _mask(tmp_path / "gt/b.png")
-    with pytest.raises(DataError, match=r"tiny: expected an image file, found nothing at .*b\.jpg"):
+    with pytest.raises(DataError, match=r"tiny: .*b\.jpg: expected a file, cannot find it"):
         inspect_sources([source], tmp_path, allow_missing=False)
 
 
@@ -363,7 +374,7 @@ def test_all_missing_sets_are_named_in_one_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("check", ["quick", "full"])
 def test_the_900_pairs_of_ecssd_pass_when_a_part_is_allowed(data_dir: Path, check: str) -> None:
     found = inspect_sources([_shipped()["ecssd"]], data_dir, allow_missing=True, check=check)
-    assert len(found["ecssd"]) == 900
+    assert len(found["ecssd"].pairs) == 900
 
 
 def test_the_900_pairs_of_ecssd_are_refused_as_the_whole_set(data_dir: Path) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
-from hqsam_lightning.data import reading
+from hqsam_lightning.data.image_files import MAX_PIXELS
+from hqsam_lightning.data.mask_deciding import decide
+from hqsam_lightning.data.mask_values import MaskValues
 from hqsam_lightning.data.reading import image_size, read_image, read_mask, read_pair
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.types import OBJECT_THRESHOLD
@@ -29,6 +31,13 @@ def shape() -> np.ndarray:
 @pytest.fixture
 def photo() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+def read_alone(path: Path) -> np.ndarray:
+    """Reads a mask as the only one of its source."""
+    values, problems = decide("alone", MaskValues("auto"), [path])
+    assert problems == []
+    return read_mask(path, values)
 
 
 def _palette(shape: np.ndarray, colours: list[tuple[int, int, int]]) -> Image.Image:
@@ -68,7 +77,7 @@ ENCODINGS = {
 def test_every_encoding_of_a_shape_reads_equal(tmp_path: Path, shape: np.ndarray, encoding: str) -> None:
     path = tmp_path / "mask.png"
     ENCODINGS[encoding](shape).save(path)
-    mask = read_mask(path)
+    mask = read_alone(path)
     assert mask.dtype == np.float32
     np.testing.assert_array_equal(mask, shape.astype(np.float32))
 
@@ -77,19 +86,20 @@ def test_every_encoding_of_a_shape_reads_equal(tmp_path: Path, shape: np.ndarray
 def test_palette_transparency_is_a_mask(tmp_path: Path, shape: np.ndarray, transparency: int | bytes) -> None:
     path = tmp_path / "mask.png"
     _palette(shape, [(9, 9, 9), (9, 9, 9)]).save(path, transparency=transparency)
-    np.testing.assert_array_equal(read_mask(path), shape.astype(np.float32))
+    np.testing.assert_array_equal(read_alone(path), shape.astype(np.float32))
 
 
 def test_davis_palette_of_several_objects_is_one_mask(tmp_path: Path) -> None:
     index = np.array([[0, 1, 2], [0, 2, 2]])
     _palette(index, [(0, 0, 0), (128, 0, 0), (0, 128, 0)]).save(tmp_path / "mask.png")
-    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), (index > 0).astype(np.float32))
+    mask = read_mask(tmp_path / "mask.png", MaskValues("nonzero"))
+    np.testing.assert_array_equal(mask, (index > 0).astype(np.float32))
 
 
 @pytest.mark.parametrize("value", [1, 255])
 def test_a_mask_of_one_value_is_all_object(tmp_path: Path, value: int) -> None:
     Image.new("L", (4, 3), value).save(tmp_path / "mask.png")
-    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), np.ones((3, 4), np.float32))
+    np.testing.assert_array_equal(read_alone(tmp_path / "mask.png"), np.ones((3, 4), np.float32))
 
 
 def test_grey_edges_are_kept_alike_in_8_and_16_bit_and_in_colour(tmp_path: Path) -> None:
@@ -103,7 +113,7 @@ def test_grey_edges_are_kept_alike_in_8_and_16_bit_and_in_colour(tmp_path: Path)
     }
     for name, image in images.items():
         image.save(tmp_path / f"{name}.png")
-        mask = read_mask(tmp_path / f"{name}.png")
+        mask = read_alone(tmp_path / f"{name}.png")
         np.testing.assert_array_equal(mask, edge.astype(np.float32) / np.float32(255), err_msg=name)
         assert (mask > OBJECT_THRESHOLD).tolist() == [[False, False, False, True, True]]
 
@@ -229,26 +239,26 @@ READERS = [read_image, read_mask, image_size]
 @pytest.mark.parametrize("read", READERS)
 def test_zero_byte_files_are_named(tmp_path: Path, read) -> None:
     (tmp_path / "hollow.png").touch()
-    with pytest.raises(DataError, match=r"cannot read .*hollow\.png: the file is empty \(0 bytes\); copy or download"):
+    with pytest.raises(DataError, match=r"got an empty file \(0 bytes\) in .*hollow\.png; copy or download"):
         read(tmp_path / "hollow.png")
 
 
 @pytest.mark.parametrize("read", READERS)
 def test_files_that_are_no_image_are_named(tmp_path: Path, read) -> None:
     (tmp_path / "text.png").write_text("not an image\n" * 20)
-    with pytest.raises(DataError, match=r"cannot read .*text\.png: UnidentifiedImageError: .*; copy or download"):
+    with pytest.raises(DataError, match=r"got text \('not an image.*\) in .*text\.png; replace it"):
         read(tmp_path / "text.png")
 
 
 @pytest.mark.parametrize("read", READERS)
 def test_missing_files_are_named(tmp_path: Path, read) -> None:
-    with pytest.raises(DataError, match=r"found nothing at .*nowhere\.png; copy it there"):
+    with pytest.raises(DataError, match=r"nowhere\.png: expected a file, cannot find it .*; put an image file there"):
         read(tmp_path / "nowhere.png")
 
 
 @pytest.mark.parametrize("read", READERS)
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path, read) -> None:
-    with pytest.raises(DataError, match=r"cannot read .*: IsADirectoryError"):
+    with pytest.raises(DataError, match=r"expected a regular file, got a folder"):
         read(tmp_path)
 
 
@@ -279,14 +289,15 @@ def test_damaged_bytes_are_refused(tmp_path: Path, position: float) -> None:
 def test_read_pair_gives_photo_and_mask(tmp_path: Path, photo: np.ndarray, shape: np.ndarray) -> None:
     Image.fromarray(photo).save(tmp_path / "a.png", exif=_exif(8))
     Image.fromarray(np.rot90(shape).astype(np.uint8)).save(tmp_path / "m.png")
-    image, mask = read_pair(tmp_path / "a.png", tmp_path / "m.png")
-    np.testing.assert_array_equal(image, np.rot90(photo))
-    np.testing.assert_array_equal(mask, np.rot90(shape))
+    read = read_pair(tmp_path / "a.png", tmp_path / "m.png", values=MaskValues("nonzero"))
+    np.testing.assert_array_equal(read.image, np.rot90(photo))
+    np.testing.assert_array_equal(read.masks, np.rot90(shape)[None])
+    assert read.ignore is None
 
 
 def test_a_pair_of_two_sizes_names_both(tmp_path: Path, photo: np.ndarray, shape: np.ndarray) -> None:
     Image.fromarray(photo).save(tmp_path / "a.jpg", exif=_exif(6))
-    Image.fromarray(shape.astype(np.uint8)).save(tmp_path / "a.png")
+    Image.fromarray(shape.astype(np.uint8) * 255).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"7x10 in .*a\.jpg and 10x7 in .*a\.png \(EXIF .*\); make the mask anew"):
         read_pair(tmp_path / "a.jpg", tmp_path / "a.png")
 
@@ -320,7 +331,7 @@ def test_bombs_are_refused(tmp_path: Path, side: int, action: Literal["ignore", 
 def test_a_limit_that_the_user_took_away_is_kept_in_sight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     _png_header(tmp_path / "bomb.png", 20000, 20000)
-    with pytest.raises(DataError, match=rf"at most {reading.MAX_PIXELS} pixels, got 20000x20000 .*; scale the photo"):
+    with pytest.raises(DataError, match=rf"at most {MAX_PIXELS} pixels, got 20000x20000 .*; scale the photo"):
         image_size(tmp_path / "bomb.png")
 
 
@@ -339,12 +350,12 @@ def _save_large_pair(folder: Path, object_rows: slice, height: int = 500, width:
 )
 def test_a_reduced_jpeg_keeps_the_pixels_asked_for(tmp_path: Path, longest: int, size: tuple[int, int]) -> None:
     pair = _save_large_pair(tmp_path, slice(100, 300))
-    image, mask = read_pair(*pair, longest)
-    assert image.shape[:2] == mask.shape == size
-    whole, whole_mask = read_pair(*pair)
+    image, masks, *_ = read_pair(*pair, longest)
+    assert image.shape[:2] == masks.shape[1:] == size
+    whole, whole_masks, *_ = read_pair(*pair)
     expected = np.asarray(Image.fromarray(whole).resize(size[::-1], Image.Resampling.BOX)).astype(int)
     assert np.abs(image - expected).max() <= 4
-    assert abs(mask.mean() - whole_mask.mean()) < 0.005
+    assert abs(masks.mean() - whole_masks.mean()) < 0.005
 
 
 def test_a_reduced_jpeg_is_turned_upright(tmp_path: Path) -> None:
@@ -357,9 +368,9 @@ def test_a_reduced_jpeg_is_turned_upright(tmp_path: Path) -> None:
 
 def test_a_pair_whose_thin_object_would_be_lost_comes_whole(tmp_path: Path) -> None:
     pair = _save_large_pair(tmp_path, slice(200, 201))
-    image, mask = read_pair(*pair, 60)
-    assert image.shape[:2] == mask.shape == (500, 401)
-    assert (mask > OBJECT_THRESHOLD).sum() == 401
+    image, masks, *_ = read_pair(*pair, 60)
+    assert image.shape[:2] == masks.shape[1:] == (500, 401)
+    assert (masks > OBJECT_THRESHOLD).sum() == 401
 
 
 def test_sizes_are_compared_before_a_photo_is_reduced(tmp_path: Path) -> None:

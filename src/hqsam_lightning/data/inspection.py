@@ -4,31 +4,63 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from hqsam_lightning.data.catalogue import MissingDataError, Source, list_pairs, without_excluded
-from hqsam_lightning.data.reading import image_size, read_image, read_mask, size_mismatch
+from hqsam_lightning.data.catalogue import MissingDataError, Source
+from hqsam_lightning.data.listing import Listing, Pair, list_source
+from hqsam_lightning.data.mask_deciding import decide, is_unlike, tolerated
+from hqsam_lightning.data.mask_facts import facts_of
+from hqsam_lightning.data.mask_pixels import MaskPixels, levels_of, read_mask_pixels
+from hqsam_lightning.data.mask_values import AUTO, LISTED, MaskValues, mask_values_from_config
+from hqsam_lightning.data.reading import image_size, masks_of, read_image, size_mismatch
 from hqsam_lightning.errors import DataError, choice_error
+from hqsam_lightning.types import OBJECT_THRESHOLD
 
 CHECKS = ("quick", "full")
 
 # A header costs a round trip to the disk, a decoded photo costs a core and its pixels' memory.
 _QUICK_THREADS = 16
 _FULL_THREADS = 4
-_CHUNK = 256
+_SHOWN = 3
 
 _log = logging.getLogger(__name__)
 
-Pairs = list[tuple[Path, Path]]
+
+@dataclass(frozen=True)
+class CheckedSource:
+    """A source that can be read.
+
+    Attributes:
+        pairs: photos with their masks.
+        mask_values: what the masks' values mean.
+    """
+
+    pairs: list[Pair]
+    mask_values: MaskValues
+
+
+@dataclass
+class _Findings:
+    """What was found in one pair, or in a source: problems, and masks that are odd."""
+
+    problems: list[str] = field(default_factory=list)
+    no_background: list[str] = field(default_factory=list)
+    unlike: list[str] = field(default_factory=list)
+    unlisted: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+
+    def add(self, other: _Findings) -> None:
+        for name, found in vars(other).items():
+            getattr(self, name).extend(found)
 
 
 def inspect_sources(
     sources: Sequence[Source], data_dir: Path, allow_missing: bool, check: str = "quick"
-) -> dict[str, Pairs]:
-    """Lists the pairs of all sources and checks them.
+) -> dict[str, CheckedSource]:
+    """Lists the pairs of all sources, decides what their masks' values mean, and checks them.
 
     Args:
         sources: what to look at.
@@ -37,7 +69,7 @@ def inspect_sources(
         check: ``"quick"`` compares sizes by the files' headers, ``"full"`` decodes every photo and mask.
 
     Returns:
-        The (photo, mask) paths of each source that has any, by the source's name.
+        Each source that has any pair, by its name.
 
     Raises:
         ConfigError: the check is unknown.
@@ -46,7 +78,13 @@ def inspect_sources(
     if check not in CHECKS:
         raise choice_error("data.check", check, CHECKS)
     found, gaps, problems = _list_sources(sources, data_dir)
-    problems += _damaged_pairs(found, check)
+    checked: dict[str, CheckedSource] = {}
+    notes: list[str] = []
+    for source in sources:
+        if source.name in found:
+            checked[source.name] = _check_source(source, found[source.name].pairs, check, problems, notes)
+    if notes:
+        _log.warning(_as_list("data.check=full: masks to look at", notes))
     if gaps and not allow_missing:
         problems = gaps + problems
     if problems:
@@ -54,25 +92,26 @@ def inspect_sources(
     if not found:
         raise DataError(_as_list(f"no pair of photo and mask is left in {data_dir} (paths.data_dir)", gaps))
     if gaps:
-        _log.warning(_as_list("data.allow_missing=true: going on with what is there", gaps))
-    return found
+        _log.warning(_as_list("data.allow_missing=true: continuing with what is there", gaps))
+    return checked
 
 
-def _list_sources(sources: Sequence[Source], data_dir: Path) -> tuple[dict[str, Pairs], list[str], list[str]]:
-    """Lists all sources: their pairs, what is missing or of an unexpected count, and what cannot be listed."""
-    found: dict[str, Pairs] = {}
+def _list_sources(sources: Sequence[Source], data_dir: Path) -> tuple[dict[str, Listing], list[str], list[str]]:
+    """Lists all sources: what they hold, what is missing or of an unexpected count, and what cannot be listed."""
+    found: dict[str, Listing] = {}
     gaps: list[str] = []
     problems: list[str] = []
     for source in sources:
         try:
-            pairs = list_pairs(source, data_dir)
-            found[source.name] = without_excluded(source, pairs)
+            listing = list_source(source, data_dir)
         except MissingDataError as error:
             gaps.append(str(error))
         except DataError as error:
             problems.append(str(error))
         else:
-            gaps.extend(_count_gaps(source, len(pairs)))
+            found[source.name] = listing
+            _log.log(logging.WARNING if listing.lost else logging.INFO, "%s: %s", source.name, listing.describe())
+            gaps.extend(_count_gaps(source, len(listing.pairs) + listing.excluded))
     return found, gaps, problems
 
 
@@ -86,32 +125,105 @@ def _count_gaps(source: Source, count: int) -> list[str]:
     return [
         f"{source.name}: expected {source.expected} pairs, found {count} in {source.images}; download the set again, "
         f"set data.catalogue.{source.name}.expected={count} if the set is as it should be, or set "
-        "data.allow_missing=true to go on with what is there"
+        "data.allow_missing=true to continue with what is there"
     ]
 
 
-def _damaged_pairs(found: dict[str, Pairs], check: str) -> list[str]:
-    """Describes the damaged pairs, in the order of the sources and their photos."""
-    jobs = [(name, *pair) for name, pairs in found.items() for pair in pairs]
-    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
+def _check_source(
+    source: Source, pairs: list[Pair], check: str, problems: list[str], notes: list[str]
+) -> CheckedSource:
+    """Decides what the masks mean and checks the pairs; appends to the problems and the notes."""
+    wanted = mask_values_from_config(f"data.catalogue.{source.name}.mask_values", source.mask_values)
+    found = _Findings()
+    try:
+        values, found.problems = decide(source.name, wanted, [mask for pair in pairs for mask in pair.masks])
+    except DataError as error:
+        problems.append(str(error))
+        values, check = wanted, "quick"
     threads = _QUICK_THREADS if check == "quick" else min(_FULL_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        return [problem for problems in pool.map(partial(_check_chunk, check), chunks) for problem in problems]
+        for each in pool.map(lambda pair: _quick(pair) if check == "quick" else _full(pair, values), pairs):
+            found.add(each)
+    if wanted.kind == AUTO and len(found.unlike) > tolerated(len(pairs)):
+        found.problems.append(
+            f"{len(found.unlike)} mask(s) are unlike the rest of the source, which was taken for {values}: "
+            f"{_shown(found.unlike)}; correct or exclude them, or set data.catalogue.{source.name}.mask_values"
+        )
+        found.unlike = []
+    problems += [f"{source.name}: {problem}" for problem in dict.fromkeys(found.problems)]
+    notes += [f"{source.name}: {note}" for note in _notes(found)]
+    return CheckedSource(pairs, values)
 
 
-def _check_chunk(check: str, jobs: list[tuple[str, Path, Path]]) -> list[str]:
-    return [f"{name}: {problem}" for name, photo, mask in jobs for problem in _pair_problems(photo, mask, check)]
+def _notes(found: _Findings) -> Iterable[str]:
+    texts: Mapping[str, list[str]] = {
+        "without any background": found.no_background,
+        "unlike the rest of the source, as ids or classes would be": found.unlike,
+        "with values that data.catalogue.<source>.mask_values does not list, which count as background": found.unlisted,
+        "without an object beside other masks of the photo, which are left out": found.empty,
+    }
+    return [f"{len(masks)} mask(s) {text}: {_shown(masks)}" for text, masks in texts.items() if masks]
 
 
-def _pair_problems(photo: Path, mask: Path, check: str) -> list[str]:
-    """Describes what is wrong with one pair."""
-    sizes: list[tuple[int, ...]] = []
-    problems: list[str] = []
-    for path, read in ((photo, read_image), (mask, read_mask)):
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+def _quick(pair: Pair) -> _Findings:
+    """Compares the sizes of a photo and its masks by their headers."""
+    found = _Findings()
+    sizes: list[tuple[Path, tuple[int, int]]] = []
+    for path in (pair.photo, *pair.masks):
         try:
-            sizes.append(image_size(path) if check == "quick" else read(path).shape[:2])
+            sizes.append((path, image_size(path)))
         except DataError as error:
-            problems.append(str(error))
-    if len(sizes) == 2 and sizes[0] != sizes[1]:
-        problems.append(size_mismatch(photo, sizes[0], mask, sizes[1]))
-    return problems
+            found.problems.append(str(error))
+    if sizes and sizes[0][0] == pair.photo:
+        photo_size = sizes[0][1]
+        found.problems += [
+            size_mismatch(pair.photo, photo_size, mask, size) for mask, size in sizes[1:] if size != photo_size
+        ]
+    return found
+
+
+def _full(pair: Pair, values: MaskValues) -> _Findings:
+    """Decodes a photo and its masks."""
+    found = _Findings()
+    size: tuple[int, ...] | None = None
+    try:
+        size = read_image(pair.photo).shape[:2]
+    except DataError as error:
+        found.problems.append(str(error))
+    try:
+        files: list[tuple[str | Path, MaskPixels]] = [(path, read_mask_pixels(path)) for path in pair.masks]
+        _look_for_odd_values(files, values, found)
+        # instances are never empty, and may be many
+        read = masks_of(files, values, 1 if values.kind == "ids" else None)
+    except DataError as error:
+        found.problems.append(str(error))
+        return found
+    if size is not None and size != read.masks.shape[1:]:
+        found.problems.append(size_mismatch(pair.photo, size, pair.masks[0], read.masks.shape[1:]))
+    if (read.masks > OBJECT_THRESHOLD).all((1, 2)).any():
+        found.no_background.append(str(pair.masks[0]))
+    if read.empty:
+        found.empty.append(f"{read.empty} of {pair.photo.name}")
+    return found
+
+
+def _look_for_odd_values(files: Sequence[tuple[str | Path, MaskPixels]], values: MaskValues, found: _Findings) -> None:
+    for path, pixels in files:
+        facts = facts_of(pixels, Path(path))
+        if is_unlike(facts, values):
+            found.unlike.append(f"{path} ({facts.text})")
+        strangers = _unlisted(pixels, values)
+        if strangers:
+            found.unlisted.append(f"{path} ({strangers})")
+
+
+def _unlisted(pixels: MaskPixels, values: MaskValues) -> str:
+    """Values of a mask that its meaning does not list."""
+    if values.kind != LISTED or pixels.raw is None:
+        return ""
+    listed = {0, *values.objects, *values.ignore}
+    return ", ".join(str(value) for value in levels_of(pixels.raw).tolist() if value not in listed)

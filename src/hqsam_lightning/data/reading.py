@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
+from hqsam_lightning.data.image_files import load_pixels, naming_damage, open_image, read_orientation
+from hqsam_lightning.data.mask_pixels import MaskPixels, read_mask_pixels, turn
+from hqsam_lightning.data.mask_values import SOFT, MaskValues, ids_of, ignored_of, object_of
 from hqsam_lightning.errors import DataError
+from hqsam_lightning.files import require_regular_file
 from hqsam_lightning.types import OBJECT_THRESHOLD
-
-MAX_PIXELS = 2**28
-"""Larger files are refused: photos have 200 megapixels at most, archive bombs have more."""
 
 END_OF_JPEG = b"\xff\xd9"
 
@@ -26,25 +25,39 @@ TAIL = 4096
 """Last bytes of a file that `file_fingerprint` reads."""
 
 PHOTO_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
-MASK_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I", "I;16", "I;16B", "I;16L", "I;16N")
 
-# What Pillow raises over a damaged file, by format; its warnings, of size and EXIF data, where warnings are errors.
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-    UserWarning,
-)
+Order = Callable[[int], Sequence[int]]
+"""Gives the order in which a photo's masks, of which there are so many, are taken."""
 
-# Pillow warns at 89 megapixels and refuses twice that by default, which a medium-format photo reaches.
-if Image.MAX_IMAGE_PIXELS is not None:
-    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, MAX_PIXELS)
+
+class MasksRead(NamedTuple):
+    """The masks of one photo.
+
+    Attributes:
+        masks: (M, H, W) float32 in [0, 1], M >= 1; an object pixel is one > `OBJECT_THRESHOLD`.
+        ignore: (H, W) bool, pixels that are neither object nor background; None where there is none.
+        empty: how many of the masks looked at were dropped because they show no object.
+    """
+
+    masks: np.ndarray
+    ignore: np.ndarray | None
+    empty: int
+
+
+class PairRead(NamedTuple):
+    """A photo with its masks.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        masks: see `MasksRead`.
+        ignore: see `MasksRead`.
+        empty: see `MasksRead`.
+    """
+
+    image: np.ndarray
+    masks: np.ndarray
+    ignore: np.ndarray | None
+    empty: int
 
 
 def read_image(path: str | Path, longest: int | None = None) -> np.ndarray:
@@ -59,77 +72,127 @@ def read_image(path: str | Path, longest: int | None = None) -> np.ndarray:
         (H, W, 3) uint8 RGB, turned the way its EXIF orientation says.
 
     Raises:
-        DataError: the file is missing, damaged, or of a mode that has no 8-bit colours.
+        DataError: the file is missing, damaged, of another format, or of a mode that has no 8-bit colours.
     """
-    with _opened(path) as image:
-        _refuse_mode(image, PHOTO_MODES, path, "convert the photo to 8-bit RGB")
-        orientation = _orientation(image)
-        if longest is not None:
-            image.draft(None, _reduced(image.size, longest))
-        whole_jpeg = longest is None and image.format == "JPEG" and image.mode == "RGB"
-        pixels = _decode_rgb_jpeg(path) if whole_jpeg else None
+    with open_image(path) as image:
+        if image.mode not in PHOTO_MODES:
+            raise DataError(
+                f"expected an image of mode {', '.join(PHOTO_MODES)}; got {image.mode!r} in {path}; "
+                "convert the photo to 8-bit RGB"
+            )
+        with naming_damage(path):
+            orientation = read_orientation(image)
+            if longest is not None:
+                image.draft(None, _reduced(image.size, longest))
+            whole_jpeg = longest is None and image.format == "JPEG" and image.mode == "RGB"
+            pixels = _decode_rgb_jpeg(path) if whole_jpeg else None
         if pixels is None:
-            pixels = _photo_pixels(image)
-    return _turn(pixels, orientation)
+            loaded = load_pixels(image, path)
+            with naming_damage(path):
+                pixels = _rgb(loaded)
+    return turn(pixels, orientation)
 
 
-def read_mask(path: str | Path) -> np.ndarray:
-    """Reads a mask.
-
-    An alpha channel that varies is the mask, one that is constant is ignored. Colours mean object, black means
-    background. Grey values 0 and v alone are a hard mask whatever v is; more values are divided by the full range of
-    8 or 16 bits, which keeps grey edges.
+def read_mask(path: str | Path, values: MaskValues = SOFT) -> np.ndarray:
+    """Reads the one mask of a file, or all its instances as one.
 
     Args:
         path: a bilevel, grey (8- or 16-bit), palette or colour image, with or without transparency.
+        values: what its values mean.
 
     Returns:
         (H, W) float32 in [0, 1]; an object pixel is one > `OBJECT_THRESHOLD`.
 
     Raises:
-        DataError: the file is missing, damaged, of another mode, or shows no object.
+        DataError: see `read_masks`.
     """
-    with _opened(path) as image:
-        _refuse_mode(image, MASK_MODES, path, "save the mask as 8-bit grey, 0 off the object and 255 on it")
-        image.load()
-        pixels = _mask_pixels(image)
-        orientation = _orientation(image)
-    plane = _turn(_mask_plane(pixels), orientation)
-    levels = _levels(plane, path)
-    values = _to_unit_range(levels)
-    if not (values > OBJECT_THRESHOLD).any():
-        raise DataError(
-            f"empty mask: expected an object pixel (value > 128 of 255), got values {levels[0]} to {levels[-1]} in "
-            f"{path}; mark the object in the mask, or list the photo in data.catalogue.<source>.exclude"
-        )
-    return _replace(plane, levels, values)
+    return read_masks([path], values).masks.max(0)
+
+
+def read_masks(
+    paths: Sequence[str | Path], values: MaskValues = SOFT, most: int | None = None, order: Order = range
+) -> MasksRead:
+    """Reads the masks of a photo: one per file, or one per instance where the values are ids.
+
+    Args:
+        paths: files of one size.
+        values: what their values mean.
+        most: of the masks that show an object, those that come first in the order; None takes all.
+        order: of the masks, by their count; used where there are more than `most`.
+
+    Returns:
+        The masks in the order of the files and ids.
+
+    Raises:
+        DataError: a file is missing, damaged or of another mode; the files differ in size; or no mask shows an object.
+    """
+    return masks_of([(path, read_mask_pixels(path)) for path in paths], values, most, order)
+
+
+def masks_of(
+    files: Sequence[tuple[str | Path, MaskPixels]], values: MaskValues, most: int | None = None, order: Order = range
+) -> MasksRead:
+    """Gives the masks of a photo whose mask files were decoded, see `read_masks`.
+
+    Raises:
+        DataError: the files differ in size, do not have what the meaning needs, or show no object.
+    """
+    _refuse_sizes(files)
+    found = [(path, pixels, number) for path, pixels in files for number in ids_of(pixels, values, path)]
+    whole = most is None or len(found) <= most
+    taken: dict[int, np.ndarray] = {}
+    empty = 0
+    for place in range(len(found)) if whole else order(len(found)):
+        path, pixels, number = found[place]
+        mask = object_of(pixels, values, path, number)
+        if (mask > OBJECT_THRESHOLD).any():
+            taken[place] = mask
+        else:
+            empty += 1
+        if len(taken) == most:
+            break
+    if not taken:
+        raise DataError(_empty(files, values))
+    ignored = [ignored_of(pixels, values, path) for path, pixels in files]
+    planes = [each for each in ignored if each is not None]
+    ignore = np.logical_or.reduce(planes) if planes else None
+    return MasksRead(np.stack([taken[place] for place in sorted(taken)]), ignore, empty)
 
 
 def read_pair(
-    image_path: str | Path, mask_path: str | Path, longest: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reads a photo and its mask, see `read_image` and `read_mask`.
+    image_path: str | Path,
+    mask_paths: str | Path | Sequence[str | Path],
+    longest: int | None = None,
+    values: MaskValues = SOFT,
+    most: int | None = None,
+    order: Order = range,
+) -> PairRead:
+    """Reads a photo and its masks, see `read_image` and `read_masks`.
 
     Args:
         image_path: the photo.
-        mask_path: its mask.
-        longest: see `read_image`; the mask is averaged to the photo's size. Both come whole where that would lose the
+        mask_paths: its mask or masks.
+        longest: see `read_image`; the masks are averaged to the photo's size. Both come whole where that would lose an
             object.
-
-    Returns:
-        (H, W, 3) uint8 RGB and (H, W) float32 in [0, 1].
+        values: what the masks' values mean.
+        most: see `read_masks`.
+        order: see `read_masks`.
 
     Raises:
-        DataError: one of them cannot be read, or their sizes differ.
+        DataError: a file cannot be read, or their sizes differ.
     """
-    image, mask = read_image(image_path, longest), read_mask(mask_path)
+    paths = [mask_paths] if isinstance(mask_paths, str | Path) else mask_paths
+    image, read = read_image(image_path, longest), read_masks(paths, values, most, order)
     whole_size = image.shape[:2] if longest is None else image_size(image_path)
-    if whole_size != mask.shape:
-        raise DataError(size_mismatch(image_path, whole_size, mask_path, mask.shape))
-    if image.shape[:2] == mask.shape:
-        return image, mask
-    averaged = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_AREA)
-    return (image, averaged) if (averaged > OBJECT_THRESHOLD).any() else read_pair(image_path, mask_path)
+    if whole_size != read.masks.shape[1:]:
+        raise DataError(size_mismatch(image_path, whole_size, paths[0], read.masks.shape[1:]))
+    if image.shape[:2] == whole_size:
+        return PairRead(image, *read)
+    averaged = np.stack([_average(mask, image.shape) for mask in read.masks])
+    if not (averaged > OBJECT_THRESHOLD).any((1, 2)).all():
+        return PairRead(read_image(image_path), *read)
+    ignore = None if read.ignore is None else _average(read.ignore.astype(np.float32), image.shape) > 0
+    return PairRead(image, averaged, ignore, read.empty)
 
 
 def size_mismatch(
@@ -150,11 +213,12 @@ def image_size(path: str | Path) -> tuple[int, int]:
         (H, W) after EXIF orientation.
 
     Raises:
-        DataError: the file is missing, or its header is damaged.
+        DataError: the file is missing, of another format, or its header is damaged.
     """
-    with _opened(path) as image:
+    with open_image(path) as image:
         width, height = image.size
-        orientation = _orientation(image)
+        with naming_damage(path):
+            orientation = read_orientation(image)
     return (width, height) if orientation >= 5 else (height, width)
 
 
@@ -162,8 +226,9 @@ def file_fingerprint(path: str | Path) -> str:
     """Tells a file from its former self by its size and last bytes, where PNG keeps checksums of all it holds.
 
     Raises:
-        DataError: the file is missing.
+        DataError: the file is missing, or not a regular file.
     """
+    require_regular_file(Path(path), DataError, "put the file there")
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -172,36 +237,6 @@ def file_fingerprint(path: str | Path) -> str:
     except OSError as error:
         raise DataError(f"expected a file, cannot read {path}: {error}; copy it there") from error
     return f"{size}:{hashlib.blake2b(tail, digest_size=8).hexdigest()}"
-
-
-@contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
-    """Opens an image file; whatever Pillow raises until it is closed becomes a `DataError`."""
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(
-                    f"expected at most {MAX_PIXELS} pixels, got {image.width}x{image.height} in {path}; "
-                    "scale the photo and its mask down"
-                )
-            yield image
-    except FileNotFoundError as error:
-        raise DataError(f"expected an image file, found nothing at {path}; copy it there") from error
-    except _DAMAGE as error:
-        reason = "the file is empty (0 bytes)" if _is_empty(path) else f"{type(error).__name__}: {error}"
-        raise DataError(
-            f"expected a whole image file, cannot read {path}: {reason}; "
-            "copy or download it again, or remove the photo and its mask"
-        ) from error
-
-
-def _is_empty(path: str | Path) -> bool:
-    return Path(path).is_file() and Path(path).stat().st_size == 0
-
-
-def _refuse_mode(image: Image.Image, modes: tuple[str, ...], path: str | Path, remedy: str) -> None:
-    if image.mode not in modes:
-        raise DataError(f"expected an image of mode {', '.join(modes)}; got {image.mode!r} in {path}; {remedy}")
 
 
 def _reduced(size: tuple[int, int], longest: int) -> tuple[int, int]:
@@ -221,82 +256,34 @@ def _decode_rgb_jpeg(path: str | Path) -> np.ndarray | None:
     return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
-def _photo_pixels(image: Image.Image) -> np.ndarray:
-    """Decodes to (H, W, 3) RGB."""
-    image.load()
+def _rgb(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) RGB of a decoded image."""
     if "transparency" in image.info:
         return np.asarray(image.convert("RGBA").convert("RGB"))
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _orientation(image: Image.Image) -> int:
-    """Reads the EXIF orientation, 1 to 8; damaged EXIF data count as none."""
-    if image.format == "TIFF":  # Pillow turns these itself, and gives their turned size from the start
-        return 1
-    try:
-        # PngImageFile overrides getexif with one that decodes the whole file when the header has no EXIF
-        orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
-    except (SyntaxError, ValueError, TypeError, KeyError, struct.error):
-        return 1
-    return orientation if orientation in range(1, 9) else 1
+def _average(plane: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return cv2.resize(plane, shape[1::-1], interpolation=cv2.INTER_AREA)
 
 
-def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns (H, W, ...) pixels from the stored frame to the one that EXIF orientation 1 to 8 says to show."""
-    if orientation >= 5:  # rows and columns are exchanged
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
-
-
-def _mask_pixels(image: Image.Image) -> np.ndarray:
-    """Decodes a mask to (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA."""
-    if image.mode.startswith("I"):
-        return np.asarray(image)
-    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-        return np.asarray(image.convert("RGBA"))
-    if image.mode == "L":
-        return np.asarray(image)
-    return np.asarray(image.convert("L" if image.mode == "1" else "RGB"))
-
-
-def _mask_plane(pixels: np.ndarray) -> np.ndarray:
-    """Finds the (H, W) plane of grey, RGB or RGBA pixels that shows the mask."""
-    if pixels.ndim == 2:
-        return pixels
-    if pixels.shape[2] == 4 and pixels[..., 3].min() != pixels[..., 3].max():
-        return pixels[..., 3]
-    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-    if np.array_equal(red, green) and np.array_equal(red, blue):
-        return red
-    return ((red | green | blue) > 0).view(np.uint8)
-
-
-def _levels(plane: np.ndarray, path: str | Path) -> np.ndarray:
-    """Finds the values that occur in a (H, W) plane, in ascending order."""
-    if plane.dtype != np.uint8:
-        low, high = int(plane.min()), int(plane.max())
-        if low < 0 or high > 65535:
+def _refuse_sizes(files: Sequence[tuple[str | Path, MaskPixels]]) -> None:
+    """Refuses masks of one photo that differ in size."""
+    (first, pixels), *others = files
+    for path, other in others:
+        if other.shown.shape != pixels.shown.shape:
+            (height, width), (other_height, other_width) = pixels.shown.shape, other.shown.shape
             raise DataError(
-                f"expected mask values of 0 to 65535, got {low} to {high} in {path}; save the mask as 8-bit grey"
+                f"expected all masks of a photo of one size, got width x height {width}x{height} in {first} and "
+                f"{other_width}x{other_height} in {path}; make the mask anew from the photo as it is shown"
             )
-        return np.flatnonzero(np.bincount(plane.ravel()))
-    return np.flatnonzero(cv2.calcHist([plane], [0], None, [256], [0, 256]))
 
 
-def _to_unit_range(levels: np.ndarray) -> np.ndarray:
-    """Scales the values that occur in a mask to float32 in [0, 1]."""
-    high = levels[-1]
-    if np.isin(levels, (0, high)).all():
-        return (levels > 0).astype(np.float32)
-    return levels.astype(np.float32) / np.float32(65535 if high > 255 else 255)
-
-
-def _replace(plane: np.ndarray, levels: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Puts a float32 value in the place of each of the levels of a (H, W) plane."""
-    table = np.zeros(256 if plane.dtype == np.uint8 else levels[-1] + 1, np.float32)
-    table[levels] = values
-    return cv2.LUT(plane, table) if plane.dtype == np.uint8 else table[plane]
+def _empty(files: Sequence[tuple[str | Path, MaskPixels]], values: MaskValues) -> str:
+    low = min(int(pixels.shown.min()) for _, pixels in files)
+    high = max(int(pixels.shown.max()) for _, pixels in files)
+    return (
+        f"empty mask: expected an object pixel (mask_values={values}), got values {low} to {high} in "
+        f"{', '.join(str(path) for path, _ in files)}; mark the object in the mask, list the photo in "
+        "data.catalogue.<source>.exclude, or set data.catalogue.<source>.mask_values"
+    )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
+from hqsam_lightning.data.listing import Pair
+from hqsam_lightning.data.mask_values import SOFT, MaskValues
 from hqsam_lightning.data.reading import file_fingerprint, read_pair
+from hqsam_lightning.seeding import derive_rng
 from hqsam_lightning.types import Identity, Sample
+
+_log = logging.getLogger(__name__)
 
 
 class SampleSet(Protocol):
@@ -29,22 +35,33 @@ class SampleSet(Protocol):
 
 
 class PhotoFolder:
-    """Pairs of photo and mask files of one source.
+    """Photos and mask files of one source.
 
     Args:
         name: the source's name, which begins its sample ids.
-        pairs: (photo, mask) paths; the photos' stems are unique.
+        pairs: photos with their masks, whose stems are unique; or their paths, the photo first.
+        mask_values: what the masks' values mean.
+        max_masks: most masks of a photo; where it has more, these are drawn at random, always the same ones.
     """
 
-    def __init__(self, name: str, pairs: Sequence[tuple[Path, Path]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        pairs: Sequence[Pair | tuple[Path, ...]],
+        mask_values: MaskValues = SOFT,
+        max_masks: int | None = None,
+    ) -> None:
         self.name = name
-        self.pairs = list(pairs)
+        self.pairs = [pair if isinstance(pair, Pair) else Pair.of(*pair) for pair in pairs]
+        self.mask_values = mask_values
+        self.max_masks = max_masks
+        self._announced: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
-        """Reads one pair.
+        """Reads one photo and its masks.
 
         Raises:
             DataError: naming the file that is damaged, empty or of another size.
@@ -52,7 +69,7 @@ class PhotoFolder:
         return self._read(index, None)
 
     def reduced(self, index: int, longest: int) -> Sample:
-        """Reads one pair, the photo at 1/2, 1/4 or 1/8 of its size where it is a JPEG and that is enough.
+        """Reads one photo and its masks, a JPEG at 1/2, 1/4 or 1/8 of its size where that is enough.
 
         Raises:
             DataError: as above.
@@ -60,21 +77,37 @@ class PhotoFolder:
         return self._read(index, longest)
 
     def identify(self, index: int) -> Identity:
-        """Tells the pair by its files' sizes and last bytes, which reading a whole set of photos does not take.
+        """Identifies a sample by its files' sizes and last bytes, and by what the masks' values mean.
 
         Raises:
             DataError: a file is missing.
         """
-        photo, mask = self.pairs[index]
-        return Identity(self._sample_id(photo), self.name, f"{file_fingerprint(photo)} {file_fingerprint(mask)}")
+        photo, masks, _ = self.pairs[index]
+        content = " ".join([*(file_fingerprint(path) for path in (photo, *masks)), self._meaning()])
+        return Identity(self._sample_id(index), self.name, content)
+
+    def describe(self) -> str:
+        """What was decided about the source, for logs and checkpoints, e.g. ``"mask_values: soft"``."""
+        return f"mask_values: {self._meaning()}"
+
+    def _meaning(self) -> str:
+        return str(self.mask_values) + (f", at most {self.max_masks} masks" if self.max_masks is not None else "")
 
     def _read(self, index: int, longest: int | None) -> Sample:
-        photo, mask_path = self.pairs[index]
-        image, mask = read_pair(photo, mask_path, longest)
-        return Sample(image, mask[None], self._sample_id(photo), self.name)
+        photo, masks, _ = self.pairs[index]
+        sample_id = self._sample_id(index)
 
-    def _sample_id(self, photo: Path) -> str:
-        return f"{self.name}/{photo.stem}"
+        def order(count: int) -> list[int]:
+            return derive_rng("masks", sample_id).permutation(count).tolist()
+
+        read = read_pair(photo, masks, longest, self.mask_values, self.max_masks, order)
+        if read.empty and index not in self._announced:
+            self._announced.add(index)
+            _log.warning("%s: %s of its masks show no object and are left out", sample_id, read.empty)
+        return Sample(read.image, read.masks, sample_id, self.name, read.ignore)
+
+    def _sample_id(self, index: int) -> str:
+        return f"{self.name}/{self.pairs[index].stem}"
 
 
 class MergedSets:

@@ -10,7 +10,8 @@ from typing import Any
 
 from hqsam_lightning.data.annotated import CocoPhotos, Sa1bPhotos
 from hqsam_lightning.data.catalogue import Source, source_from_config
-from hqsam_lightning.data.inspection import inspect_sources
+from hqsam_lightning.data.inspection import CheckedSource, inspect_sources
+from hqsam_lightning.data.listing import Pair
 from hqsam_lightning.data.loading import draws_an_epoch
 from hqsam_lightning.data.samples import PhotoFolder, SampleSet
 from hqsam_lightning.data.scenes import SyntheticScenes
@@ -18,7 +19,7 @@ from hqsam_lightning.errors import ConfigError, choice_error
 
 log = logging.getLogger(__name__)
 
-Pairs = list[tuple[Path, Path]]
+Pairs = list[Pair]
 
 
 @dataclass
@@ -75,9 +76,10 @@ def folder_sets(
         raise ConfigError(f"data.sources: expected at least one of {', '.join(sorted(catalogue))}; got none")
     train_specs = [_lookup("data.sources", name, catalogue) for name in sources]
     val_specs = [_lookup("data.val_sources", name, catalogue) for name in val_sources]
-    pairs = inspect_sources(train_specs + val_specs, Path(data_dir).expanduser(), allow_missing, check)
+    checked = inspect_sources(train_specs + val_specs, Path(data_dir).expanduser(), allow_missing, check)
+    pairs = {name: source.pairs for name, source in checked.items()}
     validation: dict[str, SampleSet] = {
-        spec.name: PhotoFolder(spec.name, pairs[spec.name]) for spec in val_specs if spec.name in pairs
+        spec.name: _photos(spec, checked, pairs) for spec in val_specs if spec.name in pairs
     }
     found = [spec for spec in train_specs if spec.name in pairs]
     if sources and not found:
@@ -90,8 +92,8 @@ def folder_sets(
         log.log(level, "no validation set: holding out the last photos of each source (holdout=%s)", holdout)
         for spec in found:
             pairs[spec.name], held_out = _hold_out(spec.name, pairs[spec.name], holdout)
-            validation[spec.name] = PhotoFolder(spec.name, held_out)
-    return DataSets([(PhotoFolder(spec.name, pairs[spec.name]), spec.weight) for spec in found], validation)
+            validation[spec.name] = _photos(spec, checked, {spec.name: held_out})
+    return DataSets([(_photos(spec, checked, pairs), spec.weight) for spec in found], validation)
 
 
 def synthetic_sets(
@@ -158,6 +160,10 @@ def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:
         photos: only its validation sets are used.
     """
     return DataSets(scenes.train, scenes.validation | photos.validation)
+
+
+def _photos(spec: Source, checked: Mapping[str, CheckedSource], pairs: Mapping[str, Pairs]) -> PhotoFolder:
+    return PhotoFolder(spec.name, pairs[spec.name], checked[spec.name].mask_values, spec.max_masks)
 
 
 def _lookup(key: str, name: str, catalogue: Mapping[str, Mapping[str, Any]]) -> Source:

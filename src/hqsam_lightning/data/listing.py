@@ -1,0 +1,293 @@
+"""Lists the photos and masks of a source's folders, and counts what is left out and why.
+
+A photo's stem is its name without the image suffix, a mask's its name without the mask suffix; where a name has several
+of these endings, the longest one counts. The masks of the photo ``x.jpg`` are
+
+1. ``x.png``: one mask, or
+2. ``x_0.png``, ``x_1.png``, ...: several masks, in the order of their numbers, unless ``x_0`` is a photo itself, or
+3. every mask in the folder ``x``: several masks.
+
+Stems are compared in composed Unicode (NFC).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from hqsam_lightning.data.catalogue import MissingDataError, Source, source_folders
+from hqsam_lightning.data.names import in_order, matching_ending, normal_form, refuse_unusable, split_number
+from hqsam_lightning.errors import DataError
+
+SHOWN = 3
+"""How many file names an error message shows."""
+
+
+class Pair(NamedTuple):
+    """A photo and its masks.
+
+    Attributes:
+        photo: path.
+        masks: paths, at least one.
+        stem: the photo's name in its source, which ends its sample id.
+    """
+
+    photo: Path
+    masks: tuple[Path, ...]
+    stem: str
+
+    @classmethod
+    def of(cls, photo: Path, *masks: Path) -> Pair:
+        """A pair whose stem is the photo's."""
+        return cls(photo, masks, normal_form(photo.stem))
+
+
+@dataclass
+class Listing:
+    """What a source's folders hold.
+
+    Attributes:
+        pairs: sorted by the photos' names.
+        other_files: names that end neither as photos nor as masks.
+        folders: subfolders that are not read.
+        strays: masks without a photo.
+        hidden: number of hidden files and folders.
+        excluded: number of pairs that the source's config leaves out.
+    """
+
+    pairs: list[Pair]
+    other_files: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
+    hidden: int = 0
+    excluded: int = 0
+
+    @property
+    def lost(self) -> bool:
+        """Whether something was left out that the user may have meant to be read."""
+        return bool(self.other_files or self.folders or self.strays)
+
+    def describe(self) -> str:
+        """Says how many photos there are, how many are used, and what was left out and why."""
+        parts = [
+            (len(self.other_files), "files of other endings", _endings(self.other_files)),
+            (len(self.folders), "subfolders, whose contents are not read", _shown(self.folders)),
+            (len(self.strays), "masks without a photo", _shown(self.strays)),
+            (self.excluded, "excluded by the config", ""),
+            (self.hidden, "hidden files", ""),
+        ]
+        left_out = [f"{text}: {count}{names and f' ({names})'}" for count, text, names in parts if count]
+        masks = sum(len(pair.masks) for pair in self.pairs)
+        found = f"photos found: {len(self.pairs) + self.excluded}, used: {len(self.pairs)}, mask files: {masks}"
+        return f"{found}; left out: {', '.join(left_out) or 'nothing'}"
+
+
+def ascii_text(text: str) -> str:
+    """Text that any terminal can show: what cannot be encoded or printed is escaped."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def list_source(source: Source, data_dir: Path) -> Listing:
+    """Lists a source's photos with their masks.
+
+    Args:
+        source: what to list.
+        data_dir: folder that the source's folders are relative to.
+
+    Raises:
+        MissingDataError: a folder is absent, or holds no photo.
+        DataError: photos without a mask, two files of one stem, photos that cannot be told from masks, masks of one
+            photo in two layouts, unusable names, or an excluded stem that no photo has.
+    """
+    image_dir, mask_dir = source_folders(source, data_dir)
+    for key, folder in (("images", image_dir), ("masks", mask_dir)):
+        if not folder.is_dir():
+            raise MissingDataError(f"{source.name}: {key} folder {folder} does not exist; {_how_to_get(source)}")
+    image_endings = [normal_form(suffix).lower() for suffix in source.image_suffixes]
+    mask_ending = normal_form(source.mask_suffix).lower()
+    shared = image_dir.resolve() == mask_dir.resolve()
+    images = _Folder.scan(image_dir, [*image_endings, mask_ending] if shared else image_endings)
+    masks = images if shared else _Folder.scan(mask_dir, [mask_ending])
+    photos = images.by_stem(
+        source, [ending for ending in image_endings if not shared or ending != mask_ending], "photos"
+    )
+    if not photos and not (shared and images.with_ending(mask_ending)):
+        others = f", but other files ({_endings(images.others)})" if images.others else ""
+        raise MissingDataError(
+            f"{source.name}: folder {image_dir} holds no photo ({', '.join(source.image_suffixes)}){others}; "
+            f"{_how_to_get(source)}"
+        )
+    found = _match(source, photos, masks, mask_ending)
+    if shared and mask_ending in image_endings:
+        _refuse_ambiguous(source, image_dir, found.strays)
+    wanted = _without_excluded(source, photos)
+    _refuse_unmasked(source, masks, wanted, found)
+    pairs = [Pair(image_dir / name, tuple(found.masks[stem]), stem) for stem, name in wanted.items()]
+    return Listing(
+        sorted(pairs, key=lambda pair: normal_form(pair.photo.name)),
+        images.others + ([] if shared else masks.others),
+        sorted({*([] if shared else images.folders), *masks.folders} - found.folders),
+        found.strays,
+        images.hidden + (0 if shared else masks.hidden),
+        len(photos) - len(wanted),
+    )
+
+
+@dataclass
+class _Folder:
+    """A folder's entries: names of files by their ending, of files without one of the endings, and of folders."""
+
+    path: Path
+    files: dict[str, list[str]]
+    others: list[str]
+    folders: list[str]
+    hidden: int
+
+    @classmethod
+    def scan(cls, path: Path, endings: Sequence[str]) -> _Folder:
+        folder = cls(path, {}, [], [], 0)
+        try:
+            with os.scandir(path) as entries:
+                names = sorted((entry.name, entry.is_dir()) for entry in entries)
+        except OSError as error:
+            raise DataError(f"expected a folder of photos or masks, cannot list {path}: {error}; check it") from error
+        for name, is_dir in names:
+            ending = matching_ending(normal_form(name), endings)
+            if name.startswith("."):
+                folder.hidden += 1
+            elif is_dir:
+                folder.folders.append(name)
+            elif ending is None:
+                folder.others.append(name)
+            else:
+                folder.files.setdefault(ending, []).append(name)
+        return folder
+
+    def with_ending(self, *endings: str) -> list[str]:
+        return sorted(name for ending in dict.fromkeys(endings) for name in self.files.get(ending, []))
+
+    def by_stem(self, source: Source, endings: Sequence[str], what: str) -> dict[str, str]:
+        """Names of the files with these endings, by their stem."""
+        refuse_unusable(source.name, self.path, self.with_ending(*endings))
+        found: dict[str, str] = {}
+        for name in self.with_ending(*endings):
+            stem = _stem(name, endings)
+            if stem in found:
+                raise DataError(
+                    f"{source.name}: two {what} share the stem {stem!r} in {self.path}: {found[stem]} and {name}; "
+                    f"rename or remove one, or narrow data.catalogue.{source.name}.image_suffixes"
+                )
+            found[stem] = name
+        return found
+
+
+@dataclass
+class _Match:
+    """Masks by the stem of their photo, masks without a photo, and the folders that hold masks of a photo."""
+
+    masks: dict[str, list[Path]]
+    strays: list[str]
+    folders: set[str]
+
+
+def _match(source: Source, photos: dict[str, str], masks: _Folder, ending: str) -> _Match:
+    found = _Match({}, [], set())
+    by_number: dict[str, list[tuple[int, str]]] = {}
+    for stem, name in masks.by_stem(source, [ending], "masks").items():
+        numbered = split_number(stem)
+        if stem in photos:
+            found.masks[stem] = [masks.path / name]
+        elif numbered and numbered[0] in photos:
+            by_number.setdefault(numbered[0], []).append((numbered[1], name))
+        else:
+            found.strays.append(name)
+    in_folders = {stem: (name, paths) for stem, name, paths in _masks_in_folders(source, photos, masks, ending)}
+    for stem, parts in by_number.items():
+        _refuse_two_layouts(source, photos[stem], found.masks.get(stem), [masks.path / parts[0][1]])
+        found.masks[stem] = [masks.path / name for _, name in sorted(parts)]
+    for stem, (name, paths) in in_folders.items():
+        _refuse_two_layouts(source, photos[stem], found.masks.get(stem), paths)
+        found.masks[stem] = paths
+        found.folders.add(name)
+    return found
+
+
+def _masks_in_folders(
+    source: Source, photos: dict[str, str], masks: _Folder, ending: str
+) -> Iterable[tuple[str, str, list[Path]]]:
+    """Folders that are called like a photo: its stem, the folder's name, and the masks inside."""
+    for name in masks.folders:
+        if normal_form(name) in photos:
+            inside = _Folder.scan(masks.path / name, [ending])
+            by_stem = inside.by_stem(source, [ending], "masks")
+            if by_stem:
+                yield normal_form(name), name, [inside.path / by_stem[stem] for stem in sorted(by_stem, key=in_order)]
+
+
+def _stem(name: str, endings: Sequence[str]) -> str:
+    normal = normal_form(name)
+    return normal[: -len(matching_ending(normal, endings) or "")]
+
+
+def _without_excluded(source: Source, photos: dict[str, str]) -> dict[str, str]:
+    excluded = {normal_form(stem) for stem in source.exclude}
+    unknown = sorted(excluded - set(photos))
+    if unknown:
+        raise DataError(
+            f"{source.name}: data.catalogue.{source.name}.exclude names {unknown[0]!r}, which no photo of "
+            f"{source.images} is called; take it out of the list"
+        )
+    return {stem: name for stem, name in photos.items() if stem not in excluded}
+
+
+def _how_to_get(source: Source) -> str:
+    about = "; ".join(text.strip() for text in (source.title, source.paper, source.note) if text.strip())
+    where = f" ({about})" if about else ""
+    return f"set paths.data_dir, download the set{where}, or set data.allow_missing=true to go on without it"
+
+
+def _endings(names: Sequence[str]) -> str:
+    """The endings of files with their counts, e.g. ``".webp 3, .bmp 1"``."""
+    counts = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
+    return ascii_text(", ".join(f"{ending} {count}" for ending, count in counts.most_common(SHOWN)))
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ascii_text(", ".join(names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
+
+
+def _refuse_two_layouts(source: Source, photo: str, some: list[Path] | None, others: list[Path]) -> None:
+    if some:
+        raise DataError(
+            f"{source.name}: expected the masks of {photo} in one layout, got {some[0]} and {others[0]}; keep the mask "
+            "of the photo's own stem, the numbered ones, or the folder, and remove the others"
+        )
+
+
+def _refuse_ambiguous(source: Source, folder: Path, names: list[str]) -> None:
+    """Refuses a folder where a file may be either a photo or a mask."""
+    if names:
+        suffix = source.mask_suffix
+        raise DataError(
+            f"{source.name}: {len(names)} {suffix} files in {folder} could be photos or masks, e.g. "
+            f"{_shown(names)}, because photos and masks share the folder and the "
+            f"suffix; move the masks to a folder of their own and set data.catalogue.{source.name}.masks, or take "
+            f"{suffix} out of data.catalogue.{source.name}.image_suffixes"
+        )
+
+
+def _refuse_unmasked(source: Source, masks: _Folder, photos: dict[str, str], found: _Match) -> None:
+    unmasked = sorted(set(photos) - set(found.masks))
+    if unmasked:
+        first = unmasked[0]
+        like = [name for name in found.strays + masks.others if normal_form(name).startswith(first)]
+        hint = f" (there is {like[0]}: does data.catalogue.{source.name}.mask_suffix fit?)" if like else ""
+        shown, expected = _shown([photos[stem] for stem in unmasked]), masks.path / (first + source.mask_suffix)
+        raise DataError(
+            f"{source.name}: {len(unmasked)} of {len(photos)} photos have no mask: {shown}; expected {expected}{hint}; "
+            f"add the masks or remove the photos, or change data.catalogue.{source.name}.masks and .mask_suffix"
+        )

@@ -1,0 +1,158 @@
+"""Decides what the values of a source's masks mean, from many of its files at once."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from hqsam_lightning.data.mask_facts import ALPHA, COLOURS, LABELS, ONE_LEVEL, TWO_PLANES, MaskFacts, look_at
+from hqsam_lightning.data.mask_values import AUTO, CHOICES, SOFT, MaskValues
+from hqsam_lightning.errors import DataError
+
+SAMPLE = 200
+"""Most masks of a source that its meaning is decided from, spread evenly over the files by name."""
+
+_THREADS = 4
+_SHOWN = 3
+
+_log = logging.getLogger(__name__)
+
+
+def decide(name: str, wanted: MaskValues, paths: Sequence[Path]) -> tuple[MaskValues, list[str]]:
+    """Decides what the values of a source's masks mean, and logs it; the same for the same files in any process.
+
+    Args:
+        name: of the source.
+        wanted: what its config says.
+        paths: all its masks, sorted.
+
+    Returns:
+        The meaning, and what is wrong with masks that cannot be read.
+
+    Raises:
+        DataError: the config leaves it open (``auto``), and the files are ambiguous or disagree; it lists the choices.
+    """
+    if wanted.kind != AUTO and not (wanted.kind == "binary" and wanted.threshold is None):
+        _log.info("%s: mask_values=%s, as set", name, wanted)
+        return wanted, []
+    sample = spread(paths, SAMPLE)
+    facts, problems = _look(sample)
+    decided = _decide_auto(name, facts) if wanted.kind == AUTO else replace(wanted, threshold=_middle(facts))
+    _log.info(
+        "%s: mask_values=%s -> %s (%s) from %s of %s files",
+        name, wanted.kind, decided, _summary(facts), len(sample), len(paths),
+    )  # fmt: skip
+    return decided, problems
+
+
+def spread(paths: Sequence[Path], most: int) -> list[Path]:
+    """At most so many of the paths, evenly spread, the first among them."""
+    if len(paths) <= most:
+        return list(paths)
+    return [paths[index * len(paths) // most] for index in range(most)]
+
+
+def tolerated(count: int) -> int:
+    """How many of a source's files may be unlike the others with a warning instead of an error: 2 %."""
+    return count // 50
+
+
+def is_unlike(facts: MaskFacts, values: MaskValues) -> bool:
+    """Whether a file does not look as masks of a decided meaning do."""
+    if values.kind == "soft":
+        bright = facts.reaches_full or facts.high == 0
+        return facts.shows in (LABELS, COLOURS, ALPHA, TWO_PLANES) or not bright
+    if values.kind == "binary" and values.threshold is not None:
+        return facts.shows in (LABELS, COLOURS, ALPHA, TWO_PLANES) or not _fits(facts, values.threshold)
+    return False
+
+
+def _fits(facts: MaskFacts, threshold: float) -> bool:
+    """Whether a mask's greatest value is the object's as far as the threshold shows, or the mask is empty."""
+    return facts.high == 0 or threshold < facts.high <= 2 * threshold + 1
+
+
+def _look(paths: Sequence[Path]) -> tuple[list[MaskFacts], list[str]]:
+    def look(path: Path) -> MaskFacts | str:
+        try:
+            return look_at(path)
+        except DataError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        seen = list(pool.map(look, paths))
+    return [each for each in seen if isinstance(each, MaskFacts)], [each for each in seen if isinstance(each, str)]
+
+
+def _decide_auto(name: str, facts: list[MaskFacts]) -> MaskValues:
+    _refuse_where(name, facts, TWO_PLANES, "have a varying alpha channel beside colours, and either may be the mask")
+    telling = [each for each in facts if each.shows != ONE_LEVEL]
+    alpha = [each for each in telling if each.shows == ALPHA]
+    if alpha:
+        if len(alpha) < len(telling):
+            others = [each for each in telling if each.shows != ALPHA]
+            raise _open(name, facts, alpha, f"show {ALPHA}, others do not ({_named(others)})")
+        return MaskValues("alpha")
+    _refuse_where(name, facts, COLOURS, "show several colours, which may be objects, borders to ignore or compression")
+    inverted = [each for each in telling if each.inverted]
+    if 2 * len(inverted) > len(telling):
+        raise _open(name, facts, inverted, "are bright along the border and dark inside, as with a white background")
+    return _decide_levels(name, facts)
+
+
+def _decide_levels(name: str, facts: list[MaskFacts]) -> MaskValues:
+    """Decides between soft and binary for masks of grey values or of one hue."""
+    seen = [each for each in facts if each.high > 0]
+    soft = [each for each in seen if each.reaches_full and each.shows != LABELS]
+    if len(soft) >= len(seen) - tolerated(len(facts)):
+        _warn_of(name, [each for each in seen if each not in soft])
+        deep = [each for each in soft if each.is_16_bit]
+        return replace(SOFT, full=255) if deep and all(each.high <= 255 for each in deep) else SOFT
+    _refuse_where(name, facts, LABELS, f"show {LABELS}, and may be classes, objects or borders to ignore")
+    usual = Counter(each.high for each in seen).most_common(1)[0][0]
+    others = [each for each in seen if each.high != usual]
+    if others:
+        raise _open(name, facts, others, f"have another greatest value than the rest, which have {usual}")
+    return MaskValues("binary", threshold=usual / 2)
+
+
+def _middle(facts: list[MaskFacts]) -> float:
+    """Middle of the values of all masks: their threshold where there are two levels."""
+    high = max((each.high for each in facts), default=0)
+    low = min((each.low for each in facts if each.low < high), default=0)
+    return (low + high) / 2 if high else 127.5
+
+
+def _refuse_where(name: str, facts: list[MaskFacts], shows: str, finding: str) -> None:
+    found = [each for each in facts if each.shows == shows]
+    if found:
+        raise _open(name, facts, found, finding)
+
+
+def _warn_of(name: str, odd: list[MaskFacts]) -> None:
+    if odd:
+        _log.warning("%s: %s mask(s) unlike the rest of the source: %s", name, len(odd), _named(odd))
+
+
+def _open(name: str, facts: list[MaskFacts], found: list[MaskFacts], finding: str) -> DataError:
+    key = f"data.catalogue.{name}"
+    return DataError(
+        f"{name}: {key}.mask_values=auto cannot decide what the values of the masks mean: {len(found)} of {len(facts)} "
+        f"masks looked at {finding}; e.g. {_named(found)}; set {key}.mask_values to {CHOICES}; "
+        f"to leave out single files, list their stems in {key}.exclude"
+    )
+
+
+def _named(facts: list[MaskFacts]) -> str:
+    shown = ", ".join(f"{each.path} ({each.text})" for each in facts[:_SHOWN])
+    return shown + (", ..." if len(facts) > _SHOWN else "")
+
+
+def _summary(facts: list[MaskFacts]) -> str:
+    """Which kinds of files there were, e.g. ``"0 and one other value: 12, grey edges: 3"``."""
+    counts = Counter(each.shows for each in facts)
+    return ", ".join(f"{kind}: {counts[kind]}" for kind in sorted(counts)) or "no file could be read"

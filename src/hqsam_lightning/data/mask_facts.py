@@ -1,0 +1,151 @@
+"""What the values of one mask look like: the evidence from which the meaning of a source's masks is decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hqsam_lightning.data.mask_pixels import MaskPixels, levels_of, read_mask_pixels
+
+ONE_LEVEL = "one value"
+TWO_LEVELS = "0 and one other value"
+SOFT_EDGES = "grey edges"
+LABELS = "several values that are not grey edges"
+COLOURS = "several colours"
+ALPHA = "a mask in the alpha channel alone"
+TWO_PLANES = "an alpha channel and colours that differ"
+
+NEAR_FULL = 0.9
+"""A mask with grey edges reaches this part of its depth's greatest value."""
+
+_MOST_FLAT = 0.25  # part of the pixels between the extremes that may lie inside areas of one value
+_FEW_LEVELS = 4
+_ALMOST_OPAQUE = 0.95
+_SAME = 0.999
+_WHITE_BORDER, _WHITE_AREA = 0.75, 0.5
+_SHOWN_LEVELS = 6
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """What one mask looks like.
+
+    Attributes:
+        path: the file.
+        shows: one of the constants above.
+        low: the least value shown.
+        high: the greatest value shown.
+        full: the greatest value of the file's depth; 255 for a 16-bit file without greater values.
+        is_16_bit: whether the file has that depth.
+        inverted: whether the higher values cover most of the border and of the area, as a background does.
+        text: the values, for messages.
+    """
+
+    path: Path
+    shows: str
+    low: int
+    high: int
+    full: int
+    is_16_bit: bool
+    inverted: bool
+    text: str
+
+    @property
+    def reaches_full(self) -> bool:
+        """Whether the greatest value is near the greatest of the depth."""
+        return self.high >= NEAR_FULL * self.full
+
+
+def look_at(path: Path) -> MaskFacts:
+    """Reads a mask and looks at its values.
+
+    Raises:
+        DataError: the file cannot be read as a mask.
+    """
+    return facts_of(read_mask_pixels(path), path)
+
+
+def facts_of(pixels: MaskPixels, path: Path) -> MaskFacts:
+    """Looks at the values of a mask that was read."""
+    levels = levels_of(pixels.shown)
+    low, high = int(levels[0]), int(levels[-1])
+    full = 255 if high <= 255 else pixels.full
+    shows = _plane(pixels) or _kind(pixels, levels, full)
+    inverted = shows in (TWO_LEVELS, SOFT_EDGES) and _is_inverted(pixels.shown > high / 2)
+    return MaskFacts(path, shows, low, high, full, pixels.full > 255, inverted, _text(levels))
+
+
+def _plane(pixels: MaskPixels) -> str | None:
+    """Says where the mask is, unless it is in the colours."""
+    alpha = pixels.alpha
+    if alpha is None or alpha.min() == alpha.max():
+        return None
+    opaque = alpha > 127
+    in_alpha = 0 < opaque.mean() < _ALMOST_OPAQUE
+    in_colours = _is_like_a_mask(pixels)
+    if in_colours and in_alpha:
+        return None if ((pixels.shown > pixels.shown.max() / 2) == opaque).mean() > _SAME else TWO_PLANES
+    if in_colours:
+        return None
+    constant = pixels.colours is None and pixels.shown.min() == pixels.shown.max()
+    return ALPHA if in_alpha or constant else TWO_PLANES
+
+
+def _is_like_a_mask(pixels: MaskPixels) -> bool:
+    """Whether the colours are black and nuances of one colour, most of them near the brightest."""
+    shown = pixels.shown
+    high = shown.max()
+    if shown.min() == high or (pixels.colours is not None and not _is_of_one_hue(pixels.colours, shown)):
+        return False
+    return bool((shown[shown > 0] >= NEAR_FULL * high).mean() > 0.5)
+
+
+def _kind(pixels: MaskPixels, levels: np.ndarray, full: int) -> str:
+    """Says what the colours show."""
+    if pixels.colours is not None and (pixels.lossy or not _is_of_one_hue(pixels.colours, pixels.shown)):
+        return COLOURS
+    if len(levels) == 1:
+        return ONE_LEVEL
+    if len(levels) == 2 and levels[0] == 0:
+        return TWO_LEVELS
+    return SOFT_EDGES if _has_soft_edges(pixels.shown, levels, full) else LABELS
+
+
+def _is_of_one_hue(colours: np.ndarray, shown: np.ndarray) -> bool:
+    """Whether every pixel is a darker nuance of the brightest one; (H, W, 3) and (H, W) uint8."""
+    brightest = colours.reshape(-1, 3)[int(shown.argmax())].astype(np.float32)
+    expected = shown[..., None].astype(np.float32) * (brightest / brightest.max())
+    return bool((np.abs(expected - colours) <= 2).all())
+
+
+def _has_soft_edges(plane: np.ndarray, levels: np.ndarray, full: int) -> bool:
+    """Tells greys at the edges of an object from areas of several values.
+
+    Values between the extremes do not form areas (3 x 3 pixels of one value) where they are edges. Values near the
+    extremes may, as compression leaves them; they speak for areas where there is nothing between.
+    """
+    high = levels[-1]
+    if high < NEAR_FULL * full:
+        return False
+    kernel = np.ones((3, 3), np.uint8)
+    flat = cv2.erode(plane, kernel) == cv2.dilate(plane, kernel)
+    between = (plane > (1 - NEAR_FULL) * full) & (plane < NEAR_FULL * full)
+    if not between.any():
+        if len(levels) <= _FEW_LEVELS:
+            return False
+        between = (plane > 0) & (plane < high)
+    return bool(flat[between].mean() <= _MOST_FLAT)
+
+
+def _is_inverted(bright: np.ndarray) -> bool:
+    border = np.concatenate([bright[0], bright[-1], bright[1:-1, 0], bright[1:-1, -1]])
+    return bool(border.mean() >= _WHITE_BORDER and bright.mean() >= _WHITE_AREA)
+
+
+def _text(levels: np.ndarray) -> str:
+    if len(levels) <= _SHOWN_LEVELS:
+        return f"values {', '.join(map(str, levels))}"
+    return f"{len(levels)} values from {levels[0]} to {levels[-1]}"

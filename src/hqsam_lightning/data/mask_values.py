@@ -1,0 +1,189 @@
+"""What the values of a source's masks mean: one meaning for all files of a source, never one per file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from hqsam_lightning.data.mask_pixels import MAX_VALUE, MaskPixels, levels_of
+from hqsam_lightning.errors import ConfigError, DataError
+
+AUTO = "auto"
+KINDS = ("binary", "soft", "nonzero", "alpha", "ids")
+LISTED = "listed"
+
+CHOICES = (
+    "binary (two levels, the higher one is the object), soft (grey edges: value / 255 or / 65535), nonzero (all that "
+    "is not 0 or black), alpha (the alpha channel), ids (each value but 0 is an object of its own), or a mapping of "
+    "raw values or palette indices such as {object: [1], ignore: [255]}, where object may also be nonzero or ids"
+)
+"""The choices of ``mask_values``, for error messages."""
+
+
+@dataclass(frozen=True)
+class MaskValues:
+    """The meaning of a mask's values.
+
+    Attributes:
+        kind: one of `KINDS`; `AUTO`, which `hqsam_lightning.data.mask_deciding` replaces by one of them; or `LISTED`:
+            the values in `objects` are the object.
+        objects: raw grey values or palette indices of the object, where the kind is `LISTED`.
+        ignore: raw values of pixels that are neither trained on nor scored.
+        threshold: of kind ``"binary"``: higher values are the object; None: not yet decided from the source's files.
+        full: of kind ``"soft"``: the value that means 1; None: the greatest one of a file's depth, 255 or 65535.
+    """
+
+    kind: str
+    objects: tuple[int, ...] = ()
+    ignore: tuple[int, ...] = ()
+    threshold: float | None = None
+    full: int | None = None
+
+    def __str__(self) -> str:
+        """Text that differs between meanings that read a file differently, e.g. ``"binary, above 127.5"``."""
+        text = self.kind if self.kind != LISTED else f"object {list(self.objects)}"
+        text += f", above {self.threshold:g}" if self.threshold is not None else ""
+        text += f", of {self.full}" if self.full is not None else ""
+        return text + (f", ignore {list(self.ignore)}" if self.ignore else "")
+
+
+SOFT = MaskValues("soft")
+
+
+def mask_values_from_config(key: str, value: Any) -> MaskValues:
+    """Makes a meaning of a config's value: a word, or a mapping with ``object`` and ``ignore``.
+
+    Args:
+        key: the config key, for errors.
+        value: one of `KINDS` or `AUTO`; or ``{object: [...], ignore: [...]}`` with whole numbers, where object may
+            also be ``"nonzero"`` or ``"ids"``, and ignore may be left out.
+
+    Raises:
+        ConfigError: the value is none of these, or a number is listed as both.
+    """
+    if isinstance(value, str) and value in (AUTO, *KINDS):
+        return MaskValues(value)
+    if not isinstance(value, Mapping) or "object" not in value or not set(value) <= {"object", "ignore"}:
+        raise ConfigError(f"{key}: expected auto, {CHOICES}; got {value!r}")
+    objects, ignore = value["object"], _numbers(f"{key}.ignore", value.get("ignore") or [])
+    if objects in ("nonzero", "ids"):
+        return MaskValues(objects, ignore=ignore)
+    listed = _numbers(f"{key}.object", objects)
+    if not listed:
+        raise ConfigError(f"{key}.object: expected at least one value, nonzero or ids; got {objects!r}")
+    both = sorted(set(listed) & set(ignore))
+    if both:
+        raise ConfigError(f"{key}: expected each value under object or under ignore; got {both} under both")
+    return MaskValues(LISTED, listed, ignore)
+
+
+def ids_of(pixels: MaskPixels, values: MaskValues, path: str | Path) -> list[int]:
+    """The ids of a mask's instances, in ascending order; [0] where the meaning is of one object per file.
+
+    Raises:
+        DataError: the meaning is ids, and the file has no values to list.
+    """
+    if values.kind != "ids":
+        return [0]
+    raw = _raw(pixels, values, path)
+    found = np.unique(raw) if raw.dtype == np.int32 else levels_of(raw)
+    return [value for value in found.tolist() if value != 0 and value not in values.ignore]
+
+
+def object_of(pixels: MaskPixels, values: MaskValues, path: str | Path, instance: int = 0) -> np.ndarray:
+    """Finds the object of a mask.
+
+    Args:
+        pixels: of the mask.
+        values: what they mean; decided, not `AUTO`.
+        path: the file, for errors.
+        instance: one of `ids_of`.
+
+    Returns:
+        (H, W) float32 in [0, 1]; ignored pixels are 0.
+
+    Raises:
+        DataError: the file does not have what the meaning needs.
+    """
+    if values.kind == "soft":
+        mask = _scaled(pixels.shown, values.full or pixels.full)
+    elif values.kind == "alpha":
+        mask = _scaled(_alpha(pixels, path), 255)
+    else:
+        mask = _is_object(pixels, values, path, instance).astype(np.float32)
+    ignored = ignored_of(pixels, values, path)
+    if ignored is not None:
+        mask[ignored] = 0
+    return mask
+
+
+def ignored_of(pixels: MaskPixels, values: MaskValues, path: str | Path) -> np.ndarray | None:
+    """Finds the pixels that are neither object nor background.
+
+    Returns:
+        (H, W) bool; None where there is none.
+
+    Raises:
+        DataError: see `object_of`.
+    """
+    if not values.ignore:
+        return None
+    ignored = np.isin(_raw(pixels, values, path), values.ignore)
+    return ignored if ignored.any() else None
+
+
+def _is_object(pixels: MaskPixels, values: MaskValues, path: str | Path, instance: int) -> np.ndarray:
+    if values.kind == "binary" and values.threshold is not None:
+        return pixels.shown > values.threshold
+    if values.kind == "nonzero":
+        return pixels.shown > 0
+    if values.kind == "ids":
+        return _raw(pixels, values, path) == instance
+    if values.kind == LISTED:
+        return np.isin(_raw(pixels, values, path), values.objects)
+    raise ValueError(f"expected a decided meaning of the mask's values, got {values}")
+
+
+def _raw(pixels: MaskPixels, values: MaskValues, path: str | Path) -> np.ndarray:
+    """(H, W) values that a config can list; for ids of a colour image, R + 256 G + 65536 B."""
+    if pixels.lossy:
+        raise DataError(
+            f"mask_values={values}: expected masks whose values are exact, got a JPEG in {path}; save the masks as "
+            "PNG, or set mask_values to binary or soft"
+        )
+    if pixels.raw is not None:
+        return pixels.raw
+    if values.kind == "ids" and not values.ignore and pixels.colours is not None:
+        return pixels.colours.astype(np.int32) @ np.array([1, 256, 65536], np.int32)
+    raise DataError(
+        f"mask_values={values}: expected grey values or palette indices, got a colour image without a palette in "
+        f"{path}; save the mask as 8-bit grey or with a palette, or set mask_values to nonzero or ids"
+    )
+
+
+def _alpha(pixels: MaskPixels, path: str | Path) -> np.ndarray:
+    if pixels.alpha is None:
+        raise DataError(
+            f"mask_values=alpha: expected a mask with an alpha channel, got none in {path}; save the object in the "
+            "alpha channel as in the other files, or set mask_values to another meaning"
+        )
+    return pixels.alpha
+
+
+def _scaled(plane: np.ndarray, full: int) -> np.ndarray:
+    """Divides a (H, W) plane by the value that means 1, at most to 1."""
+    size = 256 if plane.dtype == np.uint8 else MAX_VALUE + 1
+    table = np.minimum(np.arange(size, dtype=np.float32) / np.float32(full), np.float32(1))
+    return cv2.LUT(plane, table) if plane.dtype == np.uint8 else table[plane]
+
+
+def _numbers(key: str, values: Any) -> tuple[int, ...]:
+    listed = isinstance(values, Sequence) and not isinstance(values, str)
+    if not listed or not all(type(value) is int and 0 <= value <= MAX_VALUE for value in values):
+        raise ConfigError(f"{key}: expected a list of whole numbers from 0 to {MAX_VALUE}; got {values!r}")
+    return tuple(sorted(set(values)))
