@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 
 from hqsam_lightning.errors import HQSamError
@@ -15,16 +16,20 @@ LONGEST = 500
 
 def interruption_status(error: BaseException) -> int | None:
     """The exit status of a run that a signal ended, such as 130 (Ctrl-C) or 143 (SIGTERM); None for other errors."""
-    from lightning.pytorch.utilities.exceptions import SIGTERMException
-
     for each in chain_of(error):
         if isinstance(each, SystemExit) and isinstance(each.code, int) and each.code > SIGNALLED:
             return each.code
-        if isinstance(each, SIGTERMException):
+        if isinstance(each, _lightnings_stop()):
             return SIGNALLED + signal.SIGTERM
         if isinstance(each, KeyboardInterrupt):
             return SIGNALLED + signal.SIGINT
     return None
+
+
+def _lightnings_stop() -> tuple[type[BaseException], ...]:
+    """What Lightning ends a run by at SIGTERM, where Lightning is loaded."""
+    module = sys.modules.get("lightning.pytorch.utilities.exceptions")
+    return (module.SIGTERMException,) if module else ()
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
