@@ -37,7 +37,7 @@ def make_masks(
             base = fixed.uniform(0.2, 0.7, 2)
             scores: dict[Row, tuple[float, float]] = {rows[0]: (float(base[0]), float(base[1]))}
             for row in rows[1:]:
-                iou, biou = base + gain * (1 + mask) + own.normal(0, 0.02, 2)
+                iou, biou = np.clip(base + gain * (1 + mask) + own.normal(0, 0.02, 2), 0, 1)
                 scores[row] = (float(iou), float(biou))
             shape = float(fixed.uniform(0.6, 1.0) if mask else fixed.uniform(0, 0.1))
             masks.append(MaskScores(dataset, f"{dataset}/{image:04d}", mask, shape, scores))

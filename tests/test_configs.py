@@ -45,6 +45,18 @@ def test_every_choice_composes(make_config, choice: str) -> None:
     OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "launcher"),
+    [
+        ([], "hydra_plugins.hqsam_continuing_launcher.ContinuingLauncher"),
+        (["+sweep=optuna"], "hydra_plugins.hqsam_continuing_launcher.ContinuingLauncher"),
+        (["hydra/launcher=basic"], "hydra._internal.core_plugins.basic_launcher.BasicLauncher"),
+    ],
+)
+def test_multiruns_continue_after_a_point_that_fails(make_config, overrides: list[str], launcher: str) -> None:
+    assert make_config(*overrides, hydra=True).hydra.launcher._target_ == launcher
+
+
 @pytest.mark.parametrize("choice", [c for c in CHOICES if c.split("=")[0] in ("prompts", "loss", "augmentation")])
 def test_small_parts_instantiate(make_config, choice: str) -> None:
     config = make_config(choice)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from conftest import ROOT
 from example_runs import make_masks, write_run
 from hqsam_lightning.cli import conf_dir
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.errors import ConfigError, StorageError
 from hqsam_lightning.report import report
 
 
@@ -108,6 +108,72 @@ def test_a_report_may_be_made_again(tmp_path: Path) -> None:
         report(make_report_config(f"runs=[{runs[0]},{runs[1]}]", f"out={tmp_path / 'out'}"))
         files.append({path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()})
     assert files[0] == files[1]
+
+
+def test_a_full_disk_leaves_the_earlier_report_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever writing stops, the folder holds one report, and the same command works again."""
+    runs, out = make_runs(tmp_path), tmp_path / "out"
+    report(make_report_config(f"runs=[{runs[0]}]", f"out={out}"))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    config = make_report_config(f"runs=[{runs[0]},{runs[1]}]", f"out={out}")
+    real, left = os.fsync, 0
+
+    def full(descriptor: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    for files in range(0, 8, 2):  # a file and its folder
+        left = files
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(StorageError, match=r"No space left on device.*make room"):
+                report(config)
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    report(config)
+    after = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert after.keys() == before.keys()
+    assert all(after[name] != before[name] for name in before)
+
+
+def test_plots_that_fail_cost_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (run,) = make_runs(tmp_path, seeds=1)
+
+    def fail(summary: object) -> None:
+        raise MemoryError("no room to draw")
+
+    config = make_report_config(f"runs=[{run}]", f"out={tmp_path / 'out'}")
+    report(config)
+    monkeypatch.setattr("hqsam_lightning.reporting.report_files.draw_recall", fail)
+    report(config)
+    assert "recall.png could not be drawn, left out of the report: MemoryError: no room to draw" in caplog.text
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.md", "report.html", "report.csv"}
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "![" not in text, "a picture that is not there is not shown"
+    assert "| hq | HQ |" in text
+
+
+def test_a_linked_picture_of_a_run_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (run,) = make_runs(tmp_path, seeds=1)
+    (tmp_path / "secret").write_text("secret")
+    (run / "results.png").symlink_to(tmp_path / "secret")
+    report(make_report_config(f"runs=[{run}]", f"out={tmp_path / 'out'}"))
+    assert "results.png: expected a picture (PNG), left out of the report: it is a link" in caplog.text
+    assert "<h2>Panels" not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_points_of_plain_sam_alone_have_no_sweep(tmp_path: Path) -> None:
+    rows = (("sam", "sam"),)
+    for number in range(3):
+        config = {"val_prompts": {"mix": {"box": 1}}, "optimizer": {"lr": number}}
+        write_run(tmp_path / "runs" / str(number), make_masks(1, rows=rows), config=config)
+    runs = ",".join(str(tmp_path / "runs" / str(number)) for number in range(3))
+    report(make_report_config(f"runs=[{runs}]", f"out={tmp_path / 'out'}"))
+    assert not (tmp_path / "out" / "sweep.png").exists()
 
 
 def test_no_runs_is_an_error(tmp_path: Path) -> None:

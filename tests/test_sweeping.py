@@ -7,11 +7,16 @@ from typing import Any
 
 import optuna
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
-from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.sweeping import Search, open_storage
+from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.errors import BusyError, ConfigError, StorageError
+from hqsam_lightning.study import open_storage
+from hqsam_lightning.sweeping import Search
 
 SPACE = ["optimizer.lr=tag(log,interval(1e-4,1e-2))", "variants.hq.fusion=choice(conv,fpn)", "batch.total=range(1,4)"]
 
@@ -137,55 +142,148 @@ def test_pruned_points_count_and_give_no_value(tmp_path: Path) -> None:
 
 
 class Failing(Trainer):
-    """The first point ends by an error in the job, or by one that leaves the launcher at once."""
+    """Points end by errors in the job, or by ones that leave the launcher at once; None is a point that is trained."""
 
-    def __init__(self, error: BaseException, at_once: bool) -> None:
+    def __init__(self, *errors: BaseException | None, at_once: bool = True) -> None:
         super().__init__()
-        self.error = error
+        self.errors = list(errors)
         self.at_once = at_once
 
     def launch(self, batch: list[list[str]], initial_job_idx: int) -> list[Job]:
         jobs = super().launch(batch, initial_job_idx)
-        if len(self.launched) > 1:
+        error = self.errors.pop(0) if self.errors else None
+        if error is None:
             return jobs
         if self.at_once:
-            raise self.error
-        return [Job(self.error)]
+            raise error
+        return [Job(error)]
 
 
-def exit_after(error: BaseException) -> SystemExit:
-    """As an error that is told by its message ends a run, or Ctrl-C in Lightning."""
+def exit_after(error: BaseException, status: int = 1) -> SystemExit:
+    """As an error that is shown by its message ends a run, or Ctrl-C in Lightning."""
     try:
         raise error
     except BaseException:
         try:
-            sys.exit(1)
+            sys.exit(status)
         except SystemExit as stop:
             return stop
 
 
 @pytest.mark.parametrize(
-    ("error", "at_once"), [(RuntimeError("broken"), False), (exit_after(ConfigError("batch.total: ...")), True)]
+    ("error", "at_once", "text"),
+    [
+        (RuntimeError("broken\nin two lines"), False, "RuntimeError: broken in two lines"),
+        (exit_after(ConfigError("batch.total: ...")), True, "batch.total: ..."),
+        (SystemExit(1), True, "it ended with status 1"),
+        (SystemExit("no"), True, "it ended with status no"),
+        (MemoryError("20 GiB"), False, "MemoryError: 20 GiB"),
+        (ValueError("nan"), True, "ValueError: nan"),
+    ],
 )
-def test_a_failed_point_ends_the_sitting_and_is_not_done_again(
-    tmp_path: Path, error: BaseException, at_once: bool
+def test_a_failed_point_is_recorded_and_the_search_continues(
+    tmp_path: Path, error: BaseException, at_once: bool, text: str
 ) -> None:
-    trainer = Failing(error, at_once)
-    with pytest.raises(type(error)):
-        make_search(tmp_path).run(trainer)
-    assert [trial.state for trial in trials(tmp_path)] == [TrialState.FAIL]
-    make_search(tmp_path).run(trainer)
+    trainer, search = Failing(error, at_once=at_once), make_search(tmp_path)
+    values = search.run(trainer)
+    assert [value is None for value in values] == [True, *[False] * 6]
     assert [trial.state for trial in trials(tmp_path)] == [TrialState.FAIL, *[TrialState.COMPLETE] * 6]
+    assert trials(tmp_path)[0].user_attrs["error"] == text
+    summary = search.describe_failures()
+    assert summary.startswith(
+        "1 point(s) of the search a study failed and are not done again:\n  trial 0 (optimizer.lr="
+    )
+    assert summary.endswith(f"): {text}")
+    again = make_search(tmp_path)
+    assert again.run(trainer) == []
+    assert again.describe_failures() is None
     assert trainer.launched[0] not in trainer.launched[1:]
 
 
-def test_an_interrupted_point_is_done_again(tmp_path: Path) -> None:
-    trainer = Failing(exit_after(KeyboardInterrupt()), at_once=True)
-    with pytest.raises(SystemExit):
+def test_failures_in_a_row_end_the_search(tmp_path: Path) -> None:
+    broken = [RuntimeError("broken")] * 3
+    search = make_search(tmp_path)
+    search.run(Failing(*broken[:2], None, *broken, None, at_once=False))
+    states = [trial.state for trial in trials(tmp_path)]
+    assert states == [*[TrialState.FAIL] * 2, TrialState.COMPLETE, *[TrialState.FAIL] * 3]
+    assert "3 failed in a row: the search ended before its 6 points" in search.describe_failures()
+    assert len(make_search(tmp_path).run(Trainer())) == 5, "the same command continues"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (exit_after(KeyboardInterrupt()), 130),
+        (KeyboardInterrupt(), 130),
+        (SystemExit(130), 130),
+        (SystemExit(143), 143),
+        (SystemExit(138), 138),
+        (SIGTERMException(), 143),
+        (exit_after(SIGTERMException(), 0), 143),
+        (exit_after(ConfigError("stopped"), 129), 129),
+    ],
+)
+def test_a_stopped_point_is_done_again(tmp_path: Path, error: BaseException, status: int) -> None:
+    trainer, search = Failing(None, error), make_search(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        search.run(trainer)
+    assert stop.value.code == status
+    assert [trial.state for trial in trials(tmp_path)] == [TrialState.COMPLETE, TrialState.RUNNING]
+    assert search.describe_failures() is None
+    make_search(tmp_path).run(trainer)
+    assert trainer.launched[2] == trainer.launched[1]
+    assert [trial.state for trial in trials(tmp_path)][1:] == [TrialState.FAIL, *[TrialState.COMPLETE] * 5]
+    assert "error" not in trials(tmp_path)[1].user_attrs
+
+
+@pytest.mark.parametrize("error", [StorageError("a: cannot be written"), exit_after(StorageError("a: full"))])
+def test_a_point_that_a_full_disk_ended_is_done_again(tmp_path: Path, error: BaseException) -> None:
+    trainer = Failing(error)
+    with pytest.raises(type(error)):
         make_search(tmp_path).run(trainer)
     assert [trial.state for trial in trials(tmp_path)] == [TrialState.RUNNING]
     make_search(tmp_path).run(trainer)
     assert trainer.launched[1] == trainer.launched[0]
+
+
+def test_a_point_without_scores_ends_the_search_at_once(tmp_path: Path) -> None:
+    class Unscored(Trainer):
+        def launch(self, batch: list[list[str]], initial_job_idx: int) -> list[Job]:
+            super().launch(batch, initial_job_idx)
+            return [Job({})]
+
+    trainer = Unscored()
+    with pytest.raises(ConfigError, match="expected a run with a validation set"):
+        make_search(tmp_path).run(trainer)
+    assert len(trainer.launched) == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_an_objective_that_is_no_number_is_a_failure(tmp_path: Path, value: float) -> None:
+    class Diverging(Trainer):
+        def launch(self, batch: list[list[str]], initial_job_idx: int) -> list[Job]:
+            jobs = super().launch(batch, initial_job_idx)
+            return [Job({"mbiou": value, "miou": 0.5})] if len(self.launched) == 1 else jobs
+
+    search = make_search(tmp_path, n_trials=2)
+    search.run(Diverging())
+    assert "expected finite mbiou" in search.failures[0].error
+    assert len(trials(tmp_path)) == 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["it's", "a,b=c", "{x}(y)[z]", 'say "hi"', "${name}", "back\\slash", "ends in \\", "sp ace:colon"],
+)
+def test_any_path_reaches_the_pruning_callback(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    trainer = Trainer()
+    make_search(tmp_path / name, n_trials=1, prune_after=2).run(trainer)
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        config = compose("report", overrides=[trainer.launched[0][-1]])
+    values = OmegaConf.to_container(config.callbacks.pruning, resolve=True)
+    assert values["study"] == str(tmp_path / name / "study.log")
+    assert values["trial"] == 0
 
 
 def test_a_point_that_was_there_is_not_trained_twice(tmp_path: Path) -> None:
@@ -227,7 +325,7 @@ def test_two_processes_do_not_search_one_study(tmp_path: Path) -> None:
     command = [sys.executable, "-c", f"{other}; sys.stdin.read()", str(lock)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(ConfigError, match="expected a study that no other process searches; one does"):
+        with pytest.raises(BusyError, match="expected a study that no other process searches; one does"):
             make_search(tmp_path, n_trials=2).run(Trainer())
         holder.kill()
     make_search(tmp_path, n_trials=2).run(Trainer())
@@ -238,7 +336,12 @@ def test_two_processes_do_not_search_one_study(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"objectives": []}, r"objectives: expected at least one metric"),
-        ({"n_trials": 0}, r"n_trials: expected an integer >= 1; got 0"),
+        ({"objectives": "mbiou"}, r"objectives: expected at least one metric"),
+        ({"objectives": ["mbiou", "mbiou"]}, r"objectives: expected one of miou, mbiou; got 'mbiou'"),
+        ({"objectives": ["iou"]}, r"objectives: expected one of miou, mbiou; got 'iou'"),
+        *(({"n_trials": value}, "n_trials: expected an integer >= 1; got") for value in (0, -1, "3", 2.5, True, None)),
+        *(({"seed": value}, "seed: expected an integer >= 0; got") for value in (-1, "abc", 1.5)),
+        *(({"prune_after": value}, "prune_after: expected an integer >= 0; got") for value in (-1, "a")),
         (
             {"objectives": ["mbiou", "miou"], "prune_after": 3},
             r"prune_after: expected null with several objectives \(mbiou, miou\).*got 3",
@@ -264,6 +367,19 @@ def test_another_objective_on_the_same_study_is_refused(tmp_path: Path) -> None:
     make_search(tmp_path, n_trials=1).run(Trainer())
     with pytest.raises(ConfigError, match=r"study=.*expected the objectives that the study began with"):
         make_search(tmp_path, n_trials=2, objectives=["miou"]).run(Trainer())
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        *("optimizer.lr=interval(2,1)", "optimizer.lr=tag(log,interval(0,1))", "optimizer.lr=interval(1,inf)"),
+        *("optimizer.lr=tag(int,log,interval(0.5,3))", "optimizer.lr=interval(nan,1)", "optimizer.lr=range(3,1)"),
+        "optimizer.lr=glob(*)",
+    ],
+)
+def test_a_sweep_that_spans_nothing_is_named(tmp_path: Path, sweep: str) -> None:
+    with pytest.raises(ConfigError, match=r"hydra\.sweeper\.params\.optimizer\.lr: "):
+        make_search(tmp_path, sweep)
 
 
 @pytest.mark.timeout(300)

@@ -147,7 +147,11 @@ def read_document(path: Path, kind: str, version: int, error: type[HQSamError], 
     if content.get("format_version") != version:
         raise error(f"{path}: expected format_version {version}, got {content.get('format_version')!r}; {remedy}")
     body = {key: value for key, value in content.items() if key not in ("format", "format_version", "sha256")}
-    if content.get("sha256") != content_sha256(body):
+    try:
+        sha256 = content_sha256(body)
+    except RecursionError as cause:
+        raise error(f"{path}: its values are nested too deeply to be a file of ours; {remedy}") from cause
+    if content.get("sha256") != sha256:
         raise error(f"{path}: its content does not match its sha256: the file was changed or damaged; {remedy}")
     return body
 

@@ -13,7 +13,8 @@ from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.reporting.paper import read_paper_table
 from hqsam_lightning.reporting.report_files import write_report
-from hqsam_lightning.reporting.runs import check_comparable, find_runs, group_runs, read_run
+from hqsam_lightning.reporting.run_folders import find_runs, read_run
+from hqsam_lightning.reporting.runs import check_comparable, group_runs
 from hqsam_lightning.reporting.summary import Summary
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hydra.core.override_parser.types import Override
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -47,18 +49,48 @@ class HQSamOptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> list[Any]:
-        """Runs the points that the study lacks.
+        """Runs the points that the study lacks; ends with status 1 where some failed, or the search cannot be run.
 
         Args:
             arguments: overrides of the command line; they lie over `params`.
         """
-        from hydra.core.override_parser.overrides_parser import OverridesParser
-
+        from hqsam_lightning.errors import HQSamError
         from hqsam_lightning.sweeping import Search
+
+        assert self.launcher is not None
+        assert self.config is not None
+        try:
+            overrides = self._parse(arguments)
+            search = Search(
+                self.study, self.name, self.n_trials, self.objectives, self.seed, overrides, self.prune_after
+            )
+            results = search.run(self.launcher)
+        except HQSamError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+        failures = search.describe_failures()
+        if failures:
+            print(f"{failures}\ntheir folders are in {self.config.hydra.sweep.dir}", file=sys.stderr)
+            sys.exit(1)
+        return results
+
+    def _parse(self, arguments: list[str]) -> list[Override]:
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+        from hydra.errors import HydraException
+
+        from hqsam_lightning.errors import ConfigError
 
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
-        search = Search(self.study, self.name, self.n_trials, self.objectives, self.seed, overrides, self.prune_after)
-        assert self.launcher is not None
-        return search.run(self.launcher)
+        if not isinstance(self.params, Mapping):
+            raise ConfigError(f"hydra.sweeper.params: expected a mapping of keys to sweeps; got {self.params!r}")
+        overrides = []
+        for key, value in self.params.items():
+            try:
+                overrides.append(parser.parse_override(f"{key}={value}"))
+            except HydraException as error:
+                raise ConfigError(
+                    f"hydra.sweeper.params.{key}: expected a sweep in Hydra's grammar, e.g. 'choice(a, b)'; got "
+                    f"{value!r} ({str(error).splitlines()[0]})"
+                ) from error
+        return [*overrides, *parser.parse_overrides(arguments)]

@@ -2,14 +2,22 @@
 
 import copy
 import io
-import json
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from hqsam_lightning.pretraining.report import print_results, result_rows, round_to_half, write_results
+from hqsam_lightning.errors import DataError
+from hqsam_lightning.files import read_document
+from hqsam_lightning.pretraining.report import (
+    METRICS_KIND,
+    METRICS_VERSION,
+    print_results,
+    result_rows,
+    round_to_half,
+    write_results,
+)
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.sam.shipped import save_shipped
 
@@ -36,7 +44,7 @@ def test_the_file_holds_what_was_scored(tiny_sam: FrozenSam, tmp_path: Path) -> 
 def test_tables(tmp_path: Path) -> None:
     rows = result_rows(SCORES)
     write_results(tmp_path, rows, {"steps": 7}, {"seed": 3})
-    assert json.loads((tmp_path / "metrics.json").read_text()) == {
+    assert read_document(tmp_path / "metrics.json", METRICS_KIND, METRICS_VERSION, DataError, "") == {
         "run": {"steps": 7},
         "rows": [{"prompt": name, "miou": value} for name, value in SCORES.items()],
         "config": {"seed": 3},

@@ -1,5 +1,7 @@
 """report.html in a real browser: its tables and pictures are there, and the console stays empty."""
 
+import dataclasses
+import html
 import json
 import re
 import shutil
@@ -13,7 +15,8 @@ from example_runs import make_masks, write_run
 from hqsam_lightning.reporting.html import to_page
 from hqsam_lightning.reporting.paper import read_paper_table
 from hqsam_lightning.reporting.report_files import write_report
-from hqsam_lightning.reporting.runs import group_runs, read_run
+from hqsam_lightning.reporting.run_folders import read_run
+from hqsam_lightning.reporting.runs import group_runs
 from hqsam_lightning.reporting.summary import Summary
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -58,10 +61,98 @@ def test_the_page_refers_to_no_other_file(page: Path) -> None:
     assert "<script" not in text
 
 
-def test_headings_are_text(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "docs" / "quickstart.png", tmp_path / "a.png")
-    text = to_page("<i>", ["a <u>b</u>"], tmp_path, [("<s>", tmp_path / "a.png")])
+def test_headings_are_text() -> None:
+    text = to_page("<i>", ["a <u>b</u>"], {}, [("<s>", b"")])
     assert not any(tag in text for tag in ("<i>", "<u>", "<s>"))
+
+
+def test_only_pictures_that_were_given_are_embedded(tmp_path: Path) -> None:
+    """A picture in a name must not bring a file of the machine into the page."""
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"secret")
+    lines = [
+        "![plot](recall.png)",
+        "",
+        f"![x]({secret})",
+        "",
+        "![y](../secret.png)",
+        "",
+        "![z](https://a.example/b.png)",
+    ]
+    text = to_page("Report", lines, {"recall.png": b"plot"}, [])
+    assert re.findall(r"<img[^>]*>", text) == ['<img alt="plot" src="data:image/png;base64,cGxvdA==">']
+    assert "c2VjcmV0" not in text
+    assert "a.example" not in text
+
+
+@pytest.mark.parametrize(
+    "link", ["[a](javascript:alert(1))", "<javascript:alert(1)>", "[a][b]\n\n[b]: javascript:alert(1)", "[a](x.html)"]
+)
+def test_links_are_text(link: str) -> None:
+    text = to_page("Report", link.split("\n"), {}, [])
+    assert "<a" not in text
+
+
+HOSTILE = [
+    *("a|b", "`x`", "``", "<script>alert(1)</script>", "[a](javascript:alert(1))", "![x](/etc/hostname)", "$5_$10"),
+    *("a\\", "# a", "a #", "- a", "1. a", "> a", "**a**", "_a_", "__init__", "~~a~~", "&lt;", "[a]: http://b.example"),
+    *(
+        "a\\|b",
+        "http://a.example/?b=c&d",
+        "=1+1",
+        "\\frac{1}{",
+        "^{",
+        "caf\u00e9 \u4f60",
+        "x" * 300,
+        "_hidden",
+        "a_b_c",
+    ),
+    *("a_b_c", "---"),
+]
+
+
+@pytest.fixture(scope="module")
+def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report whose every name, of runs, methods, sets, images and facts, is hostile."""
+    folder = tmp_path_factory.mktemp("hostile")
+    runs = []
+    for number in range(3):
+        names = HOSTILE[number::3]
+        rows = (("sam", "sam"), *((name, "hq") for name in HOSTILE))
+        masks = [
+            dataclasses.replace(mask, sample_id=f"{name}/{mask.sample_id}")
+            for name in HOSTILE[:4]
+            for mask in make_masks(number, name, 1, rows)
+        ]
+        facts = {"name": f"{names[0]} {number}", "sam": names[1], "command": names[2], "data": "\n".join(names)}
+        facts |= {name: name for name in names}
+        facts["inference"] = {name: {"images_per_second": 9.0} for name in ("sam", *HOSTILE)}
+        facts["total_parameters"] = dict.fromkeys(("sam", *HOSTILE), 5000)
+        runs.append(write_run(folder / str(number), masks, facts, {"optimizer": {names[3]: names[4]}}))
+    summary = Summary(group_runs([read_run(run) for run in runs]))
+    write_report(folder / "out", summary, None, "python -m hqsam_lightning.report ``a\n# b`")
+    return folder / "out"
+
+
+def test_names_are_shown_as_they_are(hostile_report: Path) -> None:
+    text = (hostile_report / "report.html").read_text()
+    tags = set(re.findall(r"<(\w+)", re.sub(r"<style>.*?</style>", "", text, flags=re.S)))
+    assert tags <= {
+        *("html", "head", "meta", "title", "link", "style", "body", "h1", "h2", "h3", "p", "code", "div", "table"),
+        *("thead", "tbody", "tr", "th", "td", "ul", "li", "img"),
+    }
+    assert text.count("<img") == 3, "the plots alone: recall, sweep, tradeoff"
+    parts = {html.unescape(part) for part in re.findall(r"<(?:td|th|h[123])>(.*?)</", text)}
+    assert {name for name in HOSTILE if name not in parts} == set()
+    facts = [html.unescape(part) for part in re.findall(r"<li>(.*?)</li>", text)]
+    assert {name for name in HOSTILE if f"{name.strip()}: {name}" not in facts} == set()
+    assert "python -m hqsam_lightning.report ``a # b`" in html.unescape(text)
+
+
+def test_the_plots_are_drawn_whatever_the_names(hostile_report: Path) -> None:
+    assert {path.name for path in hostile_report.iterdir()} == {
+        *("report.md", "report.html", "report.csv", "recall.png", "sweep.png", "tradeoff.png")
+    }
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")

@@ -24,8 +24,24 @@ def test_the_shipped_table_is_read() -> None:
     assert rows["fpn_instead_of_fusion"].mbiou is None
 
 
+ROW = "rows: [{variant: a, paper: {miou: 1, mbiou: 2}"
+
+
 @pytest.mark.parametrize(
-    "content", ["rows: [", "rows: 3", "x: 1", "rows: [{variant: a}]", "rows: [{variant: a, paper: b}]"]
+    "content",
+    [
+        *("rows: [", "rows: 3", "x: 1", "rows: [{variant: a}]", "rows: [{variant: a, paper: b}]", "", "[1]"),
+        *("rows: [{variant: a, paper: {miou: .nan, mbiou: 2}}]", "rows: [{variant: a, paper: {miou: 1, mbiou: 7e3}}]"),
+        *("rows: [{variant: a, paper: {miou: .inf, mbiou: 2}}]", "rows: [{variant: a, paper: {miou: -1, mbiou: 2}}]"),
+        *("rows: [{variant: [a], paper: {miou: 1, mbiou: 2}}]", f"{ROW}, costs: {{train_hours: .nan}}}}]"),
+        *(
+            f"{ROW}, when: {{a: {{b: 1}}}}}}]",
+            f"{ROW}, when: 3}}]",
+            f"{ROW}, coco: [1]}}]",
+            "rows: !!python/object:a {}",
+        ),
+        *("\x00", "[" * 5000, "rows: *a", "rows: [1: {", f"{ROW}, 3: 4, b: 5}}]"),
+    ],
 )
 def test_a_damaged_table_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "table.yaml").write_text(content)
@@ -70,6 +86,12 @@ def test_rows_may_be_told_by_their_run_prompts_and_sets(tmp_path: Path) -> None:
     (hq,) = [line for line in lines if line.startswith("- scenes, HQ:")]
     assert "does not agree" in hq
     assert "low is above high" in hq
+
+
+def test_bytes_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
+    (tmp_path / "table.yaml").write_bytes(b"rows: [{variant: \xff}]")
+    with pytest.raises(DataError, match=r"table\.yaml: expected rows of \{variant: NAME"):
+        read_paper_table(tmp_path / "table.yaml")
 
 
 @pytest.mark.parametrize("key", ["run", "varient"])

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hqsam_lightning.reporting.results import print_results, result_rows, write_results
+from hqsam_lightning.errors import DataError
+from hqsam_lightning.files import file_sha256, read_document
+from hqsam_lightning.reporting.results import (
+    METRICS_KIND,
+    METRICS_VERSION,
+    print_results,
+    result_rows,
+    write_results,
+)
 from hqsam_lightning.reporting.score_file import read_scores
 from hqsam_lightning.training.scores import MaskScores
 
@@ -59,8 +67,9 @@ def test_files_and_terminal_show_the_same_cells(tmp_path: Path) -> None:
     assert "| hq | HQ | thin | 1 | +50.0 | +25.0 |" in text
     assert "](results.png)" in text
     assert "- seed: 42" in text
-    written = json.loads((tmp_path / "metrics.json").read_text())
-    assert written == {"run": {"seed": 42}, "rows": rows, "config": {"seed": 42, "name": "x"}}
+    written = read_document(tmp_path / "metrics.json", METRICS_KIND, METRICS_VERSION, DataError, "")
+    files = {"scores.csv": file_sha256(tmp_path / "scores.csv")}
+    assert written == {"run": {"seed": 42}, "rows": rows, "config": {"seed": 42, "name": "x"}, "files": files}
     assert read_scores(tmp_path / "scores.csv") == MASKS
     console = Console(file=io.StringIO(), width=160)
     print_results(rows, console)

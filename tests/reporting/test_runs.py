@@ -1,16 +1,16 @@
 """Which runs are one recipe, and which cannot stand in one table."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from example_runs import make_masks, write_run
-from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.reporting.recall_plot import shown_rows
-from hqsam_lightning.reporting.runs import Run, check_comparable, describe_set, find_runs, group_runs, read_run
+from hqsam_lightning.reporting.run_folders import read_run
+from hqsam_lightning.reporting.runs import Run, check_comparable, group_runs
 from hqsam_lightning.reporting.summary import Summary
 
 
@@ -22,39 +22,6 @@ def runs_at(tmp_path: Path, *settings: dict) -> list[Run]:
         masks = setting.get("masks") or make_masks(facts["seed"])
         runs.append(read_run(write_run(tmp_path / f"run{place}", masks, facts, setting.get("config"))))
     return runs
-
-
-def test_a_run_is_read_whole(tmp_path: Path) -> None:
-    masks = make_masks(1)
-    run = read_run(write_run(tmp_path / "run", masks))
-    assert run.masks == masks
-    assert run.facts["sam"] == "nano"
-    assert run.rows == [("sam", "sam"), ("hq", "hq"), ("hq", "sum")]
-    assert describe_set(run.masks) == "6 images, 12 masks: 6 thin, 6 solid"
-
-
-@pytest.mark.parametrize("name", ["metrics.json", "scores.csv"])
-def test_a_missing_file_is_named_with_its_folder(tmp_path: Path, name: str) -> None:
-    folder = write_run(tmp_path / "run", make_masks(1))
-    (folder / name).unlink()
-    with pytest.raises(DataError, match=rf"runs: expected metrics.json and scores.csv in .*run; {name} is missing"):
-        read_run(folder)
-
-
-@pytest.mark.parametrize("content", ["{", "[]", json.dumps({"run": {}, "rows": []})])
-def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
-    folder = write_run(tmp_path / "run", make_masks(1))
-    (folder / "metrics.json").write_text(content)
-    with pytest.raises(DataError, match=r"run/metrics\.json: expected JSON with the keys run, rows and config"):
-        read_run(folder)
-
-
-def test_a_run_without_scores_is_refused(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", make_masks(1))
-    head = (folder / "scores.csv").read_text().splitlines()[0]
-    (folder / "scores.csv").write_text(head + "\n")
-    with pytest.raises(DataError, match="the run had no validation set"):
-        read_run(folder)
 
 
 def test_seeds_of_a_recipe_come_together(tmp_path: Path) -> None:
@@ -143,15 +110,3 @@ def test_other_masks_under_the_same_names_are_found(tmp_path: Path) -> None:
 
 def test_seeds_of_one_recipe_are_comparable(tmp_path: Path) -> None:
     check_comparable(runs_at(tmp_path, {}, {}, {"config": {"optimizer": {"lr": 1e-4}}}))
-
-
-def test_a_multirun_gives_its_finished_points(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for number in (0, 2, 10):
-        write_run(tmp_path / "multi" / str(number), make_masks(1))
-    for number in (0, 1, 2, 10):
-        (tmp_path / "multi" / str(number) / ".hydra").mkdir(parents=True)
-    assert [folder.name for folder in find_runs(tmp_path / "multi")] == ["0", "2", "10"]
-    assert "runs that did not finish, left out: 1" in caplog.text
-    assert find_runs(tmp_path / "multi" / "2") == [tmp_path / "multi" / "2"]
-    assert [str(folder.relative_to(tmp_path)) for folder in find_runs(tmp_path)] == ["multi/0", "multi/2", "multi/10"]
-    assert find_runs(tmp_path / "absent") == [tmp_path / "absent"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from segment_anything.modeling import Sam
 
+from hqsam_lightning.files import write_document, write_whole
+from hqsam_lightning.reporting.escaping import escape_markdown
 from hqsam_lightning.reporting.markdown import markdown_table, percent
 from hqsam_lightning.reporting.results import METRICS_FILE
 
+METRICS_KIND, METRICS_VERSION = "pretraining_metrics", 1
 HEAD = ["prompt", "mIoU"]
 TITLES = {"filled_box": "filled box (no model)", "box": "box", "point": "1 point"}
 
@@ -27,7 +29,7 @@ def round_to_half(sam: Sam) -> None:
 
 
 def result_rows(scores: dict[str, float]) -> list[dict[str, Any]]:
-    """One row a protocol."""
+    """One row per protocol."""
     return [{"prompt": name, "miou": score} for name, score in scores.items()]
 
 
@@ -39,12 +41,16 @@ def write_results(folder: Path, rows: list[dict[str, Any]], run: dict[str, Any],
         rows: of `result_rows`.
         run: facts of the run.
         config: the resolved config as plain values.
+
+    Raises:
+        StorageError: the disk is full or cannot be written.
+        ValueError: a number is NaN or infinite; nothing is written then.
     """
-    metrics = json.dumps({"run": run, "rows": rows, "config": config}, indent=2, allow_nan=False)
-    (folder / METRICS_FILE).write_text(metrics + "\n")
+    body = {"run": run, "rows": rows, "config": config}
+    write_document(folder / METRICS_FILE, METRICS_KIND, METRICS_VERSION, body)
     lines = ["# Results", "", "mIoU in percent, single-mask output.", "", *markdown_table([HEAD, *_cells(rows)])]
-    facts = [f"- {key}: {value}" for key, value in run.items()]
-    (folder / "results.md").write_text("\n".join([*lines, "", *facts]) + "\n")
+    facts = [f"- {escape_markdown(key)}: {escape_markdown(str(value))}" for key, value in run.items()]
+    write_whole(folder / "results.md", ("\n".join([*lines, "", *facts]) + "\n").encode())
 
 
 def print_results(rows: list[dict[str, Any]], console: Console) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from hqsam_lightning.data.datamodule import prompted_name
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.reporting.costs import PAPER_NOTE, cost_comparison
+from hqsam_lightning.reporting.escaping import escape_markdown
 from hqsam_lightning.reporting.markdown import NOTHING, markdown_table
 from hqsam_lightning.reporting.paper import Agreement, PaperRow, compare_order
 from hqsam_lightning.reporting.results import OUTPUT_NAMES
@@ -35,15 +36,19 @@ def paper_section(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
     columns = [(dataset, output) for dataset in _columns(summary, paper) for output in OUTPUTS]
     has_coco = any(row.coco for row in paper)
     coco = [f"{COCO_COLUMN}, paper", COCO_COLUMN] if has_coco else []
-    table = [["method", "paper", *(f"{dataset}, {OUTPUT_NAMES[output]}" for dataset, output in columns), *coco]]
+    table = [["method", "paper", *(_column_name(*column) for column in columns), *coco]]
     for row in paper:
         cells = [_cell(summary, recipes[row.name], row, dataset, output) for dataset, output in columns]
         coco = [_numbers((row.coco.get("ap_b"), row.coco.get("ap"))), MISSING] if has_coco else []
-        table.append([row.name, _paper_cell(row), *cells, *coco])
+        table.append([escape_markdown(row.name), _paper_cell(row), *cells, *coco])
     order = [_order_line(summary, recipes, paper, dataset, output) for dataset, output in columns]
     lines = [NOTE, "", *markdown_table(table), "", "Order of the rows by mIoU:", "", *order]
     costs = cost_comparison(recipes, paper)
     return [*lines, "", PAPER_NOTE, "", *markdown_table(costs)] if costs else lines
+
+
+def _column_name(dataset: str, output: str) -> str:
+    return f"{escape_markdown(dataset)}, {OUTPUT_NAMES[output]}"
 
 
 def _columns(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
@@ -91,7 +96,8 @@ def _order_line(
             ours[row.name] = entry.mean
     missing = [name for name in theirs if name not in ours]
     absent = f" Missing: {', '.join(missing)}." if missing else ""
-    return f"- {dataset}, {OUTPUT_NAMES[output]}: {describe_agreement(compare_order(theirs, ours))}{absent}"
+    sentences = escape_markdown(f"{describe_agreement(compare_order(theirs, ours))}{absent}")
+    return f"- {_column_name(dataset, output)}: {sentences}"
 
 
 def describe_agreement(agreement: Agreement) -> str:
@@ -113,7 +119,7 @@ def _row(recipe: Recipe, variant: str, output: str) -> Row:
 
 def _paper_cell(row: PaperRow) -> str:
     if row.sets:
-        return ", ".join(f"{name} {_numbers(pair)}" for name, pair in row.sets.items())
+        return ", ".join(f"{escape_markdown(name)} {_numbers(pair)}" for name, pair in row.sets.items())
     return _numbers((row.miou, row.mbiou))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
+from hqsam_lightning.reporting.escaping import escape_markdown
 from hqsam_lightning.reporting.markdown import NOTHING
 from hqsam_lightning.reporting.paper import COSTS, PaperRow
 from hqsam_lightning.reporting.runs import Recipe
@@ -23,15 +24,15 @@ MIB_OF_A_PARAMETER = 4 / 2**20
 
 
 def cost_table(summary: Summary) -> list[list[str]]:
-    """A row a method of each recipe, plain SAM where its speed was measured; columns of what is known."""
+    """One row per method and recipe, plain SAM where its speed was measured; columns of what is known."""
     rows = []
     for recipe in summary.recipes:
         facts = recipe.runs[0].facts
-        shared = [str(facts.get(key, NOTHING)) for key in ("step_seconds", "peak_memory_gib")]
+        shared = [_fact(facts.get(key)) for key in ("step_seconds", "peak_memory_gib")]
         for variant in dict.fromkeys(row[0] for row in recipe.rows):
             if variant != BASELINE or "inference" in facts:
                 count = facts.get("trainable_parameters", {}).get(variant)
-                names = [recipe.label, variant, NOTHING if count is None else f"{count:,}"]
+                names = [*map(escape_markdown, (recipe.label, variant)), NOTHING if count is None else f"{count:,}"]
                 rows.append((names, measured_costs(recipe, variant), shared))
     keys = [key for key in COSTS if any(key in costs for _, costs, _ in rows)]
     head = ["recipe", "method", "trainable parameters", *(COSTS[key] for key in keys), "seconds a step", "peak GiB"]
@@ -71,8 +72,12 @@ def cost_comparison(recipes: Mapping[str, Recipe | None], paper: Sequence[PaperR
         ours: Mapping[str, Any] = measured_costs(recipe, row.variant) if recipe else {}
         missing = NOTHING if recipe else "missing"
         cells = [(_cell(row.costs.get(key)), _cell(ours.get(key), missing)) for key in keys]
-        table.append([row.name, *(cell for pair in cells for cell in pair)])
+        table.append([escape_markdown(row.name), *(cell for pair in cells for cell in pair)])
     return table
+
+
+def _fact(value: float | None) -> str:
+    return NOTHING if value is None else str(value)
 
 
 def _cell(value: float | None, missing: str = NOTHING) -> str:

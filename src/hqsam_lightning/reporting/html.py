@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import html
-import re
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import EnvType, OptionsDict
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }
@@ -22,32 +23,45 @@ img { max-width: 100%; height: auto; }
 """
 
 
-def to_page(title: str, lines: Sequence[str], folder: Path, panels: Sequence[tuple[str, Path]]) -> str:
+class _Renderer(RendererHTML):
+    """Renders pictures of `pictures` with their content, and others by their description."""
+
+    pictures: Mapping[str, bytes]
+
+    def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        """Renders one picture."""
+        token = tokens[idx]
+        text = self.renderInlineAsText(token.children, options, env) if token.children else ""
+        content = self.pictures.get(str(token.attrs.get("src")))
+        return html.escape(text) if content is None else _picture(text, content)
+
+
+def to_page(
+    title: str, lines: Sequence[str], pictures: Mapping[str, bytes], panels: Sequence[tuple[str, bytes]]
+) -> str:
     """Makes the page.
 
     Args:
         title: of the browser's window.
-        lines: Markdown, whose pictures are PNG files named relative to a folder.
-        folder: that folder.
-        panels: pictures to set below, with their headings.
+        lines: Markdown without links.
+        pictures: PNG files that the lines may show, by the name that they show them by; no other file is read.
+        panels: PNG files to set below, with their headings.
 
     Returns:
         HTML that refers to no other file.
     """
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "autolink", "reference"])
+    parser.renderer = renderer = _Renderer(parser)
+    renderer.pictures = pictures
     body = parser.render("\n".join(lines))
-    body = re.sub(r'src="([^"]+)"', lambda match: f'src="{_data_uri(folder / match[1])}"', body)
     body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
-    pictures = "".join(
-        f'<h3>{html.escape(heading)}</h3>\n<img alt="{html.escape(heading)}" src="{_data_uri(path)}">\n'
-        for heading, path in panels
-    )
-    shown = f"<h2>Panels</h2>\n{pictures}" if panels else ""
+    shown = "".join(f"<h3>{html.escape(heading)}</h3>\n{_picture(heading, content)}\n" for heading, content in panels)
+    shown = f"<h2>Panels</h2>\n{shown}" if panels else ""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
         f'<link rel="icon" href="data:,">\n<style>{STYLE}</style>\n</head>\n<body>\n{body}{shown}</body>\n</html>\n'
     )
 
 
-def _data_uri(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _picture(text: str, content: bytes) -> str:
+    return f'<img alt="{html.escape(text)}" src="data:image/png;base64,{base64.b64encode(content).decode()}">'

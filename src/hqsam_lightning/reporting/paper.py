@@ -12,6 +12,7 @@ import yaml
 from scipy import stats
 
 from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.files import UNREADABLE
 
 COSTS = {
     "trainable_mib": "trainable MiB",
@@ -79,9 +80,9 @@ def read_paper_table(path: Path) -> list[PaperRow]:
     if not path.is_file():
         raise ConfigError(f"table={path}: expected a table.yaml such as experiments/*/table.yaml; found no file")
     try:
-        rows = yaml.safe_load(path.read_text())["rows"]
+        rows = yaml.safe_load(path.read_text(encoding="utf-8"))["rows"]
         table = [_paper_row(row) for row in rows]
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (*UNREADABLE, yaml.YAMLError) as error:
         raise DataError(
             f"{path}: expected rows of {{variant: NAME, paper: {{miou: NUMBER, mbiou: NUMBER}}}}; got {error!r}"
         ) from error
@@ -97,8 +98,8 @@ def compare_order(paper: Mapping[str, float], ours: Mapping[str, float]) -> Agre
     Rows that only one of them has are left out; a tie puts no row above another.
 
     Args:
-        paper: number a variant.
-        ours: number a variant.
+        paper: number per variant.
+        ours: number per variant.
     """
     names = [name for name in paper if name in ours]
     swapped = []
@@ -119,22 +120,36 @@ def _paper_row(row: dict[str, Any]) -> PaperRow:
     coco, costs = (_numbers(row, name, known) for name, known in (("coco", COCO), ("costs", COSTS)))
     unknown = row.keys() - {"variant", "paper", "name", "prompts", "when", "coco", "costs"}
     if unknown:
-        raise ValueError(f"unknown key {sorted(unknown)[0]!r}")
+        raise ValueError(f"unknown key {sorted(map(str, unknown))[0]!r}")
     return PaperRow(
-        variant=str(row["variant"]),
+        variant=_text(row["variant"], "variant"),
         miou=miou,
         mbiou=mbiou,
-        name=str(row.get("name", "")),
-        prompts=str(row.get("prompts", "")),
-        when=dict(row.get("when", {})),
+        name=_text(row.get("name", ""), "name"),
+        prompts=_text(row.get("prompts", ""), "prompts"),
+        when=_when(row.get("when", {})),
         sets=by_set,
         coco=coco,
         costs=costs,
     )
 
 
+def _text(value: Any, key: str) -> str:
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"{key}: expected a name, got {type(value).__name__}")
+    return str(value)
+
+
+def _when(values: Any) -> dict[str, Any]:
+    for key, value in dict(values).items():
+        inner = value if isinstance(value, list) else [value]
+        if not all(each is None or isinstance(each, str | int | float) for each in inner):
+            raise ValueError(f"when.{key}: expected a plain value or a list of them")
+    return {str(key): value for key, value in values.items()}
+
+
 def _numbers(row: Mapping[str, Any], name: str, known: Iterable[str]) -> dict[str, float]:
-    numbers = {str(key): float(value) for key, value in row.get(name, {}).items()}
+    numbers = {str(key): _number(value, key) for key, value in row.get(name, {}).items()}
     unknown = sorted(numbers.keys() - set(known))
     if unknown:
         raise ValueError(f"unknown key {unknown[0]!r} in {name}")
@@ -142,5 +157,15 @@ def _numbers(row: Mapping[str, Any], name: str, known: Iterable[str]) -> dict[st
 
 
 def _pair(numbers: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    miou, mbiou = (None if numbers[metric] is None else float(numbers[metric]) for metric in ("miou", "mbiou"))
+    miou, mbiou = (
+        None if numbers[metric] is None else _number(numbers[metric], metric, 100) for metric in ("miou", "mbiou")
+    )
     return miou, mbiou
+
+
+def _number(value: Any, key: str, most: float = 1e9) -> float:
+    number = float(value)
+    # NaN fails every comparison
+    if not 0 <= number <= most:
+        raise ValueError(f"{key}: expected a number in [0, {most:g}], got {number}")
+    return number

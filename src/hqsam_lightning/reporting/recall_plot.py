@@ -5,6 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hqsam_lightning.reporting.pictures import plot_label
 from hqsam_lightning.reporting.runs import Recipe
 from hqsam_lightning.reporting.summary import THRESHOLDS, Entry, Summary, recall_quantity
 from hqsam_lightning.training.scores import BASELINE, Row, shown_output
@@ -57,7 +58,7 @@ def _draw_set(axis: Axes, summary: Summary, dataset: str) -> None:
             line.set(color="black", linestyle="--")
         bounds = ([point.least for point in points], [point.greatest for point in points])
         axis.fill_between(THRESHOLDS, *bounds, color=line.get_color(), alpha=0.2, linewidth=0)
-    axis.set_title(dataset)
+    axis.set_title(plot_label(dataset))
     axis.set_xlabel("boundary IoU")
     axis.set_ylim(0, 1)
     axis.grid(alpha=0.3)
@@ -71,6 +72,6 @@ def _point(summary: Summary, recipe: str, row: Row, dataset: str, threshold: flo
 
 def _name(summary: Summary, recipe: str, row: Row) -> str:
     if row[0] == BASELINE:
-        return "SAM" if len(summary.baselines) == 1 else f"SAM, {recipe}"
-    name = f"{row[0]} ({'HQ logits' if row[1] == 'hq' else 'SAM + HQ'})"
-    return name if len(summary.recipes) == 1 else f"{name}, {recipe}"
+        return "SAM" if len(summary.baselines) == 1 else f"SAM, {plot_label(recipe)}"
+    name = f"{plot_label(row[0])} ({'HQ logits' if row[1] == 'hq' else 'SAM + HQ'})"
+    return name if len(summary.recipes) == 1 else f"{name}, {plot_label(recipe)}"

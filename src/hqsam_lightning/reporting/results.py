@@ -11,12 +11,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from hqsam_lightning.files import write_document, write_whole
 from hqsam_lightning.reporting.markdown import NOTHING, interval, markdown_table, percent
 from hqsam_lightning.reporting.paired import image_differences, paired_difference
 from hqsam_lightning.reporting.score_file import SCORES_FILE, write_scores
 from hqsam_lightning.training.scores import BASELINE, GROUPS, MaskScores, summarise
 
 METRICS_FILE = "metrics.json"
+METRICS_KIND, METRICS_VERSION = "metrics", 1
 OUTPUT_NAMES = {"sam": "SAM", "hq": "HQ", "sum": "SAM + HQ"}
 NAME_COLUMNS = ("method", "logits", "trainable parameters")
 NOTES = (
@@ -74,17 +76,23 @@ def write_results(
         run: facts of the run: command, date, seed, SAM, steps, ...
         config: the resolved config as plain values.
         picture: file name of the panels beside results.md, if there are any.
+
+    Raises:
+        StorageError: the disk is full or cannot be written.
+        ValueError: a number is NaN or infinite; nothing is written then.
     """
-    metrics = json.dumps({"run": run, "rows": rows, "config": config}, indent=2, allow_nan=False)
-    write_scores(folder / SCORES_FILE, masks)
-    (folder / METRICS_FILE).write_text(metrics + "\n")
+    body = {"run": run, "rows": rows, "config": config}
+    json.dumps(body, allow_nan=False)  # NaN is refused before anything is written
+    files = {SCORES_FILE: write_scores(folder / SCORES_FILE, masks)}
+    write_document(folder / METRICS_FILE, METRICS_KIND, METRICS_VERSION, {**body, "files": files})
     tables = [
         line for title, cells in _tables(rows, GROUPS) for line in (f"## {title}", "", *markdown_table(cells), "")
     ]
     facts = [f"- {key}: {value}" for key, value in run.items()]
     image = [f"![Image, ground truth, SAM and HQ-SAM]({picture})", ""] if picture else []
     notes = [line for note in NOTES for line in (note, "")]
-    (folder / "results.md").write_text("\n".join(["# Results", "", *notes, *tables, *image, *facts]) + "\n")
+    text = "\n".join(["# Results", "", *notes, *tables, *image, *facts]) + "\n"
+    write_whole(folder / "results.md", text.encode())
 
 
 def print_results(rows: list[dict[str, Any]], console: Console) -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hqsam_lightning.errors import ConfigError, DataError
-from hqsam_lightning.reporting.results import METRICS_FILE
-from hqsam_lightning.reporting.score_file import SCORES_FILE, read_scores
+from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.training.checkpoint import PLACES, flatten, is_under
 from hqsam_lightning.training.scores import MaskScores, Row
-
-log = logging.getLogger(__name__)
 
 # config keys that leave a recipe what it is; a key stands for all below it
 NOT_RECIPE = (
@@ -79,53 +74,11 @@ class Recipe:
         return str(self.runs[0].facts["output"])
 
 
-def find_runs(folder: Path) -> list[Path]:
-    """The folder itself, or the finished runs in it, such as a multirun's; those that did not finish are left out.
-
-    Logs which those are.
-    """
-    if (folder / METRICS_FILE).is_file():
-        return [folder]
-    begun = [path.parent for path in folder.rglob(".hydra")]
-    # point 10 comes after point 9
-    begun.sort(key=lambda path: [(len(part), part) for part in path.relative_to(folder).parts])
-    finished = [run for run in begun if (run / METRICS_FILE).is_file()]
-    if len(finished) < len(begun):
-        names = ", ".join(str(run.relative_to(folder)) for run in begun if run not in finished)
-        log.warning("%s: runs that did not finish, left out: %s", folder, names)
-    return finished or [folder]
-
-
-def read_run(folder: Path) -> Run:
-    """Reads metrics.json and scores.csv.
-
-    Raises:
-        DataError: naming the folder and the file that is missing or damaged.
-    """
-    for name in (METRICS_FILE, SCORES_FILE):
-        if not (folder / name).is_file():
-            raise DataError(
-                f"runs: expected {METRICS_FILE} and {SCORES_FILE} in {folder}; {name} is missing; "
-                "give folders of finished runs"
-            )
-    try:
-        metrics = json.loads((folder / METRICS_FILE).read_text())
-        facts, config = dict(metrics["run"]), dict(metrics["config"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{folder / METRICS_FILE}: expected JSON with the keys run, rows and config; got {error!r}; run it again"
-        ) from error
-    masks = read_scores(folder / SCORES_FILE)
-    if not masks:
-        raise DataError(f"{folder / SCORES_FILE}: expected scored masks, got none: the run had no validation set")
-    return Run(folder, facts, config, masks)
-
-
 def group_runs(runs: Sequence[Run]) -> list[Recipe]:
     """Puts the runs that differ in the seed alone together, in the order given, and labels what differs otherwise.
 
     Raises:
-        ConfigError: for two runs of one recipe and seed.
+        ConfigError: for two runs of one recipe and seed, or of one recipe and different methods.
     """
     groups: list[list[Run]] = []
     for run in runs:
@@ -139,6 +92,7 @@ def group_runs(runs: Sequence[Run]) -> list[Recipe]:
                 f"runs: expected each seed of a recipe once; {twin.folder} and {run.folder} are both seed "
                 f"{run.facts['seed']} of {run.facts['name']}; leave one out"
             )
+        _require_same_rows(group[0], run)
         group.append(run)
     labels = _labels([group[0] for group in groups])
     ordered = [sorted(group, key=lambda run: run.facts["seed"]) for group in groups]
@@ -185,6 +139,14 @@ def by_dataset(masks: Sequence[MaskScores]) -> dict[str, list[MaskScores]]:
     return sets
 
 
+def _require_same_rows(first: Run, run: Run) -> None:
+    if set(first.rows) != set(run.rows):
+        raise ConfigError(
+            f"runs: expected the same methods in the runs of one recipe; {first.folder} scored {first.rows}, "
+            f"{run.folder} {run.rows}; leave one out"
+        )
+
+
 def _labels(runs: Sequence[Run]) -> list[str]:
     names = [str(run.facts["name"]) for run in runs]
     if len(set(names)) == len(names):
@@ -192,8 +154,15 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     keys = list(dict.fromkeys(key for run in runs for key in run.recipe_keys))
     differing = [key for key in keys if any(run.recipe_keys.get(key) != runs[0].recipe_keys.get(key) for run in runs)]
     labels = [_label(run, differing[:KEYS_IN_LABEL], _short) for run in runs]
-    # entries are looked up by label: two recipes must not share one
-    return labels if len(set(labels)) == len(labels) else [_label(run, differing, str) for run in runs]
+    if len(set(labels)) < len(labels):
+        labels = [_label(run, differing, str) for run in runs]
+    return _distinct(labels)
+
+
+def _distinct(labels: Sequence[str]) -> list[str]:
+    """Numbers those that are the same, as of 1 and "1": entries are looked up by label."""
+    repeated = {label for label, count in Counter(labels).items() if count > 1}
+    return [f"{label} #{place}" if label in repeated else label for place, label in enumerate(labels, start=1)]
 
 
 def _label(run: Run, keys: Sequence[str], write: Callable[[Any], str]) -> str:

@@ -11,6 +11,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hqsam_lightning.reporting.pictures import plot_label
 from hqsam_lightning.reporting.recall_plot import shown_rows
 from hqsam_lightning.reporting.summary import MEAN_OF_SETS, METRICS, Summary
 from hqsam_lightning.training.scores import BASELINE
@@ -23,8 +24,9 @@ LOG_FROM = 10
 
 
 def swept_keys(summary: Summary) -> list[str]:
-    """Config keys that the recipes differ in; none for few recipes, or for more than `MOST_KEYS` keys."""
-    if len(summary.recipes) < LEAST_RECIPES:
+    """Config keys that the recipes differ in; none for few recipes, more than `MOST_KEYS` keys, or SAM alone."""
+    learned = [any(variant != BASELINE for variant, _ in recipe.rows) for recipe in summary.recipes]
+    if len(summary.recipes) < LEAST_RECIPES or not all(learned):
         return []
     keys = [recipe.runs[0].recipe_keys for recipe in summary.recipes]
     names = dict.fromkeys(name for values in keys for name in values)
@@ -42,7 +44,7 @@ def draw_sweep(summary: Summary, keys: Sequence[str]) -> Figure:
     scores = np.array([_scores(summary, recipe.label) for recipe in summary.recipes])
     columns = [[recipe.runs[0].recipe_keys.get(key) for recipe in summary.recipes] for key in keys]
     places = [_places(values) for values in columns] + [_places(list(column)) for column in scores.T]
-    names = [*keys, *("mIoU %", "mBIoU %")]
+    names = [*map(plot_label, keys), *("mIoU %", "mBIoU %")]
     figure = Figure(figsize=(2 + 1.6 * len(names), 4), layout="constrained")
     axis = figure.subplots()
     shades = colormaps["viridis"](places[-1])
@@ -70,8 +72,9 @@ def _places(values: Sequence[Any]) -> np.ndarray:
     """Heights in [0, 1]: numbers by their size, or its logarithm; others side by side in the order of their names."""
     if all(_is_number(value) for value in values):
         numbers = np.array(values, float)
-        if numbers.min() > 0 and numbers.max() / numbers.min() >= LOG_FROM:
+        if numbers.min() > 0 and np.log10(numbers.max()) - np.log10(numbers.min()) >= math.log10(LOG_FROM):
             numbers = np.log(numbers)
+        numbers = numbers / (np.abs(numbers).max() or 1)  # the width of huge numbers is finite then
     else:
         order = sorted({str(value) for value in values})
         numbers = np.array([order.index(str(value)) for value in values], float)
@@ -86,7 +89,7 @@ def _label(axis: Axes, place: int, values: Sequence[Any], heights: np.ndarray) -
     if all(_is_number(value) for value in values):
         labels = {height: labels[height] for height in (min(labels), max(labels))}
     for height, text in labels.items():
-        axis.annotate(text, (place, height), (3, 3), textcoords="offset points", fontsize=7)
+        axis.annotate(plot_label(text), (place, height), (3, 3), textcoords="offset points", fontsize=7)
 
 
 def _is_number(value: Any) -> bool:

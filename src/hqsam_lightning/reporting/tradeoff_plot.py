@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from hqsam_lightning.reporting.costs import measured_costs
 from hqsam_lightning.reporting.paper import PaperRow
+from hqsam_lightning.reporting.pictures import plot_label
 from hqsam_lightning.reporting.runs import describe_sam
 from hqsam_lightning.reporting.summary import MEAN_OF_SETS, Summary
 from hqsam_lightning.training.scores import BASELINE, shown_output
@@ -51,7 +52,7 @@ def measured_points(summary: Summary) -> list[Point]:
             outputs = [output for name, output in recipe.rows if name == variant]
             entry = summary.get(recipe.label, (variant, shown_output(recipe.output, outputs)), dataset, "all", "mbiou")
             costs = measured_costs(recipe, variant)
-            if entry and all(key in costs for key in NEEDED):
+            if entry and all(costs.get(key) for key in NEEDED):
                 speed, size = (costs[key] for key in NEEDED)
                 plain = variant == BASELINE
                 name = variant if len(summary.recipes) == 1 else f"{variant}, {recipe.label}"
@@ -64,7 +65,7 @@ def paper_points(paper: Sequence[PaperRow]) -> list[Point]:
     """The rows of the paper's table that it gives speed, size and boundary IoU of."""
     points = []
     for row in paper:
-        if row.mbiou is not None and all(key in row.costs for key in NEEDED):
+        if row.mbiou is not None and all(row.costs.get(key) for key in NEEDED):
             speed, size = (row.costs[key] for key in NEEDED)
             points.append(Point(row.name, str(dict(row.when)), row.variant == BASELINE, speed, size, row.mbiou))
     return points
@@ -93,7 +94,7 @@ def _draw_panel(axis: Axes, points: Sequence[Point]) -> None:
             alpha=0.7,
         )
         axis.annotate(
-            f"{point.name}\n{point.size:.1f} MiB",
+            f"{plot_label(point.name)}\n{point.size:.1f} MiB",
             (point.speed, point.mbiou),
             (6, 6),
             fontsize=7,

@@ -1,0 +1,90 @@
+"""Pictures of reports: drawn here, or left by a run; what is not a sound PNG file is left out with a warning."""
+
+from __future__ import annotations
+
+import io
+import logging
+import stat
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+from hqsam_lightning.files import UNREADABLE
+from hqsam_lightning.reporting.escaping import plain_text
+
+log = logging.getLogger(__name__)
+
+DPI = 120
+LARGEST_BYTES = 32 * 2**20
+MOST_PIXELS = 60_000_000
+LONGEST_LABEL = 60
+NO_PICTURE: tuple[type[Exception], ...] = (*UNREADABLE, Warning)
+
+
+def read_picture(path: Path) -> bytes | None:
+    """Reads a PNG file that a run left, to be embedded into a page.
+
+    Args:
+        path: of a regular file: a link could bring any file of the machine into the page.
+
+    Returns:
+        The file's bytes; None where there is no such picture, which is logged unless the file is absent.
+    """
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is a link or no regular file")
+        if status.st_size > LARGEST_BYTES:
+            raise ValueError(f"it has {status.st_size} bytes, more than {LARGEST_BYTES}")
+        content = path.read_bytes()
+        _verify(content)
+    except FileNotFoundError:
+        return None
+    except NO_PICTURE as error:
+        log.warning("%s: expected a picture (PNG), left out of the report: %s", path, error)
+        return None
+    return content
+
+
+def draw_picture(name: str, draw: Callable[[], Figure]) -> bytes | None:
+    """Draws a plot as PNG.
+
+    Args:
+        name: of the file, for the log.
+        draw: makes the plot.
+
+    Returns:
+        The file's bytes; None where drawing failed, which is logged: a report's numbers do not wait for its plots.
+    """
+    try:
+        figure = draw()
+        width, height = figure.get_size_inches() * DPI
+        if width * height > MOST_PIXELS:
+            raise ValueError(f"{width:.0f} x {height:.0f} pixels are more than {MOST_PIXELS}")
+        file = io.BytesIO()
+        with warnings.catch_warnings():
+            # names in other scripts show as boxes
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")
+            figure.savefig(file, dpi=DPI, format="png")
+    except Exception as error:  # whatever a drawing library raises, the tables are worth more
+        log.warning("%s could not be drawn, left out of the report: %s: %s", name, type(error).__name__, error)
+        return None
+    return file.getvalue()
+
+
+def plot_label(text: str) -> str:
+    """A name as Matplotlib shows it as it is: no mathematics, not hidden, and of a length that fits."""
+    short = text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 3]}..."
+    label = plain_text(short)
+    # legends leave out labels that begin with an underscore
+    return f" {label}" if label.startswith("_") else label
+
+
+def _verify(content: bytes) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            image.verify()

@@ -1,0 +1,77 @@
+"""Folders of finished runs: found, and read with every value checked that a report uses."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from hqsam_lightning.errors import DataError
+from hqsam_lightning.files import file_sha256, read_document
+from hqsam_lightning.reporting.results import METRICS_FILE, METRICS_KIND, METRICS_VERSION
+from hqsam_lightning.reporting.run_checks import find_fault
+from hqsam_lightning.reporting.runs import Run
+from hqsam_lightning.reporting.score_file import SCORES_FILE, read_scores
+from hqsam_lightning.reporting.summary import MEAN_OF_SETS
+
+log = logging.getLogger(__name__)
+
+REMEDY = (
+    "run it again, or make the report with the version of hqsam_lightning that wrote it (hqsam_lightning under run in "
+    "the file)"
+)
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """The folder itself, or the finished runs in it, such as a multirun's; those that did not finish are left out.
+
+    Logs which those are.
+    """
+    if (folder / METRICS_FILE).is_file():
+        return [folder]
+    begun = [path.parent for path in folder.rglob(".hydra")]
+    # point 10 comes after point 9
+    begun.sort(key=lambda path: [(len(part), part) for part in path.relative_to(folder).parts])
+    finished = [run for run in begun if (run / METRICS_FILE).is_file()]
+    if len(finished) < len(begun):
+        names = ", ".join(str(run.relative_to(folder)) for run in begun if run not in finished)
+        log.warning("%s: runs that did not finish, left out: %s", folder, names)
+    return finished or [folder]
+
+
+def read_run(folder: Path) -> Run:
+    """Reads metrics.json and scores.csv, and checks that they belong together.
+
+    Raises:
+        DataError: naming the folder and the file that is missing, damaged, of another version or of another run.
+    """
+    for name in (METRICS_FILE, SCORES_FILE):
+        if not (folder / name).exists():
+            raise DataError(
+                f"runs: expected {METRICS_FILE} and {SCORES_FILE} in {folder}; {name} is missing; "
+                "give folders of finished runs"
+            )
+    metrics = _read_metrics(folder / METRICS_FILE)
+    masks = read_scores(folder / SCORES_FILE)
+    written = metrics["files"].get(SCORES_FILE)
+    if written != file_sha256(folder / SCORES_FILE):
+        raise DataError(
+            f"{folder / SCORES_FILE}: expected the file of SHA-256 {written} that {METRICS_FILE} was written with; it "
+            "was changed, damaged, or is of another run; run it again"
+        )
+    if not masks:
+        raise DataError(f"{folder / SCORES_FILE}: expected scored masks, got none: the run had no validation set")
+    if any(mask.dataset == MEAN_OF_SETS for mask in masks):
+        raise DataError(
+            f"{folder / SCORES_FILE}: expected validation sets of other names than {MEAN_OF_SETS!r}, which reports "
+            "call the mean by; rename the set and run it again"
+        )
+    return Run(folder, metrics["run"], metrics["config"], masks)
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    metrics = read_document(path, METRICS_KIND, METRICS_VERSION, DataError, REMEDY)
+    fault = find_fault(metrics)
+    if fault:
+        raise DataError(f"{path}: {fault}; {REMEDY}")
+    return metrics

@@ -1,0 +1,73 @@
+"""What a search is given, checked: integers, objectives, and what the sweeps of Hydra's override grammar span."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+
+from hqsam_lightning.errors import ConfigError, choice_error
+
+if TYPE_CHECKING:
+    import optuna
+
+METRICS = ("miou", "mbiou")
+
+
+def require_integer(key: str, value: Any, least: int) -> None:
+    """Refuses other values of hydra.sweeper.KEY with a `ConfigError`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"hydra.sweeper.{key}: expected an integer >= {least}; got {value!r}")
+
+
+def checked_objectives(objectives: Any) -> list[str]:
+    """The objectives of a search.
+
+    Raises:
+        ConfigError: they are not different ones of `METRICS`.
+    """
+    if not isinstance(objectives, Sequence) or isinstance(objectives, str) or not objectives:
+        raise ConfigError(
+            f"hydra.sweeper.objectives: expected at least one metric, e.g. [mbiou]; got {objectives or 'none'}"
+        )
+    for place, metric in enumerate(objectives):
+        if metric not in METRICS or metric in objectives[:place]:
+            raise choice_error("hydra.sweeper.objectives", metric, METRICS)
+    return list(objectives)
+
+
+def distribution_of(override: Override) -> optuna.distributions.BaseDistribution:
+    """What a sweep of Hydra's override grammar spans: choice, range, or interval; tags "log" and "int".
+
+    Raises:
+        ConfigError: naming the key whose sweep cannot be searched.
+    """
+    key = override.get_key_element()
+    try:
+        distribution = _spanned(override, key)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ConfigError(f"hydra.sweeper.params.{key}: {error}; got {override.input_line}") from error
+    if distribution is None:
+        raise ConfigError(f"hydra.sweeper.params.{key}: expected choice, range, or interval; got {override.input_line}")
+    return distribution
+
+
+def _spanned(override: Override, key: str) -> optuna.distributions.BaseDistribution | None:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        assert value.start is not None
+        assert value.end is not None
+        if not (math.isfinite(value.start) and math.isfinite(value.end)):
+            raise ValueError("expected an interval with finite ends")
+        if "int" in value.tags:
+            return IntDistribution(int(value.start), int(value.end), log="log" in value.tags)
+        return FloatDistribution(value.start, value.end, log="log" in value.tags)
+    if isinstance(value, RangeSweep):
+        return CategoricalDistribution(list(value.range()))
+    if isinstance(value, ChoiceSweep):
+        return CategoricalDistribution([text.removeprefix(f"{key}=") for text in override.sweep_string_iterator()])
+    return None

@@ -1,0 +1,118 @@
+"""Multiruns and searches as a user starts them: points behind one that fails are run, and the end says which failed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import sys
+from pathlib import Path
+
+import hydra
+
+from hqsam_lightning.cli import clean_errors, conf_dir
+from hqsam_lightning.errors import ConfigError
+
+
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
+@clean_errors
+def main(config):
+    with open("begun", "a") as file:
+        file.write(f"{config.seed}\\n")
+    first = config.name == "fails_once" and not Path("failed").exists()
+    Path("failed").touch()
+    if config.seed == 2 or first:
+        raise ConfigError("batch.total: expected at most 4")
+    if config.seed == 3:
+        raise ValueError("broken\\nhere")
+    if config.seed == 4:
+        sys.exit(143)
+    if config.seed == 5:
+        raise KeyboardInterrupt
+    return {"miou": 0.5, "mbiou": config.seed / 100}
+
+
+main()
+"""
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    (folder / "script.py").write_text(SCRIPT)
+    return subprocess.run(
+        [sys.executable, "script.py", *arguments, "hydra.sweep.dir=points", "--multirun"],
+        cwd=folder,
+        env=dict(os.environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def begun(folder: Path) -> list[str]:
+    return (folder / "begun").read_text().split()
+
+
+def test_points_behind_a_failing_one_are_run(tmp_path: Path) -> None:
+    result = run(tmp_path, "seed=1,2,3,6")
+    assert result.returncode == 1
+    assert begun(tmp_path) == ["1", "2", "3", "6"]
+    assert "error: batch.total: expected at most 4" in result.stderr, "at once"
+    assert "Traceback" in result.stderr, "of user code's own error"
+    assert result.stderr.endswith(
+        "2 of 4 points failed, in points:\n"
+        "  1 (seed=2): batch.total: expected at most 4\n"
+        "  2 (seed=3): ValueError: broken here\n"
+    )
+
+
+@pytest.mark.parametrize(("seed", "status"), [(4, 143), (5, 130)])
+def test_a_signal_ends_the_multirun_at_once(tmp_path: Path, seed: int, status: int) -> None:
+    result = run(tmp_path, f"seed=1,{seed},6")
+    assert result.returncode == status
+    assert begun(tmp_path) == ["1", str(seed)]
+    assert "point 1 was stopped; the ones behind it were not begun" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_single_point_fails_by_its_message(tmp_path: Path) -> None:
+    result = run(tmp_path, "seed=2")
+    assert result.returncode == 1
+    assert result.stderr.strip() == "error: batch.total: expected at most 4"
+
+
+def test_a_search_sums_up_its_failures(tmp_path: Path) -> None:
+    study = tmp_path / "it's, a=(study).log"
+    quoted = f"hydra.sweeper.study='{study}'".replace("it's", "it\\'s")
+    space = "+hydra.sweeper.params={seed:'choice(1,6,7)'}"
+    search = ("name=fails_once", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", quoted, space)
+    result = run(tmp_path, *search)
+    assert result.returncode == 1
+    assert study.is_file()
+    assert "1 point(s) of the search fails_once failed and are not done again:\n  trial 0 (seed=" in result.stderr
+    assert result.stderr.endswith("): batch.total: expected at most 4\ntheir folders are in points\n")
+    assert "Traceback" not in result.stderr
+    again = run(tmp_path, *search)
+    assert again.returncode == 0, again.stderr
+    study.write_bytes(study.read_bytes().replace(b'"op_code":4', b'"op_code":5', 1))
+    damaged = run(tmp_path, *search)
+    assert damaged.returncode == 1
+    assert damaged.stderr.startswith(f"error: hydra.sweeper.study={study}: expected what hqsam_lightning wrote")
+    assert len(damaged.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("hydra.sweeper.n_trials=many", "error: hydra.sweeper.n_trials: expected an integer >= 1; got 'many'"),
+        ("+hydra.sweeper.params={seed:'choice('}", "error: hydra.sweeper.params.seed: expected a sweep in Hydra"),
+    ],
+)
+def test_errors_of_a_search_are_one_line(tmp_path: Path, override: str, message: str) -> None:
+    result = run(tmp_path, "+sweep=optuna", override)
+    assert result.returncode == 1
+    assert result.stderr.startswith(message)
+    assert len(result.stderr.splitlines()) == 1
