@@ -92,7 +92,7 @@ def draw_sheet(samples: SampleSet, title: str, seed: int) -> np.ndarray:
 
 def choose(length: int, title: str, seed: int) -> list[int]:
     """Indices of the samples to show: the first, and up to `SAMPLES` - 1 random others, ascending."""
-    others = derive_rng(seed, "contact sheet", title).permutation(np.arange(1, length))[: SAMPLES - 1]
+    others = derive_rng(seed, "contact sheet", printable(title)).permutation(np.arange(1, length))[: SAMPLES - 1]
     return [0, *sorted(int(index) for index in others)]
 
 
