@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra import compose as compose_config
+from hydra import initialize_config_dir
 from lightning_utilities.core.apply_func import apply_to_collection
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hqsam_lightning.cli import conf_dir
 from hqsam_lightning.data import sets as sets_module
 from hqsam_lightning.data.cache import pack_ignore, read_ignore
 from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
@@ -21,6 +24,7 @@ from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.precompute import precompute
+from hqsam_lightning.pretrain import pretrain
 from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.train import train
 from hqsam_lightning.types import Sample
@@ -229,6 +233,30 @@ def test_neither_weights_nor_scores_depend_on_what_ignored_pixels_hold(
         module = train(compose(scenes.__name__))[1]["module"]
         runs[scenes] = (module.trainable_state, module.scores)
     weights, scores = zip(*runs.values(), strict=True)
+    assert scores[0] == scores[1] != scores[2]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+    assert not all(torch.equal(weights[0][key], weights[2][key]) for key in weights[0])
+
+
+def test_neither_a_pretrained_sam_nor_its_scores_depend_on_what_ignored_pixels_hold(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    runs = []
+    for scenes in (IgnoringScenes, NoisyScenes, SyntheticScenes):
+        monkeypatch.setattr(sets_module, "SyntheticScenes", scenes)
+        with initialize_config_dir(conf_dir(), version_base="1.3"):
+            config = compose_config(
+                "pretrain",
+                [
+                    *("sam=tiny_random", "trainer=cpu", "data.train_size=6", "data.val_size=2", "batch_size=3"),
+                    *("scheduler.warmup_steps=1", "scheduler.total_steps=2", "trainer.max_steps=2"),
+                    *("trainer.val_check_interval=2", "loader.num_workers=0", "~callbacks.progress_bar"),
+                    f"paths.output_dir={tmp_path / scenes.__name__}",
+                ],
+            )
+        module = pretrain(config)[1]["module"]
+        runs.append((module.model.sam.state_dict(), module.scores))
+    weights, scores = zip(*runs, strict=True)
     assert scores[0] == scores[1] != scores[2]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
     assert not all(torch.equal(weights[0][key], weights[2][key]) for key in weights[0])
