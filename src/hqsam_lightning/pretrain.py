@@ -20,6 +20,7 @@ from rich.console import Console
 from hqsam_lightning import __version__
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data import PromptedDataModule
+from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.errors import CheckpointError, ConfigError
 from hqsam_lightning.pretraining.blending import blend, check_start_share, copy_of_state
 from hqsam_lightning.pretraining.module import PretrainingModule
@@ -75,6 +76,7 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             logger.log_hyperparams(as_plain(config))
         facts = {}
         if not config.only_validate:
+            write_contact_sheets(datamodule.sets, Path(config.paths.output_dir), config.seed)
             start = copy_of_state(module.model.sam)
             trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
             facts = _training_facts(config, trainer, clock.seconds)

@@ -21,6 +21,7 @@ from rich.console import Console
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data import PromptedDataModule
 from hqsam_lightning.data.cache import EmbeddingCache
+from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.heads import Head
 from hqsam_lightning.memory import keep_freed_memory
@@ -79,6 +80,8 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         _check_checkpoints(config, module, trainer.world_size)
         for logger in loggers:
             logger.log_hyperparams(as_plain(config))
+        if trainer.is_global_zero:
+            write_contact_sheets(datamodule.sets, Path(config.paths.output_dir), config.seed)
         with _together(trainer):
             trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
         if datamodule.sets.validation and module.scored_step != trainer.global_step:

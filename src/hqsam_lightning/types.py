@@ -28,7 +28,8 @@ class Sample:
         masks: (M, H0, W0) float32 in [0, 1]; an object pixel is one > 128/255.
         sample_id: unique over all sets, e.g. ``"ecssd/0001"``; randomness and reports are keyed by it.
         dataset: name of the set that the sample belongs to.
-        ignore: (H0, W0) bool, pixels that are neither trained on nor scored; None where every pixel counts.
+        ignore: (H0, W0) bool, pixels that are neither trained on nor scored; None where every pixel counts. Every mask
+            has an object pixel outside of them.
     """
 
     image: np.ndarray
@@ -59,15 +60,17 @@ class View:
 
     Attributes:
         image: (3, H, W) uint8, or what the encoder made of it where that was stored.
-        masks: (M, 1, H, W) float32 in [0, 1], soft after resizing.
+        masks: (M, 1, H, W) float32 in [0, 1], soft after resizing; 0 where ignored.
         sample_id: see `Sample`.
         dataset: see `Sample`.
+        ignore: (1, H, W) bool, pixels to which an ignored pixel of the sample contributed; None where there is none.
     """
 
     image: Tensor | StoredFeatures
     masks: Tensor
     sample_id: str
     dataset: str
+    ignore: Tensor | None = None
 
 
 @dataclass
@@ -109,12 +112,14 @@ class Example:
 
     Attributes:
         image: (3, H, W) uint8, or what the encoder made of it where that was stored.
-        masks: (M, 1, H, W) float32 in [0, 1], soft after resizing.
+        masks: (M, 1, H, W) float32 in [0, 1], soft after resizing; 0 where ignored.
         prompts: M prompts.
         seeds: M seeds for whatever is drawn later for a mask (the loss's points).
-        original_masks: (M, H0, W0) bool at the photo's own size; None in training.
+        original_masks: (M, H0, W0) bool at the photo's own size, False where ignored; None in training.
         sample_id: see `Sample`.
         dataset: see `Sample`.
+        ignore: see `View`.
+        original_ignore: (H0, W0) bool at the photo's own size; None in training, and where nothing is ignored.
     """
 
     image: Tensor | StoredFeatures
@@ -124,6 +129,8 @@ class Example:
     original_masks: Tensor | None
     sample_id: str
     dataset: str
+    ignore: Tensor | None = None
+    original_ignore: Tensor | None = None
 
 
 @dataclass
@@ -157,13 +164,16 @@ class Batch:
 
     Attributes:
         images: (B, 3, H, W) uint8, or the images' stored features.
-        masks: (N, 1, H, W) float32 in [0, 1].
+        masks: (N, 1, H, W) float32 in [0, 1]; 0 where ignored.
         image_index: (N,) int64, the image that each mask belongs to.
         prompts: groups whose rows together are 0 .. N-1, each once.
         seeds: N seeds, see `Example`.
         original_masks: N masks, each (H0, W0) bool; None in training.
         sample_ids: N ids, one a mask.
         datasets: N set names, one a mask.
+        ignore: (B, 1, H, W) bool, pixels that are not trained on; None where no image has any.
+        original_ignore: for each of the N masks, (H0, W0) bool pixels that are not scored, or None where every pixel
+            is; None where no image ignores any.
     """
 
     images: Tensor | StoredFeatures
@@ -174,6 +184,8 @@ class Batch:
     original_masks: list[Tensor] | None
     sample_ids: list[str]
     datasets: list[str]
+    ignore: Tensor | None = None
+    original_ignore: list[Tensor | None] | None = None
 
     @property
     def pixels(self) -> Tensor:
@@ -191,6 +203,14 @@ class Batch:
         # bincount would wait for the device
         counts = ones.new_zeros(len(self.images)).index_add_(0, self.image_index, ones)
         return 1 / (counts[self.image_index] * len(self.images))
+
+    def mask_ignore(self) -> Tensor | None:
+        """(N, 1, H, W) bool: the ignored pixels of each mask's image; None where no image has any."""
+        return None if self.ignore is None else self.ignore[self.image_index]
+
+    def original_ignore_of(self, row: int) -> Tensor | None:
+        """(H0, W0) bool: the pixels in which one of the N masks is not scored; None where it is in every pixel."""
+        return None if self.original_ignore is None else self.original_ignore[row]
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which copies to a GPU do not wait."""

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from hqsam_lightning.data.cache import SHARD, pack_masks, unpack_masks
-from hqsam_lightning.data.transforms import Augmentation
+from hqsam_lightning.data.transforms import Augmentation, Framed
 from hqsam_lightning.errors import CacheError, ConfigError
 from hqsam_lightning.precompute import precompute
 from hqsam_lightning.sam import FrozenSam
@@ -94,9 +94,9 @@ def test_training_from_the_cache_is_training_online_on_the_same_views(
     monkeypatch.setattr(FrozenSam, "encode", rounded)
     augment = Augmentation.__call__
 
-    def with_rounded_masks(self: Augmentation, *sample) -> tuple[np.ndarray, np.ndarray]:
-        image, masks = augment(self, *sample)
-        return image, unpack_masks(pack_masks(torch.from_numpy(masks))).numpy()
+    def with_rounded_masks(self: Augmentation, *sample) -> Framed:
+        framed = augment(self, *sample)
+        return framed._replace(masks=unpack_masks(pack_masks(torch.from_numpy(framed.masks))).numpy())
 
     monkeypatch.setattr(Augmentation, "__call__", with_rounded_masks)
     online = trained_weights(of_scenes("data.cache=null", f"paths.output_dir={tmp_path / 'rounded'}"))

@@ -74,8 +74,8 @@ def test_repainting_moves_no_mask_and_depends_on_the_seed_alone(make_augmentatio
     plain, repainted = make_augmentation("flip"), make_augmentation("repainted")
     changed = 0
     for seed in range(12):
-        image, kept = plain(photo, masks, seed)
-        other, other_kept = repainted(photo, masks, seed)
+        image, kept, _ = plain(photo, masks, seed)
+        other, other_kept, _ = repainted(photo, masks, seed)
         assert np.array_equal(kept, other_kept)
         assert other.dtype == np.uint8
         assert other.shape == image.shape

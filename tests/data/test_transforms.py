@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from hqsam_lightning.data.transforms import (
     Augmentation,
     LargeScaleJitter,
+    clear_ignored,
     fit,
     fit_size,
     has_object,
@@ -18,7 +19,8 @@ from hqsam_lightning.data.transforms import (
     resize_mask,
     stretch,
 )
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.types import Sample
 
 TARGET = 64
 OBJECT = 128 / 255
@@ -129,7 +131,7 @@ def test_rows_and_columns_of_the_corner_are_drawn_independently():
 def test_masks_stay_soft():
     hard = np.zeros((1, 90, 70), np.float32)
     hard[0, 20:61, 13:50] = 1
-    _, masks = Augmentation(TARGET, min_scale=0.7, max_scale=0.7)(photo(90, 70), hard, seed=1)
+    _, masks, _ = Augmentation(TARGET, min_scale=0.7, max_scale=0.7)(photo(90, 70), hard, seed=1)
     between = (masks > 0.05) & (masks < 0.95)
     assert between.sum() > 20
     assert masks.min() >= 0
@@ -147,7 +149,7 @@ def test_image_and_mask_are_flipped_together():
     image[..., 0] = mask[0] * 255
     augmentation = Augmentation(TARGET)
     for seed in range(60):
-        made, masks = augmentation(image, mask, seed)
+        made, masks, _ = augmentation(image, mask, seed)
         content = made[..., 2] == 0
         assert np.abs(made[..., 0] - masks[0] * 255)[content].max() <= 1.01
         assert (made[~content] == 128).all()
@@ -161,7 +163,7 @@ def test_flips_happen_as_often_as_asked(probability, low, high):
     mask[..., :10] = 1
     flips = 0
     for seed in range(400):
-        made, masks = augmentation(image, mask, seed)
+        made, masks, _ = augmentation(image, mask, seed)
         flipped = bool(masks[0, 0, -1])
         np.testing.assert_array_equal(masks, mask[..., ::-1] if flipped else mask)
         np.testing.assert_array_equal(made, image[:, ::-1] if flipped else image)
@@ -189,7 +191,7 @@ def test_no_draw_loses_a_single_pixel_in_a_corner():
     mask[0, -1, -1] = 1
     augmentation = Augmentation(TARGET)
     for seed in range(300):
-        made, masks = augmentation(image, mask, seed)
+        made, masks, _ = augmentation(image, mask, seed)
         assert made.shape == (TARGET, TARGET, 3)
         assert masks.shape == (1, TARGET, TARGET)
         assert (masks > OBJECT).any()
@@ -205,7 +207,7 @@ def test_of_many_masks_those_with_object_pixels_are_kept():
     augmentation = Augmentation(TARGET)
     counts = set()
     for seed in range(150):
-        made, kept = augmentation(image, masks, seed)
+        made, kept, _ = augmentation(image, masks, seed)
         visible = [channel for channel in range(3) if made[..., channel].max() > 128]
         assert len(kept) == len(visible) > 0
         assert (kept > OBJECT).any(axis=(1, 2)).all()
@@ -222,7 +224,7 @@ def test_when_every_draw_loses_the_object_the_sample_is_fitted():
     augmentation = Augmentation(TARGET, flip_prob=1.0, min_scale=0.03, max_scale=0.05, redraws=0)
     expected, _ = reference(image, mask, (48, 64), (0, 0))
     for seed in range(20):
-        made, masks = augmentation(image, mask, seed)
+        made, masks, _ = augmentation(image, mask, seed)
         assert_truncated(made, expected)
         ys, xs = np.nonzero(masks[0] > OBJECT)
         assert np.abs(ys - 40 * 48 / 90).max() <= 1
@@ -253,7 +255,7 @@ def test_the_seed_alone_decides():
         other(photo(33, 44), soft_masks(33, 44, count=1), seed + 100)
         for made, expected in zip(other(image, masks, seed), first[seed], strict=True):
             np.testing.assert_array_equal(made, expected)
-    assert len({made.tobytes() for made, _ in first}) > 5  # two draws may shrink a photo to the same size
+    assert len({made.tobytes() for made, *_ in first}) > 5  # two draws may shrink a photo to the same size
 
 
 def test_seeds_of_64_bits_are_told_apart():
@@ -334,7 +336,7 @@ def test_fit_size_keeps_the_aspect(size, longest, expected):
 @pytest.mark.parametrize(("shape", "scaled"), [((90, 61), (64, 43)), ((30, 40), (48, 64)), ((64, 64), (64, 64))])
 def test_fit_puts_the_whole_photo_top_left(shape, scaled):
     image, masks = photo(*shape), soft_masks(*shape)
-    made, fitted = fit(image, masks, TARGET)
+    made, fitted, _ = fit(image, masks, TARGET)
     expected_image, expected_masks = reference(image, masks, scaled, (0, 0))
     assert_truncated(made, expected_image)
     np.testing.assert_allclose(fitted, expected_masks, rtol=0, atol=TOLERANCE)
@@ -343,7 +345,7 @@ def test_fit_puts_the_whole_photo_top_left(shape, scaled):
 @pytest.mark.parametrize("shape", [(90, 61), (30, 140), (64, 64)])
 def test_stretch_fills_the_frame_whatever_the_aspect(shape):
     image, masks = photo(*shape), soft_masks(*shape)
-    made, stretched = stretch(image, masks, TARGET)
+    made, stretched, _ = stretch(image, masks, TARGET)
     expected_image, expected_masks = reference(image, masks, (TARGET, TARGET), (0, 0))
     assert_truncated(made, expected_image)
     assert stretched.dtype == np.float32
@@ -354,8 +356,129 @@ def test_stretch_fills_the_frame_whatever_the_aspect(shape):
 def test_fit_and_stretch_keep_tiny_objects(transform: Callable):
     masks = np.zeros((2, 640, 320), np.float32)
     masks[0, 11, 317] = masks[1, 639, 0] = 1
-    _, made = transform(photo(640, 320), masks, TARGET)
+    made = transform(photo(640, 320), masks, TARGET).masks
     assert (made > OBJECT).any(axis=(1, 2)).all()
+
+
+# --- ignored pixels --------------------------------------------------------------------------------------------------
+
+
+def ignored(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """A ring, a block at a corner, and single pixels."""
+    y, x = np.mgrid[:height, :width]
+    away = np.hypot(y - height / 2, x - width / 2) / min(height, width)
+    single = np.random.default_rng(seed).random((height, width)) < 0.01
+    return ((away > 0.25) & (away < 0.35)) | ((y > 0.8 * height) & (x < 0.2 * width)) | single
+
+
+def assert_ignored(actual: np.ndarray | None, share: np.ndarray) -> None:
+    """Compares with the share of ignored pixels by the reference; shares near the threshold may fall either way."""
+    assert actual is not None
+    assert actual.dtype == np.bool_
+    assert actual[share > 1.5e-3].all()
+    assert not actual[share < 0.5e-3].any()
+
+
+@pytest.mark.parametrize("shape", [(97, 61), (61, 97), (40, 40), (33, 150)])
+@pytest.mark.parametrize("scale", [0.37, 1.0, 1.7])
+def test_jitter_ignores_what_ignored_pixels_contribute_to(shape, scale):
+    augmentation = Augmentation(TARGET, flip_prob=0, min_scale=scale, max_scale=scale)
+    image, ignore = photo(*shape), ignored(*shape)
+    masks = np.where(ignore, np.float32(0), soft_masks(*shape))
+    for seed in range(4):
+        framed = augmentation(image, masks, seed, ignore)
+        scaled = fit_size(shape, round(scale * TARGET))
+        plain = augmentation(image, masks, seed)
+        corners = [(y, x) for y in range(max(scaled[0] - TARGET, 0) + 1) for x in range(max(scaled[1] - TARGET, 0) + 1)]
+        exact = interpolate(masks, scaled)
+        (corner,) = [at for at in corners if np.abs(cut(exact, at) - plain.masks).max() < 1e-3]
+        share = cut(interpolate(ignore[None].astype(float), scaled), corner)[0]
+        assert_ignored(framed.ignore, share)
+        expected = np.where(framed.ignore, 0, plain.masks)
+        np.testing.assert_array_equal(framed.masks, expected)
+        np.testing.assert_array_equal(framed.image, plain.image)
+
+
+def cut(planes: np.ndarray, corner: tuple[int, int]) -> np.ndarray:
+    """(C, h, w) cropped at the corner and padded with 0 to the target."""
+    inside = planes[:, corner[0] : corner[0] + TARGET, corner[1] : corner[1] + TARGET]
+    frame = np.zeros((len(planes), TARGET, TARGET))
+    frame[:, : inside.shape[1], : inside.shape[2]] = inside
+    return frame
+
+
+@pytest.mark.parametrize("shape", [(97, 61), (50, 160), (64, 64), (201, 77)])
+@pytest.mark.parametrize("transform", [fit, stretch], ids=["fit", "stretch"])
+def test_fit_and_stretch_ignore_what_ignored_pixels_contribute_to(transform: Callable, shape):
+    image, ignore = photo(*shape), ignored(*shape)
+    masks = np.where(ignore, np.float32(0), soft_masks(*shape))
+    framed, plain = transform(image, masks, TARGET, ignore), transform(image, masks, TARGET)
+    size = (TARGET, TARGET) if transform is stretch else fit_size(shape, TARGET)
+    assert_ignored(framed.ignore, cut(interpolate(ignore[None].astype(float), size), (0, 0))[0])
+    np.testing.assert_array_equal(framed.masks, np.where(framed.ignore, 0, plain.masks))
+    np.testing.assert_array_equal(framed.image, plain.image)
+
+
+def test_a_flip_moves_the_ignored_pixels_along():
+    ignore = np.zeros((TARGET, TARGET), bool)
+    ignore[:, :10] = True
+    masks = np.where(ignore, np.float32(0), soft_masks(TARGET, TARGET))
+    flipped = Augmentation(TARGET, flip_prob=1, min_scale=1, max_scale=1)(photo(TARGET, TARGET), masks, 0, ignore)
+    np.testing.assert_array_equal(flipped.ignore, ignore[:, ::-1])
+
+
+@pytest.mark.parametrize("transform", [fit, stretch], ids=["fit", "stretch"])
+def test_an_object_between_ignored_pixels_keeps_its_own(transform: Callable):
+    """A single object pixel in an ignored field: at a tenth of the size, every pixel around it is touched."""
+    ignore = np.zeros((640, 640), bool)
+    ignore[200:400, 200:400] = True
+    masks = np.zeros((1, 640, 640), np.float32)
+    ignore[305, 318], masks[0, 305, 318] = False, 1
+    framed = transform(photo(640, 640), masks, TARGET, ignore)
+    assert (framed.masks[0] > OBJECT).sum() == 1
+    assert framed.masks[0, 30, 31] == 1
+    assert not framed.ignore[30, 31]
+    assert framed.ignore[20:40, 20:40].sum() == 399
+
+
+def test_a_mask_whose_object_a_draw_leaves_to_ignored_pixels_is_left_out():
+    ignore = np.zeros((640, 640), bool)
+    ignore[::2] = True
+    masks = np.zeros((2, 640, 640), np.float32)
+    masks[0, 301, 300], masks[1, 500:600, 500:600] = 1, 1
+    ignore[480:620, 480:620] = False
+    masks = np.where(ignore, np.float32(0), masks)
+    framed = Augmentation(TARGET, flip_prob=0, min_scale=1, max_scale=1)(photo(640, 640), masks, 0, ignore)
+    assert len(framed.masks) == 1
+    assert (framed.masks[0] > OBJECT)[50:60, 50:60].all()
+
+
+def test_nothing_is_ignored_where_the_crop_has_no_ignored_pixel():
+    ignore = np.zeros((TARGET, 2 * TARGET), bool)
+    ignore[:, 0] = True
+    masks = np.where(ignore, np.float32(0), np.ones((1, *ignore.shape), np.float32))
+    made = [Augmentation(TARGET, 0, 2, 2)(photo(*ignore.shape), masks, seed, ignore).ignore for seed in range(12)]
+    assert any(each is None for each in made)
+    assert Augmentation(TARGET)(photo(50, 50), soft_masks(50, 50), 0, np.zeros((50, 50), bool)).ignore is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_masks_lose_their_ignored_pixels(seed):
+    ignore, masks = ignored(40, 60, seed), soft_masks(40, 60, seed=seed)
+    cleared = clear_ignored(Sample(photo(40, 60), masks, "set/a", "set", ignore))
+    np.testing.assert_array_equal(cleared.masks, masks * ~ignore)
+    np.testing.assert_array_equal(cleared.ignore, ignore)
+    whole = Sample(photo(40, 60), masks, "set/a", "set")
+    assert clear_ignored(whole) is whole
+
+
+def test_a_mask_of_ignored_pixels_alone_is_refused():
+    masks = np.zeros((2, 20, 20), np.float32)
+    masks[0, 3, 4], masks[1, 9:12, 9:12] = 1, 1
+    ignore = np.zeros((20, 20), bool)
+    ignore[8:13, 8:13] = True
+    with pytest.raises(DataError, match=r"set/a: expected every mask with an object pixel that is not ignored; mask 1"):
+        clear_ignored(Sample(photo(20, 20), masks, "set/a", "set", ignore))
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

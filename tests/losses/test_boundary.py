@@ -82,3 +82,41 @@ def test_points_depend_on_their_own_mask_and_seed_alone() -> None:
 def test_bad_ratio(ratio: float) -> None:
     with pytest.raises(ConfigError, match=r"own_losses\.<name>\.dilation_ratio: expected a number in \(0, 1\]; got"):
         BoundaryMaskLoss(dilation_ratio=ratio)
+
+
+def hidden() -> torch.Tensor:
+    """(1, 1, 64, 64) bool: a part of the disc's border, a stripe beside the bar and a field far from both."""
+    ignore = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    ignore[..., 5:20, 20:40] = ignore[..., 48:52, :] = ignore[..., 25:40, 50:] = True
+    return ignore
+
+
+@pytest.mark.parametrize("radius", [1, 2, 5])
+def test_ignored_pixels_are_neither_object_nor_background(radius: int) -> None:
+    mask, ignore = blob()[0, 0].numpy() > 0.5, hidden()[0, 0].numpy()
+    to_object = distance_transform_cdt(~(mask & ~ignore), metric="chessboard")
+    to_background = distance_transform_cdt(mask | ignore, metric="chessboard")
+    expected = (to_object <= radius) & (to_background <= radius) & ~ignore
+    cleared = torch.where(hidden(), 0, blob())
+    assert np.array_equal(boundary_region(cleared, (64, 64), radius, hidden())[0].numpy(), expected)
+    assert expected.sum() < near_both(mask & ~ignore, radius).sum()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_point_is_in_a_cell_of_ignored_pixels_and_their_content_does_not_matter(seed: int) -> None:
+    loss, logits = BoundaryMaskLoss(num_points=400), torch.randn(1, 1, 64, 64, generator=torch.manual_seed(seed))
+    points = loss.draw(logits, blob(), [seed], 5000, hidden())[0]
+    cells = (points * 64).long()
+    assert not hidden()[0, 0, cells[:, 1], cells[:, 0]].any()
+    other = torch.where(hidden(), 1 - blob(), blob())
+    terms = [loss(logits, masks, [seed], ignore=hidden()) for masks in (blob(), other)]
+    assert torch.equal(terms[0]["loss"], terms[1]["loss"])
+    assert torch.equal(
+        loss(logits, blob(), [seed])["loss"], loss(logits, blob(), [seed], None, hidden() & False)["loss"]
+    )
+
+
+def test_a_mask_of_ignored_pixels_alone_costs_nothing() -> None:
+    ignore = torch.ones(1, 1, 64, 64, dtype=torch.bool)
+    terms = BoundaryMaskLoss(num_points=50)(torch.randn(1, 1, 16, 16), blob(), [1], ignore=ignore)
+    assert [value.item() for value in terms.values()] == [0, 0, 0]

@@ -224,3 +224,99 @@ def test_wrong_inputs_are_named():
         loss(logits, masks.expand(-1, 2, -1, -1), seeds)
     with pytest.raises(ValueError, match=r"as many masks and seeds as logits \(3\), got 2 masks, 1 seeds"):
         loss(logits, masks[:2], seeds[:1])
+
+
+# --- ignored pixels --------------------------------------------------------------------------------------------------
+
+
+def make_ignore(count: int = 3, seed: int = 5) -> torch.Tensor:
+    """(count, 1, 72, 96) bool: random blobs, about a third of the pixels; the first mask ignores nothing."""
+    noise = np.random.default_rng(seed).standard_normal((count, 72, 96))
+    ignore = np.stack([ndimage.gaussian_filter(each, 3.0) for each in noise]) > 0.04
+    ignore[0] = False
+    return torch.from_numpy(ignore[:, None])
+
+
+def reference_loss_with_ignore(logits, masks, ignore, seed, counts) -> dict[str, float]:
+    """One mask in float64: points whose label reads any ignored pixel come last, and count for nothing."""
+    oversampled, important, fresh = counts
+    drawn = torch.rand(oversampled + fresh, 2, generator=torch.Generator().manual_seed(seed)).double().numpy()
+    doubt = np.abs(read_map(logits, drawn[:oversampled]))
+    doubt[read_map(ignore.float(), drawn[:oversampled]) > 0] = np.inf
+    points = np.concatenate([drawn[np.argsort(doubt, kind="stable")[:important]], drawn[oversampled:]])
+    points = points[read_map(ignore.float(), points) == 0]
+    if not len(points):
+        return {"bce": 0.0, "dice": 0.0}
+    x, y = read_map(logits, points), read_map(masks, points)
+    p = 1 / (1 + np.exp(-x))
+    bce = np.mean(-y * np.log(p) - (1 - y) * np.log(1 - p))
+    return {"bce": float(bce), "dice": float(1 - (2 * np.sum(p * y) + 1) / (np.sum(p) + np.sum(y) + 1))}
+
+
+@pytest.mark.parametrize(
+    ("settings", "counts"),
+    [
+        ({"num_points": 400}, (1200, 300, 100)),
+        ({"num_points": 100, "importance_ratio": 0.0}, (300, 0, 100)),
+        ({"num_points": 100, "oversample_ratio": 1.0, "importance_ratio": 1.0}, (100, 100, 0)),
+    ],
+)
+def test_ignored_points_equal_a_plain_second_implementation(settings: dict, counts: tuple[int, int, int]):
+    logits, masks, seeds = make_inputs()
+    ignore = make_ignore()
+    for row in range(3):
+        expected = reference_loss_with_ignore(logits[row, 0], masks[row, 0], ignore[row, 0], seeds[row], counts)
+        one_hot = torch.nn.functional.one_hot(torch.tensor(row), 3).float()
+        made = PointSampledMaskLoss(**settings)(logits, masks, seeds, one_hot, ignore)
+        assert made["bce"].item() == pytest.approx(expected["bce"], rel=1e-4)
+        assert made["dice"].item() == pytest.approx(expected["dice"], rel=1e-4)
+
+
+@pytest.mark.parametrize("num_points", [37, 400])
+def test_a_mask_that_ignores_nothing_loses_the_same_to_the_last_bit(num_points: int):
+    logits, masks, seeds = make_inputs()
+    loss, first = PointSampledMaskLoss(num_points), torch.tensor([1.0, 0.0, 0.0])
+    made = []
+    for ignore in (None, make_ignore()):
+        leaf = logits.clone().requires_grad_()
+        terms = loss(leaf, masks, seeds, first, ignore)
+        terms["loss"].backward()
+        made.append([*terms.values(), leaf.grad[0]])
+    assert all(torch.equal(one, other) for one, other in zip(*made, strict=True))
+
+
+def test_neither_loss_nor_gradient_depends_on_what_ignored_pixels_hold():
+    logits, masks, seeds = make_inputs()
+    ignore = make_ignore()
+    other = torch.where(ignore, 1 - masks, masks)
+    loss = PointSampledMaskLoss(num_points=300)
+    assert not torch.equal(loss(logits, masks, seeds)["loss"], loss(logits, other, seeds)["loss"])
+    assert torch.equal(
+        loss(logits, masks, seeds, ignore=ignore)["loss"], loss(logits, other, seeds, ignore=ignore)["loss"]
+    )
+
+
+def test_logits_under_ignored_pixels_alone_get_no_gradient():
+    logits, masks, seeds = make_inputs()
+    ignore = torch.zeros(3, 1, 72, 96, dtype=torch.bool)
+    ignore[..., 40:] = True
+    logits.requires_grad_()
+    PointSampledMaskLoss(num_points=500)(logits, masks, seeds, ignore=ignore)["loss"].backward()
+    # a quarter of the labels' width; a point reads one logit further to the right
+    assert (logits.grad[..., 11:] == 0).all()
+    assert (logits.grad[..., :10] != 0).any()
+
+
+def test_a_mask_of_ignored_pixels_alone_adds_nothing():
+    logits, masks, seeds = make_inputs()
+    ignore = torch.zeros(3, 1, 72, 96, dtype=torch.bool)
+    ignore[1] = True
+    logits.requires_grad_()
+    loss = PointSampledMaskLoss(num_points=64)
+    terms = loss(logits, masks, seeds, ignore=ignore)
+    terms["loss"].backward()
+    assert (logits.grad[1] == 0).all()
+    others = [loss(logits[[row]], masks[[row]], [seeds[row]])["loss"] for row in (0, 2)]
+    torch.testing.assert_close(terms["loss"], sum(others) / 3)
+    alone = loss(logits[[1]], masks[[1]], seeds[1:2], ignore=ignore[[1]])
+    assert [value.item() for value in alone.values()] == [0, 0, 0]

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import distance_transform_cdt
 
 from hqsam_lightning.metrics import boundary_iou, mask_boundary, mask_iou
 
@@ -129,3 +130,67 @@ def test_wrong_mask_of_a_boundary_is_named():
 def test_wrong_ratio_is_named(ratio: float):
     with pytest.raises(ValueError, match="expected dilation_ratio > 0, got"):
         mask_boundary(torch.zeros(1, 5, 6, dtype=torch.bool), ratio)
+
+
+# --- ignored pixels --------------------------------------------------------------------------------------------------
+
+
+def reference_boundary_with_ignore(mask: np.ndarray, ignore: np.ndarray, dilation_ratio: float) -> np.ndarray:
+    """By scipy's chessboard distances to the background that is known, which lies around the frame too."""
+    radius = max(1, round(dilation_ratio * np.hypot(*mask.shape)))
+    background = np.pad(~mask & ~ignore, 1, constant_values=True)
+    distance = distance_transform_cdt(~background, metric="chessboard")[1:-1, 1:-1]
+    return mask & ~ignore & (distance <= radius)
+
+
+@pytest.mark.parametrize("ratio", [0.02, 0.01, 0.2])
+@pytest.mark.parametrize("size", [(37, 120), (301, 400), (64, 65), (9, 9)])
+def test_ious_outside_the_ignored_pixels_are_the_plain_definitions(size: tuple[int, int], ratio: float):
+    pred, target, ignore = (blobs(*size, seed=seed) for seed in (1, 2, 3))
+    ignore = ignore.roll(2, 0) & blobs(*size, seed=4)
+    for one, other, hidden, iou, biou in zip(
+        pred.numpy(),
+        target.numpy(),
+        ignore.numpy(),
+        mask_iou(pred, target, ignore).tolist(),
+        boundary_iou(pred, target, ratio, ignore).tolist(),
+        strict=True,
+    ):
+        assert iou == pytest.approx(reference_iou(one & ~hidden, other & ~hidden))
+        boundaries = [reference_boundary_with_ignore(mask, hidden, ratio) for mask in (one, other)]
+        assert biou == pytest.approx(reference_iou(*boundaries))
+    expected = [reference_boundary_with_ignore(m, i, ratio) for m, i in zip(pred.numpy(), ignore.numpy(), strict=True)]
+    np.testing.assert_array_equal(mask_boundary(pred, ratio, ignore).numpy(), np.stack(expected))
+
+
+@pytest.mark.parametrize("iou", [mask_iou, boundary_iou])
+def test_what_ignored_pixels_hold_does_not_matter(iou):
+    pred, target, ignore, noise = (blobs(50, 70, seed=seed) for seed in range(4))
+    other = [torch.where(ignore, noise, mask) for mask in (pred, target)]
+    assert torch.equal(iou(pred, target, ignore=ignore), iou(*other, ignore=ignore))
+    assert not torch.equal(iou(pred, target), iou(*other))
+    assert torch.equal(iou(pred, target), iou(pred, target, ignore=torch.zeros_like(ignore)))
+
+
+def test_an_ignored_region_makes_no_boundary():
+    mask = torch.zeros(1, 60, 60, dtype=torch.bool)
+    mask[:, 10:50, 10:50] = True
+    ignore = torch.zeros_like(mask)
+    ignore[:, 25:35, 25:35] = True
+    assert torch.equal(mask_boundary(mask, 0.02, ignore), mask_boundary(mask, 0.02))
+    assert not torch.equal(mask_boundary(mask & ~ignore, 0.02), mask_boundary(mask, 0.02))
+
+
+def test_nothing_left_to_score_is_right():
+    mask, everything = blobs(20, 30, seed=0), torch.ones(6, 20, 30, dtype=torch.bool)
+    assert mask_iou(mask, ~mask, everything).tolist() == [1] * 6
+    assert boundary_iou(mask, ~mask, ignore=everything).tolist() == [1] * 6
+
+
+@pytest.mark.parametrize("iou", [mask_iou, boundary_iou])
+def test_wrong_ignored_pixels_are_named(iou):
+    masks = blobs(5, 6, seed=0)
+    with pytest.raises(ValueError, match=r"expected ignore as an .* bool tensor"):
+        iou(masks, masks, ignore=masks.float())
+    with pytest.raises(ValueError, match=r"expected ignore of the masks' shape \(6, 5, 6\), got \(1, 5, 6\)"):
+        iou(masks, masks, ignore=masks[:1])

@@ -148,3 +148,20 @@ def test_two_processes_with_unequal_updates_equal_one(tmp_path: Path):
 
 if __name__ == "__main__":
     run_rank(int(sys.argv[2]), Path(sys.argv[1]), Path(sys.argv[3]))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_ignored_pixels_are_not_scored(name: str):
+    """What prediction and target hold there does not matter; updates with and without ignored pixels may alternate."""
+    generator = torch.Generator().manual_seed(0)
+    metrics = [METRICS[name]() for _ in range(3)]
+    for number, (pred, target) in enumerate(make_updates()):
+        ignore = torch.rand(pred.shape, generator=generator) < 0.2 if number % 2 == 0 else None
+        noise = torch.rand(pred.shape, generator=generator) < 0.5
+        noisy = [mask if ignore is None else torch.where(ignore, noise, mask) for mask in (pred, target)]
+        metrics[0].update(pred, target, ignore)
+        metrics[1].update(*noisy, ignore)
+        metrics[2].update(*noisy)
+    values = [metric.compute().item() for metric in metrics]
+    assert values[0] == values[1]
+    assert values[0] != values[2]

@@ -95,3 +95,40 @@ def test_iou_of_empty_masks() -> None:
 def test_a_value_out_of_range_names_its_key(key: str) -> None:
     with pytest.raises(ConfigError, match=f"loss.{key}: expected a finite number >= 0; got -1"):
         PretrainingLoss(**{key: -1})
+
+
+# --- ignored pixels --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("pixel_weight", "gamma"), [(20.0, 2.0), (1.0, 0.0), (3.0, 1.0)])
+def test_terms_outside_the_ignored_pixels(pixel_weight: float, gamma: float) -> None:
+    """Each mask is cut to the pixels that count and given to the plain loop, as an image of one row."""
+    decoded, coverage = inputs()
+    ignore = torch.rand(3, 1, 6, 6, generator=torch.Generator().manual_seed(3)) < 0.4
+    terms = PretrainingLoss(pixel_weight, gamma)(decoded, coverage, multimask=True, ignore=ignore)
+    for row in range(3):
+        kept = ~ignore[row, 0]
+        share = coverage[row, 0][kept]
+        losses = [plain_loss(decoded.logits[row, k][kept], share, pixel_weight, gamma) for k in range(4)]
+        masks = [mask[kept] > 0 for mask in decoded.logits[row]]
+        overlaps = [((mask & (share > 0.5)).sum() / (mask | (share > 0.5)).sum()).item() for mask in masks]
+        errors = [(value - overlap) ** 2 for value, overlap in zip(decoded.iou[row].tolist(), overlaps, strict=True)]
+        assert terms["single"][row].item() == pytest.approx(losses[0], rel=1e-5)
+        assert terms["multi"][row].item() == pytest.approx(min(losses[1:]), rel=1e-5)
+        assert terms["iou"][row].item() == pytest.approx(sum(errors) / 4, rel=1e-5)
+        assert terms["actual_iou"][row].item() == pytest.approx(overlaps[0])
+
+
+def test_masks_beside_ignored_ones_lose_the_same_to_the_last_bit_and_all_ignored_ones_nothing() -> None:
+    made = []
+    for ignore in (None, torch.tensor([False, True, False])[:, None, None, None].expand(3, 1, 6, 6)):
+        decoded, coverage = inputs()
+        leaves = [decoded.logits.requires_grad_(), decoded.iou.requires_grad_()]
+        terms = PretrainingLoss()(decoded, coverage, multimask=True, ignore=ignore)
+        sum(terms[name].sum() for name in ("single", "multi", "iou")).backward()
+        made.append([*terms.values(), *(leaf.grad for leaf in leaves)])
+    for one, other in zip(*made, strict=True):
+        assert torch.equal(one[[0, 2]], other[[0, 2]])
+    *losses, actual, logits_gradient, iou_gradient = (value[1] for value in made[1])
+    assert all((value == 0).all() for value in (*losses, logits_gradient, iou_gradient))
+    assert actual == 1

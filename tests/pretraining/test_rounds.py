@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from hqsam_lightning.pretraining.model import Decoded
-from hqsam_lightning.pretraining.rounds import add_clicks, correction_rounds, coverage_of, draw_clicks
+from hqsam_lightning.pretraining.rounds import (
+    add_clicks,
+    correction_rounds,
+    coverage_of,
+    draw_clicks,
+    ignored_cells,
+)
 from hqsam_lightning.types import PromptGroup
 
 SIDE, FRAME = 16, 64
@@ -136,3 +142,51 @@ def test_one_round_draws_no_click() -> None:
     groups = [PromptGroup(torch.arange(1), boxes=torch.zeros(1, 4))]
     decoded = Decoded(torch.zeros(1, 4, SIDE, SIDE), torch.zeros(1, 4))
     assert list(correction_rounds(lambda _: decoded, groups, torch.zeros(1, 1, SIDE, SIDE), [0], 1, FRAME)) == [decoded]
+
+
+# --- ignored pixels --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "side"), [(64, 16), (60, 16), (16, 16)])
+def test_a_logits_pixel_is_ignored_where_it_averages_an_ignored_pixel(size: int, side: int) -> None:
+    ignore = torch.rand(2, 1, size, size, generator=torch.Generator().manual_seed(0)) < 0.05
+    made = ignored_cells(ignore, side)
+    assert torch.equal(made, coverage_of(ignore.float(), side) > 0)
+    assert 0 < made.float().mean() < 1
+    assert ignored_cells(None, side) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_clicks_lie_in_the_error_outside_the_ignored_pixels(seed: int) -> None:
+    logits, coverage = blobs(20, seed)
+    generator = torch.Generator().manual_seed(seed)
+    ignore = torch.rand(20, 1, SIDE, SIDE, generator=generator) < 0.7
+    draws = torch.rand(20, dtype=torch.float64, generator=generator)
+    coords, labels = draw_clicks(logits, coverage, draws, FRAME, ignore)
+    for row, (x, y) in enumerate(cells(coords)):
+        assert not ignore[row, 0, y, x]
+        assert (logits[row, 0, y, x] > 0) != (coverage[row, 0, y, x] > 0.5)
+        assert labels[row] == (coverage[row, 0, y, x] > 0.5)
+
+
+def test_what_is_ignored_is_no_error() -> None:
+    coverage = torch.zeros(1, 1, SIDE, SIDE)
+    coverage[..., 3, 4] = 1
+    logits = torch.where(coverage > 0, 1.0, -1.0)
+    logits[..., 8:, :] = 1  # wrong only where it is ignored
+    ignore = torch.zeros(1, 1, SIDE, SIDE, dtype=torch.bool)
+    ignore[..., 8:, :] = True
+    coords, labels = draw_clicks(logits, coverage, torch.tensor([0.5]), FRAME, ignore)
+    assert cells(coords) == [(4, 3)]
+    assert labels.tolist() == [1]
+
+
+@pytest.mark.parametrize("prediction", [-1.0, 1.0])
+def test_an_object_in_ignored_pixels_alone_is_clicked_on(prediction: float) -> None:
+    coverage = torch.zeros(1, 1, SIDE, SIDE)
+    coverage[..., 3, 4] = 0.3
+    logits = torch.where(coverage > 0, prediction, -1.0)
+    everything = torch.ones(1, 1, SIDE, SIDE, dtype=torch.bool)
+    coords, labels = draw_clicks(logits, coverage, torch.tensor([0.5]), FRAME, everything)
+    assert cells(coords) == [(4, 3)]
+    assert labels.tolist() == [1]

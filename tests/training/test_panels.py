@@ -11,7 +11,7 @@ import torch
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.train import train
 from hqsam_lightning.training.module import HQSamModule
-from hqsam_lightning.training.panels import ImagePanels, draw_panels, save_panels
+from hqsam_lightning.training.panels import ImagePanels, draw_panels, make_panel, save_panels
 from hqsam_lightning.training.scores import MaskScores
 from hqsam_lightning.types import Batch, PromptGroup
 
@@ -143,3 +143,20 @@ def test_columns_say_their_scores(tmp_path: Path) -> None:
     assert panel.masks["ground truth"].sum() == pytest.approx(15 * 25)
     save_panels(panels.panels, tmp_path / "panels.png")
     assert (tmp_path / "panels.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_ignored_pixels_are_hatched_over_every_mask_and_not_over_the_photo() -> None:
+    batch = make_batch(2)
+    ignore = torch.zeros(30, 40, dtype=torch.bool)
+    ignore[20:] = True
+    batch.original_ignore = [None, ignore]
+    logits = {row: torch.ones(2, 1, 16, 16) for row in ROWS[:2]}
+    plain, hidden = (make_panel(batch, row, logits, scored(row, 0.1)) for row in range(2))
+    assert plain.ignore is None
+    assert np.array_equal(hidden.ignore, ignore.numpy())
+    drawn = [axis.images[0].get_array() for axis in draw_panels([plain, hidden]).axes]
+    rows = np.reshape(drawn, (2, 4, 30, 40, 3))
+    for column in range(4):
+        differs = (rows[0, column] != rows[1, column]).any(axis=-1)
+        assert differs[:20].sum() == 0
+        assert differs[20:].all() == (column > 0)

@@ -93,3 +93,36 @@ def test_a_training_batch_cannot_be_scored() -> None:
     batch.original_masks = None
     with pytest.raises(ValueError, match="expected a batch with original_masks"):
         ScoreBoard(["a"], ROWS).update(batch, make_logits(1))
+
+
+@pytest.mark.parametrize("ratio", [0.02, 0.05, 0.1])
+def test_ignored_pixels_are_not_scored(ratio: float) -> None:
+    """Masks with and without ignored pixels in one batch, against the functions of one mask."""
+    batch, logits = make_batch([(30, 47), (64, 12), (40, 40)], ["a"] * 3), make_logits(3)
+    assert batch.original_masks is not None
+    ignore = [torch.rand(mask.shape, generator=torch.manual_seed(7)) < 0.3 for mask in batch.original_masks]
+    plain = ScoreBoard(["a"], ROWS, ratio).update(batch, logits)
+    batch.original_ignore = [ignore[0], None, ignore[2]]
+    scored = ScoreBoard(["a"], ROWS, ratio).update(batch, logits)
+    assert scored[1] == plain[1]
+    for place in (0, 2):
+        truth, hidden = batch.original_masks[place], ignore[place]
+        for row in ROWS:
+            predicted = F.interpolate(logits[row][place : place + 1], tuple(truth.shape), mode="bilinear")[0, 0] > 0
+            known = [(mask & ~hidden).numpy() for mask in (predicted, truth)]
+            iou = (known[0] & known[1]).sum() / (known[0] | known[1]).sum()
+            biou = boundary_iou(predicted[None], truth[None], ratio, hidden[None])
+            assert scored[place].scores[row] == (pytest.approx(iou), pytest.approx(float(biou)))
+            assert scored[place].scores[row] != plain[place].scores[row]
+
+
+def test_scores_do_not_depend_on_what_is_predicted_where_it_is_ignored() -> None:
+    batch, logits = make_batch([(64, 64)] * 2, ["a"] * 2), make_logits(2)
+    ignore = torch.zeros(64, 64, dtype=torch.bool)
+    ignore[:, 20:] = True
+    batch.original_ignore = [ignore, ignore]
+    other = {row: values.clone() for row, values in logits.items()}
+    for values in other.values():
+        values[..., 6:] *= -1  # a logit reaches four pixels of the photo and half of those beside
+    board = ScoreBoard(["a"], ROWS)
+    assert [mask.scores for mask in board.update(batch, logits)] == [mask.scores for mask in board.update(batch, other)]

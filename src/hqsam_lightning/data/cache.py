@@ -1,6 +1,6 @@
 """Embedding cache: what the frozen encoder gives for K augmented views of every training image, kept on disk.
 
-An entry is one view of one image: its final and early features in bfloat16, and its masks. Entry number
+An entry is one view of one image: its final and early features in bfloat16, its masks and ignored pixels. Entry number
 ``index * views + view`` lies in shard ``entry // SHARD``, a safetensors file that is read through memory mapping.
 ``cache.json`` says what the features follow from; a cache of anything else than the run at hand is refused.
 """
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -71,7 +72,7 @@ class EmbeddingCache:
             )
         return [self._positions[identity] for identity in identities]
 
-    def read(self, position: int, view: int) -> tuple[StoredFeatures, Tensor]:
+    def read(self, position: int, view: int) -> tuple[StoredFeatures, Tensor, Tensor | None]:
         """Reads one view of one image.
 
         Args:
@@ -79,7 +80,8 @@ class EmbeddingCache:
             view: in [0, views).
 
         Returns:
-            Its features, bfloat16, and its masks (M, 1, H, W) float32 in [0, 1].
+            Its features, bfloat16, its masks (M, 1, H, W) float32 in [0, 1], and its ignored pixels (1, H, W) bool,
+            None where there are none.
 
         Raises:
             CacheError: the shard is damaged.
@@ -91,12 +93,13 @@ class EmbeddingCache:
                 first, last = shard.get_slice("first_mask")[row : row + 2].tolist()
                 features = StoredFeatures(shard.get_slice("image_embeddings")[row], shard.get_slice("early")[row])
                 masks = shard.get_slice("masks")[first:last]
+                ignore = read_ignore(shard, row, masks.shape[-1])
         except (SafetensorError, OSError) as error:
             raise CacheError(
                 f"{path}: expected a whole shard, cannot read it ({error}); delete the file and run the same "
                 "`python -m hqsam_lightning.precompute` again, which makes it anew"
             ) from error
-        return features, unpack_masks(masks)
+        return features, unpack_masks(masks), ignore
 
 
 def cache_facts(config: Mapping[str, Any], image_size: int, weights_sha256: str, views: int | None) -> dict[str, Any]:
@@ -165,3 +168,38 @@ def pack_masks(masks: Tensor) -> Tensor:
 def unpack_masks(masks: Tensor) -> Tensor:
     """What `pack_masks` packed, as float32 in [0, 1]."""
     return masks.float() / 255
+
+
+def pack_ignore(ignored: Sequence[Tensor | None]) -> dict[str, Tensor]:
+    """A shard's tensors for the ignored pixels of its entries; none where no entry ignores any.
+
+    Args:
+        ignored: (1, H, W) bool of each entry, or None.
+
+    Returns:
+        ``ignore``: (R, 1, H, ceil(W / 8)) uint8, the pixels of the R entries that have any, eight in a byte;
+        ``ignore_row``: (entries,) int64, the row of each entry, -1 where it ignores nothing.
+    """
+    present = [pixels for pixels in ignored if pixels is not None]
+    if not present:
+        return {}
+    has_any = torch.tensor([pixels is not None for pixels in ignored])
+    packed = np.packbits(torch.stack(present).numpy(), axis=-1)
+    return {"ignore": torch.from_numpy(packed), "ignore_row": torch.where(has_any, has_any.cumsum(0) - 1, -1)}
+
+
+def read_ignore(shard: Any, entry: int, width: int) -> Tensor | None:
+    """The ignored pixels (1, H, width) bool of a shard's entry, as `pack_ignore` packed them; None for none.
+
+    Args:
+        shard: an open safetensors file.
+        entry: number of the entry within the shard.
+        width: of the frame in pixels.
+    """
+    if "ignore" not in shard.keys():  # noqa: SIM118 (not a mapping)
+        return None
+    row = int(shard.get_slice("ignore_row")[entry])
+    if row < 0:
+        return None
+    pixels = np.unpackbits(shard.get_slice("ignore")[row].numpy(), axis=-1, count=width)
+    return torch.from_numpy(pixels.astype(np.bool_))

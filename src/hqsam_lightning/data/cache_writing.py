@@ -21,6 +21,7 @@ from hqsam_lightning.data.cache import (
     REMEDY,
     SHARD,
     count_shards,
+    pack_ignore,
     pack_masks,
     read_facts,
     read_images,
@@ -126,6 +127,7 @@ def write_shard(folder: Path, number: int, made: list[View], sam: FrozenSam, bat
             "early": torch.cat(early).contiguous(),
             "masks": pack_masks(torch.cat([view.masks for view in made])),
             "first_mask": counts.cumsum(0),
+            **pack_ignore([view.ignore for view in made]),
         }
     )
     write_whole(shard_path(folder, number), content)

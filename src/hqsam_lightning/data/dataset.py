@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hqsam_lightning.data.samples import SampleSet
-from hqsam_lightning.data.transforms import stretch
-from hqsam_lightning.data.views import Views, to_chw
+from hqsam_lightning.data.transforms import clear_ignored, stretch
+from hqsam_lightning.data.views import Views, to_chw, to_tensor
 from hqsam_lightning.prompts.mix import PromptMix
 from hqsam_lightning.seeding import derive_rng, derive_seed
 from hqsam_lightning.types import OBJECT_THRESHOLD, Example, Prompt
@@ -49,6 +49,7 @@ class TrainingExamples(Dataset[Example]):
             original_masks=None,
             sample_id=view.sample_id,
             dataset=view.dataset,
+            ignore=view.ignore,
         )
 
 
@@ -77,8 +78,8 @@ class EvaluationExamples(Dataset[Example]):
 
     def __getitem__(self, index: int) -> Example:
         """Reads and stretches one sample."""
-        sample = self.samples[index]
-        image, masks = stretch(sample.image, sample.masks, self.image_size)
+        sample = clear_ignored(self.samples[index])
+        image, masks, ignore = stretch(sample.image, sample.masks, self.image_size, sample.ignore)
         tensors = torch.from_numpy(masks)[:, None]
         return Example(
             image=to_chw(image),
@@ -88,6 +89,8 @@ class EvaluationExamples(Dataset[Example]):
             original_masks=torch.from_numpy(sample.masks > OBJECT_THRESHOLD),
             sample_id=sample.sample_id,
             dataset=self.name,
+            ignore=to_tensor(ignore),
+            original_ignore=None if sample.ignore is None else torch.from_numpy(sample.ignore),
         )
 
 

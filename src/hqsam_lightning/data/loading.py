@@ -29,6 +29,8 @@ def collate(examples: Sequence[Example]) -> Batch:
         original_masks=None if original[0] is None else [m for masks in original if masks is not None for m in masks],
         sample_ids=[example.sample_id for example in examples for _ in example.prompts],
         datasets=[example.dataset for example in examples for _ in example.prompts],
+        ignore=_stack_ignore(examples),
+        original_ignore=_list_original_ignore(examples),
     )
 
 
@@ -38,6 +40,21 @@ def _stack(images: Sequence[Tensor | StoredFeatures]) -> Tensor | StoredFeatures
         embeddings, early = ([getattr(each, name) for each in stored] for name in ("image_embeddings", "early"))
         return StoredFeatures(torch.stack(embeddings), torch.stack(early))
     return torch.stack([image for image in images if isinstance(image, Tensor)])
+
+
+def _stack_ignore(examples: Sequence[Example]) -> Tensor | None:
+    """(B, 1, H, W) bool; None where no example ignores any pixel."""
+    if all(example.ignore is None for example in examples):
+        return None
+    nothing = torch.zeros(1, *examples[0].masks.shape[-2:], dtype=torch.bool)
+    return torch.stack([nothing if example.ignore is None else example.ignore for example in examples])
+
+
+def _list_original_ignore(examples: Sequence[Example]) -> list[Tensor | None] | None:
+    """One entry per mask; None where no example ignores any pixel."""
+    if all(example.original_ignore is None for example in examples):
+        return None
+    return [example.original_ignore for example in examples for _ in example.prompts]
 
 
 def begin_loading(worker: int) -> None:

@@ -5,17 +5,37 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import albumentations as A
 import cv2
 import numpy as np
 
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.seeding import derive_seed
-from hqsam_lightning.types import OBJECT_THRESHOLD
+from hqsam_lightning.types import OBJECT_THRESHOLD, Sample
 
 IMAGE_PADDING = 128
+TOUCHED = 1e-3
+"""Share of a resized pixel above which ignored pixels make it ignored; what is below is rounding."""
+
+
+class Framed(NamedTuple):
+    """A sample in the model's input frame, S x S pixels.
+
+    A pixel of the frame is ignored where ignored pixels of the sample contribute more than `TOUCHED` of it; padding is
+    not ignored.
+
+    Attributes:
+        image: (S, S, 3) uint8.
+        masks: (M, S, S) float32 in [0, 1], each with an object pixel; 0 where ignored.
+        ignore: (S, S) bool; None where nothing in the frame is ignored.
+    """
+
+    image: np.ndarray
+    masks: np.ndarray
+    ignore: np.ndarray | None
 
 
 class LargeScaleJitter(A.DualTransform):
@@ -131,25 +151,27 @@ class Augmentation:
         looks = [A.Sequential(list(appearance), p=appearance_prob)] if appearance_prob < 1 else appearance
         self.transform = A.Compose([self.flip, self.jitter, *looks], seed=0)
 
-    def __call__(self, image: np.ndarray, masks: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, image: np.ndarray, masks: np.ndarray, seed: int, ignore: np.ndarray | None = None) -> Framed:
         """Augments one sample.
 
         Args:
             image: (H0, W0, 3) uint8.
-            masks: (M, H0, W0) float32.
+            masks: (M, H0, W0) float32, each with an object pixel that is not ignored; 0 where ignored.
             seed: the draw depends on it alone.
+            ignore: (H0, W0) bool; None where nothing is ignored.
 
         Returns:
-            Image (image_size, image_size, 3) uint8, and at least one mask (m, image_size, image_size) float32, each
-            with an object pixel.
+            The frame, with at least one of the masks.
         """
+        planes = masks if ignore is None else np.concatenate([masks, ignore[None].astype(masks.dtype)])
         for attempt in range(1 + self.redraws):
             self._begin_draw(seed, attempt)
-            drawn = self.transform(image=image, masks=masks)
-            kept = has_object(drawn["masks"])
+            drawn = self.transform(image=image, masks=planes)
+            framed = _framed(drawn["image"], drawn["masks"], has_ignore=ignore is not None)
+            kept = has_object(framed.masks)
             if kept.any():
-                return drawn["image"], drawn["masks"] if kept.all() else drawn["masks"][kept]
-        return fit(image, masks, self.image_size)
+                return framed if kept.all() else framed._replace(masks=framed.masks[kept])
+        return fit(image, masks, self.image_size, ignore)
 
     def longest(self, seed: int) -> int:
         """Longest side, in pixels, to which the first draw scales a sample: no reader has to give more.
@@ -173,6 +195,24 @@ def has_object(masks: np.ndarray) -> np.ndarray:
     return np.asarray((masks > OBJECT_THRESHOLD).any(axis=(1, 2)))
 
 
+def clear_ignored(sample: Sample) -> Sample:
+    """Takes the ignored pixels out of a sample's masks; gives the sample itself where nothing is ignored.
+
+    Raises:
+        DataError: the object pixels of a mask are all ignored.
+    """
+    if sample.ignore is None:
+        return sample
+    masks = np.where(sample.ignore, np.float32(0), sample.masks)
+    lost = np.flatnonzero(~has_object(masks))
+    if len(lost):
+        raise DataError(
+            f"{sample.sample_id}: expected every mask with an object pixel that is not ignored; mask {lost[0]} of "
+            f"{len(masks)} has none; leave the mask out, or ignore fewer pixels"
+        )
+    return replace(sample, masks=masks)
+
+
 def resize(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Bilinear without antialiasing, to (h, w); what `F.interpolate(align_corners=False)` gives."""
     return cv2.resize(array, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
@@ -181,10 +221,8 @@ def resize(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resizes a mask with `resize`; an object too thin to survive leaves the pixels that its own fall into."""
     resized = resize(mask, size)
-    if (resized > OBJECT_THRESHOLD).any():
-        return resized
-    ys, xs = np.nonzero(mask > OBJECT_THRESHOLD)
-    resized[ys * size[0] // mask.shape[0], xs * size[1] // mask.shape[1]] = 1
+    if not (resized > OBJECT_THRESHOLD).any():
+        resized[_own_pixels(mask, size)] = 1
     return resized
 
 
@@ -194,18 +232,53 @@ def fit_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def fit(image: np.ndarray, masks: np.ndarray, image_size: int) -> tuple[np.ndarray, np.ndarray]:
+def fit(image: np.ndarray, masks: np.ndarray, image_size: int, ignore: np.ndarray | None = None) -> Framed:
     """Longest side to image_size, padded right and bottom; shapes as in `Augmentation`."""
     size = fit_size(image.shape[:2], image_size)
     pixels = _pad(resize(image.astype(np.float32), size), image_size, IMAGE_PADDING).astype(np.uint8)
-    return pixels, np.stack([_pad(resize_mask(mask, size), image_size, 0) for mask in masks])
+    resized, touched = _resize_masks(masks, size, ignore)
+    padded = np.stack([_pad(mask, image_size, 0) for mask in resized])
+    return Framed(pixels, padded, None if touched is None else _pad(touched.astype(np.uint8), image_size, 0) > 0)
 
 
-def stretch(image: np.ndarray, masks: np.ndarray, image_size: int) -> tuple[np.ndarray, np.ndarray]:
+def stretch(image: np.ndarray, masks: np.ndarray, image_size: int, ignore: np.ndarray | None = None) -> Framed:
     """Stretches to image_size x image_size whatever the aspect, as the released evaluation does."""
     size = (image_size, image_size)
     pixels = resize(image.astype(np.float32), size).astype(np.uint8)
-    return pixels, np.stack([resize_mask(mask, size) for mask in masks])
+    return Framed(pixels, *_resize_masks(masks, size, ignore))
+
+
+def _resize_masks(
+    masks: np.ndarray, size: tuple[int, int], ignore: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Masks and ignored pixels at (h, w).
+
+    An object that lies in touched pixels alone keeps those that its own, which are not ignored, fall into.
+    """
+    resized = np.stack([resize_mask(mask, size) for mask in masks])
+    if ignore is None:
+        return resized, None
+    touched = resize(ignore.astype(np.float32), size) > TOUCHED
+    resized[:, touched] = 0
+    for number in np.flatnonzero(~has_object(resized)):
+        own = _own_pixels(masks[number], size)
+        resized[number][own], touched[own] = 1, False
+    return resized, touched if touched.any() else None
+
+
+def _framed(image: np.ndarray, planes: np.ndarray, has_ignore: bool) -> Framed:
+    """The frame of an image and its resized masks, the last of which are the ignored pixels if there are any."""
+    if not has_ignore:
+        return Framed(image, planes, None)
+    masks, touched = planes[:-1], planes[-1] > TOUCHED
+    masks[:, touched] = 0
+    return Framed(image, masks, touched if touched.any() else None)
+
+
+def _own_pixels(mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns at (h, w) that a mask's object pixels fall into."""
+    ys, xs = np.nonzero(mask > OBJECT_THRESHOLD)
+    return ys * size[0] // mask.shape[0], xs * size[1] // mask.shape[1]
 
 
 def _pad(array: np.ndarray, side: int, value: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.samples import SampleSet
-from hqsam_lightning.data.transforms import Augmentation
+from hqsam_lightning.data.transforms import Augmentation, clear_ignored
 from hqsam_lightning.errors import ConfigError, choice_error
 from hqsam_lightning.seeding import derive_seed
 from hqsam_lightning.types import Sample, View
@@ -76,9 +76,12 @@ class OnlineViews:
         return self._make(index, view, 0)
 
     def _make(self, index: int, epoch: int, repeat: int) -> View:
-        sample = self._read(index, epoch, repeat)
-        image, masks = self.augmentation(sample.image, sample.masks, self._draw_seed(sample.sample_id, epoch, repeat))
-        return View(to_chw(image), torch.from_numpy(masks)[:, None], sample.sample_id, sample.dataset)
+        sample = clear_ignored(self._read(index, epoch, repeat))
+        seed = self._draw_seed(sample.sample_id, epoch, repeat)
+        image, masks, ignore = self.augmentation(sample.image, sample.masks, seed, sample.ignore)
+        return View(
+            to_chw(image), torch.from_numpy(masks)[:, None], sample.sample_id, sample.dataset, to_tensor(ignore)
+        )
 
     def _read(self, index: int, epoch: int, repeat: int) -> Sample:
         if self.decode == "exact":
@@ -111,14 +114,19 @@ class CachedViews:
 
     def draw(self, index: int, epoch: int, repeat: int) -> View:
         """Reads the view that an epoch shows of a sample."""
-        features, masks = self.cache.read(self.positions[index], view_of(epoch, repeat, self.cache.views))
+        features, masks, ignore = self.cache.read(self.positions[index], view_of(epoch, repeat, self.cache.views))
         identity = self.identities[index]
-        return View(features, masks, identity.sample_id, identity.dataset)
+        return View(features, masks, identity.sample_id, identity.dataset, ignore)
 
 
 def view_of(epoch: int, repeat: int, count: int) -> int:
     """Number of the view, of `count`, that an epoch shows; samples drawn more than once show further ones."""
     return (epoch + repeat) % count
+
+
+def to_tensor(ignore: np.ndarray | None) -> Tensor | None:
+    """(H, W) ignored pixels to a (1, H, W) tensor."""
+    return None if ignore is None else torch.from_numpy(ignore)[None]
 
 
 def to_chw(image: np.ndarray) -> Tensor:

@@ -45,32 +45,42 @@ class BoundaryMaskLoss(PointSampledMaskLoss):
             raise ConfigError(f"own_losses.<name>.dilation_ratio: expected a number in (0, 1]; got {dilation_ratio}")
         self.dilation_ratio = dilation_ratio
 
-    def draw(self, logits: Tensor, masks: Tensor, seeds: list[int], count: int) -> Tensor:
+    def draw(self, logits: Tensor, masks: Tensor, seeds: list[int], count: int, ignore: Tensor | None = None) -> Tensor:
         """Draws (N, count, 2) points, uniform over each mask's boundary region."""
         height, width = logits.shape[-2:]
         radius = max(1, round(self.dilation_ratio * math.hypot(height, width)))
         picks, offsets = draw_uniform(seeds, 2 * count, logits.device).split(count, dim=1)
-        cells = _pick(boundary_region(masks, (height, width), radius).flatten(1), picks[..., 0])
+        cells = _pick(boundary_region(masks, (height, width), radius, ignore).flatten(1), picks[..., 0])
         corners = torch.stack([cells % width, cells // width], dim=-1)
         return (corners + offsets) / torch.tensor([width, height], device=logits.device)
 
 
-def boundary_region(masks: Tensor, size: tuple[int, int], radius: int) -> Tensor:
+def boundary_region(masks: Tensor, size: tuple[int, int], radius: int, ignore: Tensor | None = None) -> Tensor:
     """Finds the cells of a grid that have both object and background within a radius, in chessboard distance.
+
+    Ignored pixels are neither object nor background, and a cell of ignored pixels alone is in no region.
 
     Args:
         masks: (N, 1, H, W) float in [0, 1].
         size: (h, w) of the grid.
         radius: in cells.
+        ignore: (N, 1, H, W) bool; None where nothing is ignored.
 
     Returns:
         (N, h, w) bool.
     """
     objects = (masks > OBJECT_THRESHOLD).float()
+    backgrounds = 1 - objects
+    if ignore is not None:
+        known = (~ignore).float()
+        objects, backgrounds = objects * known, backgrounds * known
     window = 2 * radius + 1
     object_near = F.max_pool2d(F.adaptive_max_pool2d(objects, size), window, stride=1, padding=radius)
-    background_near = F.max_pool2d(F.adaptive_max_pool2d(1 - objects, size), window, stride=1, padding=radius)
-    return (object_near * background_near)[:, 0] > 0
+    background_near = F.max_pool2d(F.adaptive_max_pool2d(backgrounds, size), window, stride=1, padding=radius)
+    region = object_near * background_near
+    if ignore is not None:
+        region = region * F.adaptive_max_pool2d(known, size)
+    return region[:, 0] > 0
 
 
 def _pick(region: Tensor, picks: Tensor) -> Tensor:

@@ -48,29 +48,50 @@ def sample_values(maps: Tensor, points: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def sample_points(logits: Tensor, candidates: Tensor, fresh: Tensor, num_important: int) -> Tensor:
+def sample_points(
+    logits: Tensor, candidates: Tensor, fresh: Tensor, num_important: int, ignore: Tensor | None = None
+) -> Tensor:
     """Picks the candidates with the smallest |logit| and appends the fresh points.
 
-    Ties keep the candidates' order, so that a mask's points never depend on the masks beside it.
+    Ties keep the candidates' order, so that a mask's points never depend on the masks beside it. Candidates on ignored
+    pixels come after all others.
 
     Args:
         logits: (N, 1, h, w).
         candidates: (N, Q, 2) uniform points, Q >= num_important.
         fresh: (N, R, 2) uniform points.
         num_important: how many candidates to keep.
+        ignore: (N, 1, H, W) bool; None where nothing is ignored.
 
     Returns:
         (N, num_important + R, 2).
     """
-    order = sample_values(logits, candidates).abs().argsort(dim=1, stable=True)
+    certainty = sample_values(logits, candidates).abs()
+    if ignore is not None:
+        certainty = certainty.masked_fill(touched_points(ignore, candidates), math.inf)
+    order = certainty.argsort(dim=1, stable=True)
     chosen = order[:, :num_important, None].expand(-1, -1, 2)
     return torch.cat([candidates.gather(1, chosen), fresh], dim=1)
+
+
+def touched_points(ignore: Tensor, points: Tensor) -> Tensor:
+    """Finds the points whose bilinear label an ignored pixel contributes to.
+
+    Args:
+        ignore: (N, 1, H, W) bool.
+        points: (N, P, 2).
+
+    Returns:
+        (N, P) bool.
+    """
+    return sample_values(ignore.float(), points) > 0
 
 
 class PointSampledMaskLoss(nn.Module):
     """Weighted BCE + Dice of the logits at P points a mask, three quarters of them where the logits are least sure.
 
-    The points of a mask depend on its logits and its seed only: not on its batch, its rank or other variants.
+    The points of a mask depend on its logits, its ignored pixels and its seed only: not on its batch, its rank or other
+    variants. Points on ignored pixels are left out of both means: the others' weights grow accordingly.
 
     Args:
         num_points: P, points a mask.
@@ -108,7 +129,12 @@ class PointSampledMaskLoss(nn.Module):
         self.dice_weight = dice_weight
 
     def forward(
-        self, logits: Tensor, masks: Tensor, seeds: list[int], weights: Tensor | None = None
+        self,
+        logits: Tensor,
+        masks: Tensor,
+        seeds: list[int],
+        weights: Tensor | None = None,
+        ignore: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Computes the loss in float32, whatever the inputs' type.
 
@@ -117,32 +143,46 @@ class PointSampledMaskLoss(nn.Module):
             masks: (N, 1, H, W) soft labels in [0, 1].
             seeds: N seeds.
             weights: (N,) weights of the masks; None is 1/N each.
+            ignore: (N, 1, H, W) bool, pixels that are not trained on; None where nothing is ignored.
 
         Returns:
-            Scalars, weighted sums over the masks (0 for no masks): ``loss``, and its parts ``bce`` and ``dice``.
+            Scalars, weighted sums over the masks (0 for no masks): ``loss``, and its parts ``bce`` and ``dice``. A mask
+            whose points are all ignored adds 0.
         """
         _check_inputs(logits, masks, seeds)
         logits = logits.float()
         with torch.no_grad():
-            drawn = self.draw(logits, masks.float(), seeds, self.num_candidates + self.num_fresh)
+            drawn = self.draw(logits, masks.float(), seeds, self.num_candidates + self.num_fresh, ignore)
             candidates, fresh = drawn.split([self.num_candidates, self.num_fresh], dim=1)
-            points = sample_points(logits, candidates, fresh, self.num_important)
+            points = sample_points(logits, candidates, fresh, self.num_important, ignore)
             labels = sample_values(masks.float(), points)
+            kept = None if ignore is None else (~touched_points(ignore, points)).float()
         predicted = sample_values(logits, points)
         if weights is None:
             weights = predicted.new_full((len(seeds),), 1 / max(len(seeds), 1))
-        bce = (F.binary_cross_entropy_with_logits(predicted, labels, reduction="none").mean(1) * weights).sum()
-        dice = (_dice_loss(predicted, labels) * weights).sum()
+        bce = (_bce_loss(predicted, labels, kept) * weights).sum()
+        dice = (_dice_loss(predicted, labels, kept) * weights).sum()
         return {"loss": self.bce_weight * bce + self.dice_weight * dice, "bce": bce, "dice": dice}
 
-    def draw(self, logits: Tensor, masks: Tensor, seeds: list[int], count: int) -> Tensor:
+    def draw(self, logits: Tensor, masks: Tensor, seeds: list[int], count: int, ignore: Tensor | None = None) -> Tensor:
         """Draws (N, count, 2) points, among which some are chosen: uniform ones of the whole frame."""
         return draw_uniform(seeds, count, logits.device)
 
 
-def _dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Gives 1 - Dice of (N, P) logits and labels, smoothed by 1, as (N,)."""
+def _bce_loss(logits: Tensor, labels: Tensor, kept: Tensor | None) -> Tensor:
+    """Mean BCE of (N, P) logits and labels over the points with a `kept` of 1, as (N,); 0 where there are none."""
+    losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    if kept is None:
+        return losses.mean(1)
+    # a mask without ignored points multiplies by exactly 1: its loss is that of a batch that ignores nothing
+    return (losses * kept).mean(1) * (kept.shape[1] / kept.sum(1).clamp(min=1))
+
+
+def _dice_loss(logits: Tensor, labels: Tensor, kept: Tensor | None = None) -> Tensor:
+    """Gives 1 - Dice, smoothed by 1, of (N, P) logits and labels at the points with a `kept` of 1, as (N,)."""
     probabilities = logits.sigmoid()
+    if kept is not None:
+        probabilities, labels = probabilities * kept, labels * kept
     overlap = 2 * (probabilities * labels).sum(1)
     return 1 - (overlap + 1) / (probabilities.sum(1) + labels.sum(1) + 1)
 

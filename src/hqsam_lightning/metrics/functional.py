@@ -1,6 +1,7 @@
 """IoU of masks and of their boundaries, one value a mask; the classes in `segmentation` average them.
 
-Shapes: N masks of H x W pixels. Nothing here waits for the device.
+Shapes: N masks of H x W pixels. Nothing here waits for the device. An ignored pixel is neither object nor background:
+no value depends on what a mask holds there.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from torch import Tensor
 from hqsam_lightning.metrics import bits
 
 
-def mask_iou(pred: Tensor, target: Tensor) -> Tensor:
+def mask_iou(pred: Tensor, target: Tensor, ignore: Tensor | None = None) -> Tensor:
     """Computes the IoU of each pair of masks: 1 where both are empty, 0 where one is.
 
     Args:
         pred: (N, H, W) bool.
         target: (N, H, W) bool.
+        ignore: (N, H, W) bool, pixels taken out of both masks; None for none.
 
     Returns:
         (N,) float64.
@@ -29,18 +31,22 @@ def mask_iou(pred: Tensor, target: Tensor) -> Tensor:
         >>> mask_iou(pred, target)
         tensor([0.5000], dtype=torch.float64)
     """
-    _check_pair(pred, target)
+    _check_pair(pred, target, ignore)
+    if ignore is not None:
+        pred, target = pred & ~ignore, target & ~ignore
     return _iou(bits.pack(pred), bits.pack(target))
 
 
-def mask_boundary(mask: Tensor, dilation_ratio: float = 0.02) -> Tensor:
+def mask_boundary(mask: Tensor, dilation_ratio: float = 0.02, ignore: Tensor | None = None) -> Tensor:
     """Finds each mask's inner boundary: its pixels within d of the background, in chessboard distance.
 
-    d = max(1, round(dilation_ratio * diagonal of H x W)); pixels outside the frame are background.
+    d = max(1, round(dilation_ratio * diagonal of H x W)); pixels outside the frame are background. An ignored pixel is
+    in no boundary, and being near one puts no pixel into a boundary.
 
     Args:
         mask: (N, H, W) bool.
         dilation_ratio: the paper's metrics use 0.02, the strict ones 0.01.
+        ignore: (N, H, W) bool; None for none.
 
     Returns:
         (N, H, W) bool.
@@ -52,11 +58,12 @@ def mask_boundary(mask: Tensor, dilation_ratio: float = 0.02) -> Tensor:
                  [1, 1, 1, 1]]], dtype=torch.int32)
     """
     _check_masks("mask", mask)
+    _check_ignore(ignore, mask)
     check_dilation_ratio(dilation_ratio)
-    return bits.unpack(_boundary(mask, dilation_ratio), mask.shape[-1])
+    return bits.unpack(_boundary(mask, dilation_ratio, ignore), mask.shape[-1])
 
 
-def boundary_iou(pred: Tensor, target: Tensor, dilation_ratio: float = 0.02) -> Tensor:
+def boundary_iou(pred: Tensor, target: Tensor, dilation_ratio: float = 0.02, ignore: Tensor | None = None) -> Tensor:
     """Computes the plain IoU of the two masks' boundaries: the four fine-grained sets' mBIoU is its mean.
 
     COCO's boundary AP uses min(mask IoU, this) instead.
@@ -65,9 +72,10 @@ def boundary_iou(pred: Tensor, target: Tensor, dilation_ratio: float = 0.02) -> 
         pred: (N, H, W) bool.
         target: (N, H, W) bool.
         dilation_ratio: see `mask_boundary`.
+        ignore: see `mask_boundary`.
 
     Returns:
-        (N,) float64; 1 where both masks are empty, 0 where one is.
+        (N,) float64; 1 where both boundaries are empty, 0 where one is.
 
     Example:
         >>> square = torch.ones(1, 3, 3, dtype=torch.bool)
@@ -75,9 +83,9 @@ def boundary_iou(pred: Tensor, target: Tensor, dilation_ratio: float = 0.02) -> 
         >>> boundary_iou(square, ring).item(), round(mask_iou(square, ring).item(), 4)
         (1.0, 0.8889)
     """
-    _check_pair(pred, target)
+    _check_pair(pred, target, ignore)
     check_dilation_ratio(dilation_ratio)
-    return _iou(_boundary(pred, dilation_ratio), _boundary(target, dilation_ratio))
+    return _iou(_boundary(pred, dilation_ratio, ignore), _boundary(target, dilation_ratio, ignore))
 
 
 def check_dilation_ratio(dilation_ratio: float) -> None:
@@ -86,14 +94,16 @@ def check_dilation_ratio(dilation_ratio: float) -> None:
         raise ValueError(f"expected dilation_ratio > 0, got {dilation_ratio!r}")
 
 
-def _boundary(mask: Tensor, dilation_ratio: float) -> Tensor:
+def _boundary(mask: Tensor, dilation_ratio: float, ignore: Tensor | None) -> Tensor:
     """Packed boundary of (N, H, W) bool."""
     height, width = mask.shape[-2:]
     radius = max(1, round(dilation_ratio * math.sqrt(height**2 + width**2)))
-    words = bits.pack(mask)
+    words = bits.pack(mask if ignore is None else mask & ~ignore)
     if 2 * radius >= min(height, width):
         return words
-    return words & ~bits.erode(words, radius)
+    # pixels that do not count as background: what is ignored bounds no object
+    solid = words if ignore is None else bits.pack(mask | ignore)
+    return words & ~bits.erode(solid, radius)
 
 
 def _iou(one: Tensor, other: Tensor) -> Tensor:
@@ -108,9 +118,17 @@ def _check_masks(name: str, mask: Tensor) -> None:
         raise ValueError(f"expected {name} as an (N, H, W) bool tensor, got shape {tuple(mask.shape)} of {mask.dtype}")
 
 
-def _check_pair(pred: Tensor, target: Tensor) -> None:
+def _check_ignore(ignore: Tensor | None, mask: Tensor) -> None:
+    if ignore is not None:
+        _check_masks("ignore", ignore)
+        if ignore.shape != mask.shape:
+            raise ValueError(f"expected ignore of the masks' shape {tuple(mask.shape)}, got {tuple(ignore.shape)}")
+
+
+def _check_pair(pred: Tensor, target: Tensor, ignore: Tensor | None) -> None:
     _check_masks("pred", pred)
     _check_masks("target", target)
+    _check_ignore(ignore, target)
     if pred.shape != target.shape:
         raise ValueError(
             f"expected pred and target of one shape, got {tuple(pred.shape)} for pred, {tuple(target.shape)} for target"

@@ -28,16 +28,18 @@ class _MaskMean(Metric):
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, pred: Tensor, target: Tensor) -> None:
+    def update(self, pred: Tensor, target: Tensor, ignore: Tensor | None = None) -> None:
         """Adds masks of one size; call it once a size.
 
         Args:
             pred: (N, H, W) or (H, W) bool.
             target: as pred.
+            ignore: as pred, pixels that are not scored; None where every pixel is.
         """
         if pred.ndim == target.ndim == 2:
             pred, target = pred[None], target[None]
-        scores = self._score(pred, target)
+            ignore = None if ignore is None else ignore[None]
+        scores = self._score(pred, target, ignore)
         self.total += scores.sum()
         self.count += scores.numel()
 
@@ -50,7 +52,7 @@ class _MaskMean(Metric):
         return self.total / self.count
 
     @abstractmethod
-    def _score(self, pred: Tensor, target: Tensor) -> Tensor:
+    def _score(self, pred: Tensor, target: Tensor, ignore: Tensor | None) -> Tensor:
         """Scores (N, H, W) bool masks as (N,) float64."""
 
 
@@ -68,8 +70,8 @@ class MeanMaskIoU(_MaskMean):
         tensor(0.6667, dtype=torch.float64)
     """
 
-    def _score(self, pred: Tensor, target: Tensor) -> Tensor:
-        return mask_iou(pred, target)
+    def _score(self, pred: Tensor, target: Tensor, ignore: Tensor | None) -> Tensor:
+        return mask_iou(pred, target, ignore)
 
 
 class MeanBoundaryIoU(_MaskMean):
@@ -93,5 +95,5 @@ class MeanBoundaryIoU(_MaskMean):
         check_dilation_ratio(dilation_ratio)
         self.dilation_ratio = dilation_ratio
 
-    def _score(self, pred: Tensor, target: Tensor) -> Tensor:
-        return boundary_iou(pred, target, self.dilation_ratio)
+    def _score(self, pred: Tensor, target: Tensor, ignore: Tensor | None) -> Tensor:
+        return boundary_iou(pred, target, self.dilation_ratio, ignore)

@@ -18,7 +18,7 @@ from hqsam_lightning.metrics import MeanMaskIoU
 from hqsam_lightning.pretraining.evaluation import PROTOCOLS, predict_protocols
 from hqsam_lightning.pretraining.losses import PretrainingLoss
 from hqsam_lightning.pretraining.model import TrainableSam
-from hqsam_lightning.pretraining.rounds import correction_rounds, coverage_of
+from hqsam_lightning.pretraining.rounds import correction_rounds, coverage_of, ignored_cells
 from hqsam_lightning.sam.state_dicts import state_dict_sha256
 from hqsam_lightning.training.checkpoint import INFO_KEY, checkpoint_info, require_finite
 from hqsam_lightning.types import Batch
@@ -69,7 +69,8 @@ class PretrainingModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss over the rounds; the encoder runs once."""
         embeddings = self.model.encode(batch.pixels)
-        coverage = coverage_of(batch.masks, self.model.prompt_encoder.mask_input_size[0])
+        side = self.model.prompt_encoder.mask_input_size[0]
+        coverage, ignore = coverage_of(batch.masks, side), ignored_cells(batch.mask_ignore(), side)
         rounds = correction_rounds(
             lambda groups: self.model.decode(embeddings, groups, batch.image_index),
             batch.prompts,
@@ -77,11 +78,12 @@ class PretrainingModule(L.LightningModule):
             batch.seeds,
             self.rounds,
             batch.pixels.shape[-1],
+            ignore,
         )
         weights = batch.mask_weights()
         losses = []
         for number, decoded in enumerate(rounds, start=1):
-            terms = self.loss(decoded, coverage, multimask=number == 1)
+            terms = self.loss(decoded, coverage, multimask=number == 1, ignore=ignore)
             terms = {name: (values * weights).sum() for name, values in terms.items()}
             actual = terms.pop("actual_iou")
             losses.append(torch.stack(list(terms.values())).sum())
@@ -94,8 +96,8 @@ class PretrainingModule(L.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Scores every protocol at original size."""
         for name, masks in predict_protocols(self.model, batch).items():
-            for predicted, target in zip(masks, batch.original_masks or [], strict=True):
-                cast(MeanMaskIoU, self.metrics[name]).update(predicted, target)
+            for row, (predicted, target) in enumerate(zip(masks, batch.original_masks or [], strict=True)):
+                cast(MeanMaskIoU, self.metrics[name]).update(predicted, target, batch.original_ignore_of(row))
 
     def on_validation_epoch_start(self) -> None:
         """Begins with empty sums."""

@@ -22,6 +22,11 @@ def coverage_of(masks: Tensor, side: int) -> Tensor:
     return F.interpolate(masks, (side, side), mode="area")
 
 
+def ignored_cells(ignore: Tensor | None, side: int) -> Tensor | None:
+    """Pixels of the logits that average any ignored pixel: (N, 1, H, W) bool to (N, 1, side, side) bool."""
+    return None if ignore is None else F.adaptive_max_pool2d(ignore.float(), side) > 0
+
+
 def correction_rounds(
     decode: Callable[[list[PromptGroup]], Decoded],
     groups: list[PromptGroup],
@@ -29,6 +34,7 @@ def correction_rounds(
     seeds: list[int],
     rounds: int,
     image_size: int,
+    ignore: Tensor | None = None,
 ) -> Iterator[Decoded]:
     """Yields the predictions of each round, the first from `groups`, the others after one more click a mask.
 
@@ -39,6 +45,7 @@ def correction_rounds(
         seeds: N seeds; a mask's clicks depend on its own seed, the round and its predictions alone.
         rounds: how many, at least 1.
         image_size: side of the input frame in pixels.
+        ignore: (N, 1, 4h, 4w) bool, where no click is drawn; None where nothing is ignored.
     """
     for number in range(rounds):
         decoded = decode(groups)
@@ -47,28 +54,36 @@ def correction_rounds(
             # detached: a round does not learn through the prompts of the next
             logits = decoded.logits[:, :1].detach()
             draws = [derive_rng(seed, "click", number).random() for seed in seeds]
-            coords, labels = draw_clicks(logits, coverage, torch.tensor(draws, device=logits.device), image_size)
+            uniform = torch.tensor(draws, device=logits.device)
+            coords, labels = draw_clicks(logits, coverage, uniform, image_size, ignore)
             groups = [add_clicks(group, coords, labels, logits) for group in groups]
 
 
-def draw_clicks(logits: Tensor, coverage: Tensor, draws: Tensor, image_size: int) -> tuple[Tensor, Tensor]:
-    """Draws a click a mask, uniformly from where prediction and target differ.
+def draw_clicks(
+    logits: Tensor, coverage: Tensor, draws: Tensor, image_size: int, ignore: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Draws a click a mask, uniformly from where prediction and target differ and nothing is ignored.
 
-    Without an error the click is on the object, which then has at least the pixel that it covers most.
+    Without an error the click is on the object, which then has at least the pixel that it covers most. An object with
+    no pixel beside the ignored ones is clicked on as if nothing were ignored.
 
     Args:
         logits: (N, 1, 4h, 4w) predictions; > 0 is object.
         coverage: (N, 1, 4h, 4w) share of object; > 0.5 is object.
         draws: (N,) float64 uniform in [0, 1).
         image_size: side of the input frame in pixels.
+        ignore: (N, 1, 4h, 4w) bool; None where nothing is ignored.
 
     Returns:
         Coordinates (N, 2) float32 (x, y) in the input frame, and labels (N,) int64: 1 where the object was missed or
         there was no error, 0 where it was wrongly covered.
     """
     share = coverage.flatten(1)
+    if ignore is not None:
+        known = share.masked_fill(ignore.flatten(1), -1)
+        share = torch.where(known.amax(1, keepdim=True) > 0, known, share)
     is_object = (share > 0.5) | (share == share.amax(1, keepdim=True))
-    error = (logits.flatten(1) > 0) != is_object
+    error = ((logits.flatten(1) > 0) != is_object) & (share >= 0)
     region = torch.where(error.any(1, keepdim=True), error, is_object)
     rank = (draws * region.sum(1)).long()
     index = (region.cumsum(1) <= rank[:, None]).sum(1)

@@ -124,10 +124,10 @@ class HQSamModule(L.LightningModule):
 
     def losses(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
         """Loss of each trained variant's HQ logits, and its parts, by variant."""
-        weights = batch.mask_weights()
+        weights, ignore = batch.mask_weights(), batch.mask_ignore()
         losses = {}
         for name, logits in self._predictions(batch, self.trained):
-            terms = self.loss_of(name)(logits.hq, batch.masks, batch.seeds, weights)
+            terms = self.loss_of(name)(logits.hq, batch.masks, batch.seeds, weights, ignore)
             if self.in_turn:
                 terms["loss"] = with_gradients_taken(terms["loss"], list(self.heads[name].learned.values()))
             losses[name] = terms

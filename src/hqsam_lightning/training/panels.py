@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from hqsam_lightning.data.overlay import hatch
 from hqsam_lightning.errors import choice_error
 from hqsam_lightning.seeding import derive_seed
 from hqsam_lightning.training.module import HQSamModule
@@ -41,6 +42,7 @@ class Panel:
         box: xyxy box prompt in pixels of the image, or None.
         masks: (h, w) float32 share of each pixel that is mask, by column title, ground truth first.
         captions: what a mask's column title is followed by.
+        ignore: (h, w) bool, pixels that hold any that is not scored, hatched over every mask; None for none.
     """
 
     title: str
@@ -48,6 +50,7 @@ class Panel:
     box: np.ndarray | None
     masks: dict[str, np.ndarray]
     captions: dict[str, str]
+    ignore: np.ndarray | None = None
 
 
 RULES = ("difference", "gain", "loss", "random")
@@ -182,7 +185,7 @@ def make_panel(batch: Batch, row: int, logits: dict[Row, Tensor], scored: MaskSc
     kind = "thin" if scored.thin else "solid"
     title = f"{scored.sample_id}\nmask {scored.mask}, {kind} ({scored.thinness:.2f})"
     captions = {_title(name): _caption(*scored.scores[name]) for name in logits}
-    return Panel(title, image, box, small, captions)
+    return Panel(title, image, box, small, captions, _shrink_ignore(batch.original_ignore_of(row), size))
 
 
 def draw_panels(panels: list[Panel]) -> Figure:
@@ -197,7 +200,8 @@ def draw_panels(panels: list[Panel]) -> Figure:
             x0, y0, x1, y1 = panel.box
             row[0].add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="lime", linewidth=1.5))
         for axis, title in zip(row[1:], titles, strict=True):
-            axis.imshow(_overlay(panel.image, panel.masks[title]))
+            overlay = _overlay(panel.image, panel.masks[title])
+            axis.imshow(overlay if panel.ignore is None else hatch(overlay, panel.ignore))
             axis.set_title("\n".join([title, panel.captions.get(title, "")]), fontsize=8)
         for axis in row:
             axis.set_axis_off()
@@ -226,6 +230,12 @@ def _box_of(batch: Batch, row: int) -> np.ndarray | None:
         if len(place) and group.boxes is not None:
             return group.boxes[place[0, 0]].cpu().numpy()
     return None
+
+
+def _shrink_ignore(ignore: Tensor | None, size: tuple[int, int]) -> np.ndarray | None:
+    if ignore is None:
+        return None
+    return cv2.resize(ignore.cpu().numpy().astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
 
 
 def _overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

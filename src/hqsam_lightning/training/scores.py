@@ -30,7 +30,7 @@ class MaskScores:
         dataset: validation set.
         sample_id: the image.
         mask: index of the mask within its image.
-        thinness: of the true mask, see `metrics.thinness`.
+        thinness: of the true mask, see `metrics.thinness`; ignored pixels count as background.
         scores: mask IoU and boundary IoU in [0, 1] of each row.
     """
 
@@ -89,14 +89,19 @@ class ScoreBoard:
         self._masks: list[MaskScores] = []
 
     def update(self, batch: Batch, logits: Mapping[Row, Tensor]) -> list[MaskScores]:
-        """Scores each row's (N, 1, 4h, 4w) logits at each mask's original size, threshold 0.
+        """Scores each row's (N, 1, 4h, 4w) logits at each mask's original size, threshold 0, where it is not ignored.
 
         Returns:
             The scores of the batch's N masks.
         """
         if batch.original_masks is None:
             raise ValueError("expected a batch with original_masks, got a training batch")
-        values = torch.stack([self._score(row, target, logits) for row, target in enumerate(batch.original_masks)])
+        values = torch.stack(
+            [
+                self._score(row, target, batch.original_ignore_of(row), logits)
+                for row, target in enumerate(batch.original_masks)
+            ]
+        )
         seen: Counter[str] = Counter()
         scored = []
         for row, pairs in enumerate(values.tolist()):
@@ -124,15 +129,15 @@ class ScoreBoard:
         """Forgets what was collected."""
         self._masks = []
 
-    def _score(self, row: int, target: Tensor, logits: Mapping[Row, Tensor]) -> Tensor:
+    def _score(self, row: int, target: Tensor, ignore: Tensor | None, logits: Mapping[Row, Tensor]) -> Tensor:
         """(rows, 2) float64 IoU and boundary IoU of one mask."""
-        truth = target[None]
-        boundary = mask_boundary(truth, self.dilation_ratio)
+        truth, ignored = target[None], None if ignore is None else ignore[None]
+        boundary = mask_boundary(truth, self.dilation_ratio, ignored)
         pairs = []
         for name in self.rows:
             predicted = to_original_size(logits[name][row], target)[None]
-            biou = mask_iou(mask_boundary(predicted, self.dilation_ratio), boundary)
-            pairs.append(torch.cat([mask_iou(predicted, truth), biou]))
+            biou = mask_iou(mask_boundary(predicted, self.dilation_ratio, ignored), boundary)
+            pairs.append(torch.cat([mask_iou(predicted, truth, ignored), biou]))
         return torch.stack(pairs)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
 
+from hqsam_lightning.data.overlay import tint
 from hqsam_lightning.data.scenes.coarse import coarsen
 from hqsam_lightning.data.scenes.scenes import SyntheticScenes
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.types import Sample
-
-OPACITY = 0.6
 
 
 def contact_sheet(scenes: SyntheticScenes, rows: int, columns: int) -> np.ndarray:
@@ -39,14 +37,4 @@ def contact_sheet(scenes: SyntheticScenes, rows: int, columns: int) -> np.ndarra
 
 def _tile(sample: Sample, coarseness: float) -> np.ndarray:
     coarse = np.stack([coarsen(mask, coarseness) for mask in sample.masks])
-    return np.hstack([sample.image, _tinted(sample.image, sample.masks), _tinted(sample.image, coarse)])
-
-
-def _tinted(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Tints the masks (M, S, S) in colours of their own, over a dimmed photo."""
-    painted = 0.5 * image.astype(np.float32)
-    for mask, colour in zip(masks, matplotlib.color_sequences["tab10"] * len(masks), strict=False):
-        alpha = OPACITY * mask[..., None]
-        painted += mask[..., None] * 0.5 * image
-        painted = (1 - alpha) * painted + alpha * 255 * np.array(colour, np.float32)
-    return np.clip(painted, 0, 255).astype(np.uint8)
+    return np.hstack([sample.image, tint(sample.image, sample.masks), tint(sample.image, coarse)])
