@@ -1,5 +1,6 @@
 """What sets of annotated photos are validated on: others, ones in COCO's format, or a part that is held out."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
-from annotated_files import some_masks, write_coco, write_sa1b
+from annotated_files import compressed, instance, some_masks, write_coco, write_sa1b
 from hqsam_lightning.data import DataSets, coco_sets, sa1b_sets, synthetic_sets
 from hqsam_lightning.data.samples import SampleSet
 from hqsam_lightning.errors import ConfigError, DataError
@@ -116,7 +117,11 @@ SMALL = (
 
 
 def test_the_readmes_line_needs_nothing_else(coco: Path, make_config) -> None:
-    """No HQSeg-44K on the disk: the line trains, and scores photos that it holds out."""
+    """No HQSeg-44K on the disk: the line trains, and scores photos of several masks each that it holds out."""
+    path = coco / "photos.json"
+    content = json.loads(path.read_text())
+    content["annotations"] += [instance(number + 10, number, compressed(some_masks(1)[0])) for number in range(10)]
+    path.write_text(json.dumps(content))
     data = ("data=coco", f"data.data_dir={coco}", "data.annotations=photos.json", "data.images=photos")
     rows, objects = train(make_config(*data, *SMALL, f"paths.data_dir={coco / 'absent'}"))
     assert objects["trainer"].global_step == 1

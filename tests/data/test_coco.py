@@ -156,7 +156,7 @@ def test_annotations_that_are_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.json")
     for name, message in (("absent", "cannot find it"), ("pipe", "a pipe"), ("folder", "a folder")):
         (tmp_path / "folder.json").mkdir(exist_ok=True)
-        with pytest.raises(DataError, match=rf"{name}\.json: expected a .*file, .*{message}"):
+        with pytest.raises(DataError, match=rf"{name}\.json: expected a .*file, .*{message}.*data\.annotations"):
             CocoPhotos(tmp_path / f"{name}.json", tmp_path, 1)
 
 
@@ -271,11 +271,14 @@ def test_what_is_left_out_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFi
     content["annotations"][5]["segmentation"] = [LINE]
     content["annotations"].append(instance(9, 0, [NO_PIXEL]))
     path.write_text(json.dumps(content))
+    for name in ("unlisted.WEBP", "unlisted.jpg", "._0.jpg", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
     with caplog.at_level("INFO"):
         assert ids(CocoPhotos(path, tmp_path, 2, exclude=["5"], check="full")) == ["coco/0", "coco/4"]
     assert (
         "coco: 6 photos in instances.json, 2 used; left out: 1 photos by data.exclude, 2 photos without an instance, "
-        "1 photos whose masks have no pixel, 1 crowds, 1 annotations without a segmentation, 2 masks without a pixel"
+        "1 photos whose masks have no pixel, 2 pictures that the file does not list, 1 crowds, "
+        "1 annotations without a segmentation, 2 masks without a pixel"
     ) in caplog.text
 
 

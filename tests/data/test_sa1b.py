@@ -115,9 +115,12 @@ def test_a_pipe_instead_of_a_photo_is_not_opened(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    for folder in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(DataError, match=r"data\.folder=.*expected SA-1B's sa_N\.jpg with sa_N\.json .*found none"):
-            Sa1bPhotos(folder, 1)
+    with pytest.raises(DataError, match=r"data\.folder=.*expected SA-1B's sa_N\.jpg with sa_N\.json .*found none"):
+        Sa1bPhotos(tmp_path, 1)
+    for folder in ("absent", "file"):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(DataError, match=rf"data\.folder: cannot list '.*{folder}' \(No"):
+            Sa1bPhotos(tmp_path / folder, 1)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ def test_run_lengths_are_sound_and_decode_to_the_mask(form, mask: np.ndarray) ->
     assert segmentation_problem(segmentation) is None
     assert has_pixels(segmentation, mask.shape)
     assert np.array_equal(decode(segmentation, mask.shape), mask)
+    assert decode(segmentation, mask.shape).flags.c_contiguous
 
 
 @pytest.mark.parametrize("form", [run_lengths, compressed])
@@ -48,6 +49,7 @@ def test_polygons_are_united() -> None:
         ImageDraw.Draw(drawn).polygon(polygon, fill=1)
     reference, mask = np.asarray(drawn), decode(polygons, SIZE)
     assert mask.shape == SIZE
+    assert mask.flags.c_contiguous
     assert (reference & mask).sum() / (reference | mask).sum() > 0.9
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from hqsam_lightning.data.annotated import AnnotatedPhoto, AnnotatedPhotos, PhotoMasks, require_max_masks
 from hqsam_lightning.data.annotated_checks import REMEDY, inspect_photos, read_photo_frames, require_check
 from hqsam_lightning.data.coco_json import CocoContent, read_coco
-from hqsam_lightning.data.photo_names import find_photo, names_of, require_names, unique_stems
+from hqsam_lightning.data.photo_names import count_unlisted, find_photo, names_of, require_names, unique_stems
 from hqsam_lightning.data.problems import describe_counts, raise_problems, shown
 from hqsam_lightning.errors import DataError
 
@@ -55,7 +55,8 @@ class CocoPhotos(AnnotatedPhotos):
         require_max_masks(max_masks)
         source, folder = Path(annotations).expanduser(), Path(images).expanduser()
         content = read_coco(source, require_names(exclude))
-        self.excluded = {called for listed in content.listed for called in names_of(listed)} & set(exclude)
+        wanted = set(exclude)
+        self.excluded = wanted and {called for listed in content.listed for called in names_of(listed) & wanted}
         photos = _find_photos(content, source, folder, name)
         frames, applied = read_photo_frames(photos, exif, self.read_masks)
         findings = inspect_photos(photos, frames, applied, check, self.read_masks)
@@ -67,6 +68,7 @@ class CocoPhotos(AnnotatedPhotos):
             "photos by data.exclude": len(content.listed) - len(content.images),
             "photos without an instance": len(content.images) - len(photos),
             "photos whose masks have no pixel": len(photos) - len(used),
+            "pictures that the file does not list": count_unlisted(folder, content.listed),
             **content.left_out,
             "masks without a pixel": sum(finding.empty for finding in findings),
         }

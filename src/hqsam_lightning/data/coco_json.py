@@ -63,13 +63,18 @@ class CocoContent:
     left_out: Counter[str]
 
 
-def read_annotations(path: Path, *keys: str) -> dict[str, Any]:
-    """Reads a JSON file with these lists.
+def read_annotations(path: Path, keys: Sequence[str], find: str) -> dict[str, Any]:
+    """Reads a JSON file.
+
+    Args:
+        path: of the file.
+        keys: whose values are lists.
+        find: what to do where there is no such file, as the end of the message.
 
     Raises:
         DataError: it is missing, no regular file, not JSON, or lacks a list.
     """
-    require_regular_file(path, DataError, "set the path of the annotations")
+    require_regular_file(path, DataError, find)
     content = read_json(path, DataError, REMEDY)
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in keys):
         raise DataError(f"{path}: expected a JSON object with lists of {' and '.join(keys)}; {REMEDY}")
@@ -100,10 +105,11 @@ def read_coco(path: Path, exclude: Sequence[str]) -> CocoContent:
     Raises:
         DataError: one for all problems, one line each.
     """
-    content = read_annotations(path, "images", "annotations")
+    content = read_annotations(path, ("images", "annotations"), "set data.annotations (or data.val_annotations)")
     problems: list[str] = []
     listed = _read_images(content["images"], problems)
-    excluded = {key for key, image in listed.items() if image and names_of(image.name) & set(exclude)}
+    wanted = set(exclude)
+    excluded = {key for key, image in listed.items() if wanted and image and names_of(image.name) & wanted}
     left_out = _add_instances(content["annotations"], listed, excluded, problems)
     raise_problems(str(path), problems, REMEDY)
     images = [image for key, image in listed.items() if image and key not in excluded]

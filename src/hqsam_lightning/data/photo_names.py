@@ -12,6 +12,10 @@ from pathlib import Path
 from hqsam_lightning.data.problems import shown
 from hqsam_lightning.errors import ConfigError, DataError
 
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+OTHER_SUFFIXES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".jp2")
+"""Suffixes, in any case, of photos of SA-1B, and of pictures that a log should count where they are not used."""
+
 
 def name_problem(name: object) -> str | None:
     """Describes why a name cannot be that of a photo in a folder; None for a sound one.
@@ -46,6 +50,26 @@ def find_photo(folder: Path, name: str) -> Path:
     forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
     found = (folder / form for form in forms if os.path.isfile(folder / form))
     return next(found, folder / name)
+
+
+def count_unlisted(folder: Path, names: Collection[str]) -> int:
+    """Counts the pictures that lie next to listed ones but are not listed.
+
+    Args:
+        folder: of the images.
+        names: that are listed, relative to the folder.
+    """
+    listed = {unicodedata.normalize("NFC", name) for name in names}
+    beside = 0
+    for parent in {posixpath.dirname(name) for name in names}:
+        try:
+            entries = os.listdir(folder / parent)
+        except OSError:  # its photos are reported as missing
+            continue
+        pictures = (entry for entry in entries if entry.lower().endswith((*PHOTO_SUFFIXES, *OTHER_SUFFIXES)))
+        found = (unicodedata.normalize("NFC", posixpath.join(parent, entry)) for entry in pictures if entry[0] != ".")
+        beside += sum(name not in listed for name in found)
+    return beside
 
 
 def names_of(name: str) -> set[str]:

@@ -14,12 +14,16 @@ from hqsam_lightning.data.annotated import AnnotatedPhoto, AnnotatedPhotos, Phot
 from hqsam_lightning.data.annotated_checks import Finding, inspect_photos, read_photo_frames, require_check
 from hqsam_lightning.data.coco_json import CocoImage, entry_size, entry_size_problem, read_annotations
 from hqsam_lightning.data.photo_frames import Frame
-from hqsam_lightning.data.photo_names import name_problem, names_of, refuse_unknown, require_names
+from hqsam_lightning.data.photo_names import (
+    OTHER_SUFFIXES,
+    PHOTO_SUFFIXES,
+    name_problem,
+    names_of,
+    refuse_unknown,
+    require_names,
+)
 from hqsam_lightning.data.problems import describe_counts, raise_problems, shown
 from hqsam_lightning.errors import ConfigError, DataError
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
-OTHER_SUFFIXES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".jp2")
 
 QUICK_SAMPLE = 200
 """Files of annotations that the quick check reads, spread over the set."""
@@ -81,7 +85,7 @@ class Sa1bPhotos(AnnotatedPhotos):
         Raises:
             DataError: the file is damaged or has no annotation.
         """
-        content = read_annotations(photo.source, "annotations")
+        content = read_annotations(photo.source, ("annotations",), REMEDY)
         about = {} if content.get("image") is None else content["image"]
         if not isinstance(about, dict):
             raise DataError(f"{photo.source}: expected an object under image, got {shown(about)}; {REMEDY}")
@@ -117,7 +121,7 @@ def _problems(photos: Sequence[AnnotatedPhoto], findings: Sequence[Finding]) -> 
 def _list_photos(root: Path, exclude: Sequence[str], title: str) -> list[AnnotatedPhoto]:
     """Lists the photos that have annotations and are not excluded, by file name."""
     files = list(_walk(root))
-    pictures = [name for name in files if PurePath(name).suffix.lower() in SUFFIXES]
+    pictures = [name for name in files if PurePath(name).suffix.lower() in PHOTO_SUFFIXES]
     annotated = {name for name in files if name.endswith(".json")}
     usable = [name for name in pictures if _json_name(name) in annotated and os.path.isfile(root / name)]
     names = [name for name in usable if not names_of(name) & set(exclude)]
@@ -156,7 +160,7 @@ def _json_name(photo: str) -> str:
 def _walk(root: Path) -> Iterator[str]:
     """Names of all files that are not hidden, relative to the folder; linked folders are entered once."""
     entered: set[str] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
+    for folder, subfolders, files in os.walk(root, onerror=_refuse_folder, followlinks=True):
         real = os.path.realpath(folder)
         if real in entered:
             subfolders.clear()
@@ -167,3 +171,7 @@ def _walk(root: Path) -> Iterator[str]:
         for name in sorted(files):
             if not name.startswith("."):
                 yield os.path.normpath(os.path.join(inside, name))
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise DataError(f"data.folder: cannot list {shown(error.filename)} ({error.strerror}); set data.folder") from error

@@ -71,14 +71,15 @@ def decode(segmentation: Segmentation, size: tuple[int, int]) -> np.ndarray:
         size: (height, width) of the image.
 
     Returns:
-        (H, W) bool.
+        (H, W) bool, contiguous by rows.
     """
-    if isinstance(segmentation, Mapping):
+    if not isinstance(segmentation, Mapping):
+        lengths = rle.merge(rle.frPyObjects(list(segmentation), *size))
+    elif isinstance(segmentation["counts"], list):
+        lengths = rle.frPyObjects(dict(segmentation), *size)
+    else:
         lengths = dict(segmentation)
-        if isinstance(lengths["counts"], list):
-            lengths = rle.frPyObjects(lengths, *size)
-        return rle.decode(lengths).astype(bool)
-    return rle.decode(rle.merge(rle.frPyObjects(list(segmentation), *size))).astype(bool)
+    return rle.decode(lengths).astype(bool, order="C")
 
 
 def _polygon_problem(polygon: object) -> str | None:
