@@ -64,7 +64,7 @@ def count_unlisted(folder: Path, names: Collection[str]) -> int:
     for parent in {posixpath.dirname(name) for name in names}:
         try:
             entries = os.listdir(folder / parent)
-        except OSError:  # its photos are reported as missing
+        except OSError:  # then no photo in it is used
             continue
         pictures = (entry for entry in entries if entry.lower().endswith((*PHOTO_SUFFIXES, *OTHER_SUFFIXES)))
         found = (unicodedata.normalize("NFC", posixpath.join(parent, entry)) for entry in pictures if entry[0] != ".")
