@@ -37,7 +37,7 @@ def disk(folder: Path, size: int) -> Iterator[None]:
 
 
 def sizes(folder: Path) -> list[int]:
-    """Sizes of a disk at which each file of a finished run is the one that does not fit, and half a page beside them."""
+    """Sizes of a disk on which each file of a finished run is the one that does not fit, wholly or in part."""
     files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_mtime_ns)
     found, total = set(), 0
     for file in files:

@@ -39,8 +39,15 @@ PRETRAIN = (
 )
 PRECOMPUTE = ("sam=tiny_random", "trainer=cpu", "data.train_size=96", "data.views=4", "loader.num_workers=1")
 SEARCH = (
-    *("+sweep=optuna", "sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=6", "data.val_size=2"),
-    *("batch.total=2", "loss.num_points=64", "loader.num_workers=0", "hydra.sweeper.n_trials=3", "--multirun"),
+    *("+sweep=optuna", "sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=6"),
+    *(
+        "data.val_size=2",
+        "batch.total=2",
+        "loss.num_points=64",
+        "loader.num_workers=0",
+        "hydra.sweeper.n_trials=3",
+        "--multirun",
+    ),
 )
 
 
@@ -81,7 +88,8 @@ def trials(folder: Path) -> object:
 
     storage = open_storage(folder / "study.log")
     (name,) = optuna.get_all_study_names(storage)
-    done = [trial for trial in optuna.load_study(study_name=name, storage=storage).trials if trial.state.name == "COMPLETE"]
+    found = optuna.load_study(study_name=name, storage=storage).trials
+    done = [trial for trial in found if trial.state.name == "COMPLETE"]
     return [(folder / "runs" / str(trial.number) / "metrics.json").is_file() for trial in done]
 
 

@@ -21,10 +21,10 @@ from PIL import Image, PngImagePlugin
 from safetensors.torch import save_file
 
 from hqsam_lightning.cli import conf_dir
-
 from robustness.mutations import ODD_VALUES, damage_bytes, damage_json
 
 SIDE = 24
+LISTED = {"object": [1], "ignore": [255]}
 
 
 class Target(ABC):
@@ -129,9 +129,10 @@ class Masks(Target):
         for number in range(4):
             odd = rng.random() < 0.4
             content = encoded((rng.choice(DRAWN) if odd else draw)(rng), rng)
-            self._write(root / "masks" / f"{number}.png", damage_bytes(content, rng) if rng.random() < 0.2 else content)
+            content = damage_bytes(content, rng) if rng.random() < 0.2 else content
+            self._write(root / "masks" / f"{number}.png", content)
             self._write(root / "images" / f"{number}.jpg", encoded(photo(number), rng))
-        values = rng.choice(("auto", "auto", "auto", "binary", "soft", "nonzero", "alpha", "ids", {"object": [1], "ignore": [255]}))
+        values = rng.choice(("auto", "auto", "auto", "binary", "soft", "nonzero", "alpha", "ids", LISTED))
         source = {"images": "images", "masks": "masks", "mask_values": values}
         sets = folder_sets({"a": source}, ["a"], [], str(root), check=rng.choice(("quick", "full")), holdout=0)
         for samples, _ in sets.train:
@@ -219,7 +220,7 @@ class Coco(Target):
             "info": {"year": 2017},
             "images": [{"id": n, "file_name": f"{n}.jpg", "height": SIDE, "width": SIDE} for n in range(3)],
             "annotations": [
-                {"id": n, "image_id": n % 3, "segmentation": polygon if n % 2 else lengths, "iscrowd": 0, "category_id": 1}
+                {"id": n, "image_id": n % 3, "segmentation": polygon if n % 2 else lengths, "iscrowd": 0}
                 for n in range(6)
             ],
             "categories": [{"id": 1, "name": "thing"}],
@@ -479,9 +480,8 @@ class Configs(Target):
 
     def use(self, rng: random.Random) -> None:
         """Checks the config, and builds what needs neither data nor weights."""
-        from hydra.utils import instantiate
-
         from hqsam_lightning.schema import check_config
+        from hydra.utils import instantiate
 
         config = rng.choice(self.configs).copy()
         keys = list(leaves(OmegaConf.to_container(config, resolve=False)))

@@ -60,16 +60,17 @@ class PairRead(NamedTuple):
     empty: int
 
 
-def read_image(path: str | Path, longest: int | None = None) -> np.ndarray:
+def read_image(path: str | Path, longest: int | None = None, exif: bool = True) -> np.ndarray:
     """Reads a photo.
 
     Args:
         path: an 8-bit photo; grey, palette, CMYK and transparent ones become RGB (transparency is dropped).
         longest: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size where its longest side keeps so many pixels; None
             decodes every pixel.
+        exif: whether to turn the photo the way its EXIF orientation says; otherwise the pixels come as stored.
 
     Returns:
-        (H, W, 3) uint8 RGB, turned the way its EXIF orientation says.
+        (H, W, 3) uint8 RGB.
 
     Raises:
         DataError: the file is missing, damaged, of another format, or of a mode that has no 8-bit colours.
@@ -81,7 +82,7 @@ def read_image(path: str | Path, longest: int | None = None) -> np.ndarray:
                 "convert the photo to 8-bit RGB"
             )
         with naming_damage(path):
-            orientation = read_orientation(image)
+            orientation = read_orientation(image) if exif else 1
             if longest is not None:
                 image.draft(None, _reduced(image.size, longest))
             whole_jpeg = longest is None and image.format == "JPEG" and image.mode == "RGB"
@@ -215,11 +216,24 @@ def image_size(path: str | Path) -> tuple[int, int]:
     Raises:
         DataError: the file is missing, of another format, or its header is damaged.
     """
+    height, width, orientation = image_frame(path)
+    return (width, height) if orientation >= 5 else (height, width)
+
+
+def image_frame(path: str | Path) -> tuple[int, int, int]:
+    """Reads how a photo is stored and shown from its header alone.
+
+    Returns:
+        Height and width of the stored pixels, and the EXIF orientation, 1 to 8. A TIFF file is turned by whatever
+        decodes it: its orientation is 1, its size that of the turned photo.
+
+    Raises:
+        DataError: the file is missing, or its header is damaged.
+    """
     with open_image(path) as image:
         width, height = image.size
         with naming_damage(path):
-            orientation = read_orientation(image)
-    return (width, height) if orientation >= 5 else (height, width)
+            return height, width, read_orientation(image)
 
 
 def file_fingerprint(path: str | Path) -> str:

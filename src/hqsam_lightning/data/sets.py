@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hqsam_lightning.data.annotated import CocoPhotos, Sa1bPhotos
 from hqsam_lightning.data.catalogue import Source, source_from_config
 from hqsam_lightning.data.inspection import CheckedSource, inspect_sources
 from hqsam_lightning.data.listing import Pair
@@ -126,32 +125,6 @@ def synthetic_sets(
     return DataSets([(train, 1.0)], {"synthetic": validation})
 
 
-def sa1b_sets(folder: str, max_masks: int, limit: int | None, validation: DataSets) -> DataSets:
-    """Sets that train on SA-1B and validate on others.
-
-    Args:
-        folder: see `Sa1bPhotos`.
-        max_masks: see there.
-        limit: see there.
-        validation: only its validation sets are used.
-    """
-    return DataSets([(Sa1bPhotos(folder, max_masks, limit), 1.0)], validation.validation)
-
-
-def coco_sets(data_dir: str, annotations: str, images: str, max_masks: int, validation: DataSets) -> DataSets:
-    """Sets that train on photos in COCO's format and validate on others.
-
-    Args:
-        data_dir: that the other paths are relative to.
-        annotations: see `CocoPhotos`.
-        images: see there.
-        max_masks: see there.
-        validation: only its validation sets are used.
-    """
-    root = Path(data_dir).expanduser()
-    return DataSets([(CocoPhotos(root / annotations, root / images, max_masks), 1.0)], validation.validation)
-
-
 def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:
     """Sets that train on scenes and validate on held-out scenes and held-out photos.
 
@@ -183,10 +156,24 @@ def _refuse_repeats(sources: Sequence[str], val_sources: Sequence[str]) -> None:
 
 
 def _hold_out(name: str, pairs: Pairs, holdout: float) -> tuple[Pairs, Pairs]:
-    count = round(len(pairs) * holdout) if holdout < 1 else int(holdout)
-    if not 0 < count < len(pairs):
-        raise ConfigError(
-            f"data.holdout: expected to leave photos on both sides of {name}'s {len(pairs)}; "
-            f"{holdout} holds out {count}"
-        )
+    count = holdout_count(name, len(pairs), holdout)
     return pairs[:-count], pairs[-count:]
+
+
+def holdout_count(name: str, total: int, holdout: float) -> int:
+    """How many photos of a source are held out.
+
+    Args:
+        name: of the source.
+        total: number of its photos.
+        holdout: a share when < 1, a number of photos when >= 1.
+
+    Raises:
+        ConfigError: nothing would be left on one side.
+    """
+    count = round(total * holdout) if holdout < 1 else int(holdout)
+    if not 0 < count < total:
+        raise ConfigError(
+            f"data.holdout: expected to leave photos on both sides of {name}'s {total}; {holdout} holds out {count}"
+        )
+    return count

@@ -1,0 +1,108 @@
+"""Photos and instances in COCO's format: one JSON file per set."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from hqsam_lightning.data.annotated import AnnotatedPhoto, AnnotatedPhotos, PhotoMasks, require_max_masks
+from hqsam_lightning.data.annotated_checks import REMEDY, inspect_photos, read_photo_frames, require_check
+from hqsam_lightning.data.coco_json import CocoContent, read_coco
+from hqsam_lightning.data.photo_names import count_unlisted, find_photo, names_of, require_names, unique_stems
+from hqsam_lightning.data.problems import describe_counts, raise_problems, shown
+from hqsam_lightning.errors import DataError
+
+log = logging.getLogger(__name__)
+
+
+class CocoPhotos(AnnotatedPhotos):
+    """Photos and instances of one file in COCO's format.
+
+    The whole file is checked first. Crowds are left out (to every instance they are background), as are photos without
+    an instance or without a mask that covers a pixel; the log counts them.
+
+    Args:
+        annotations: JSON with images and annotations. An image without file_name, as in LVIS, is found by the last two
+            parts of its coco_url.
+        images: folder of the photos; file names do not leave it, but links in it may.
+        max_masks: see `AnnotatedPhotos`.
+        exclude: names or file names of photos to leave out, with or without suffix.
+        check: ``"quick"`` (the whole file, the photos' headers) or ``"full"`` (every photo and mask is decoded).
+        exif: ``"apply"``, ``"ignore"`` or None, see `hqsam_lightning.data.photo_frames.decide_exif`.
+        name: of the set, which begins the sample ids.
+
+    Attributes:
+        excluded: which names of `exclude` are those of listed photos.
+
+    Raises:
+        ConfigError: a value cannot work, or exif is None and the photos need it.
+        DataError: one for all problems of the file, or of the photos.
+    """
+
+    def __init__(
+        self,
+        annotations: str | Path,
+        images: str | Path,
+        max_masks: int,
+        exclude: Sequence[str] = (),
+        check: str = "quick",
+        exif: str | None = None,
+        name: str = "coco",
+    ) -> None:
+        require_check(check)
+        require_max_masks(max_masks)
+        source, folder = Path(annotations).expanduser(), Path(images).expanduser()
+        content = read_coco(source, require_names(exclude))
+        wanted = set(exclude)
+        self.excluded = wanted and {called for listed in content.listed for called in names_of(listed) & wanted}
+        photos = _find_photos(content, source, folder, name)
+        frames, applied = read_photo_frames(photos, exif, self.read_masks)
+        findings = inspect_photos(photos, frames, applied, check, self.read_masks)
+        raise_problems(f"data.images={images}", [each.problem for each in findings if each.problem], REMEDY)
+        used = [photo for photo, finding in zip(photos, findings, strict=True) if finding.usable]
+        if not used:
+            raise DataError(f"{annotations}: expected an instance with a segmentation, found none; use another file")
+        left_out = {
+            "photos by data.exclude": len(content.listed) - len(content.images),
+            "photos without an instance": len(content.images) - len(photos),
+            "photos whose masks have no pixel": len(photos) - len(used),
+            "pictures that the file does not list": count_unlisted(folder, content.listed),
+            **content.left_out,
+            "masks without a pixel": sum(finding.empty for finding in findings),
+        }
+        counts = describe_counts(left_out)
+        log.info(
+            "%s: %d photos in %s, %d used; left out: %s", name, len(content.listed), source.name, len(used), counts
+        )
+        super().__init__(name, used, max_masks, applied)
+
+    def read_masks(self, photo: AnnotatedPhoto) -> PhotoMasks:
+        """The photo's instances."""
+        assert photo.masks is not None
+        return photo.masks
+
+
+def _find_photos(content: CocoContent, source: Path, folder: Path, name: str) -> list[AnnotatedPhoto]:
+    """The photos that have an instance."""
+    stems = dict(zip(content.listed, unique_stems(content.listed), strict=True))
+    photos = [
+        AnnotatedPhoto(
+            path=find_photo(folder, image.name),
+            name=image.name,
+            sample_id=f"{name}/{stems[image.name]}",
+            source=source,
+            masks=PhotoMasks(image.instances, image.size),
+        )
+        for image in content.images
+        if image.instances
+    ]
+    missing = [photo.name for photo in photos if not os.path.isfile(photo.path)]
+    if missing:
+        named = ", ".join(map(shown, missing[:3]))
+        raise DataError(
+            f"data.images={folder}: expected the {len(photos)} photos that {source.name} names, each a regular file; "
+            f"{len(missing)} are missing, such as {named}; set data.images, or list them in data.exclude"
+        )
+    return photos

@@ -1,0 +1,113 @@
+"""File names from JSON and folders: they stay in their folder, and give the sample ids."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from hqsam_lightning.data.problems import shown
+from hqsam_lightning.errors import ConfigError, DataError
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+OTHER_SUFFIXES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".jp2")
+"""Suffixes, in any case, of photos of SA-1B, and of pictures that a log should count where they are not used."""
+
+
+def name_problem(name: object) -> str | None:
+    """Describes why a name cannot be that of a photo in a folder; None for a sound one.
+
+    Args:
+        name: relative to the folder, which it must not leave; subfolders are allowed.
+    """
+    if not isinstance(name, str) or not name:
+        return f"expected a file name, got {shown(name)}"
+    if any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in name):
+        return f"expected a file name of UTF-8 text without control characters, got {shown(name)}"
+    if name.startswith("/") or tidy_name(name).split("/")[0] in ("..", "."):
+        return f"expected a file name inside the folder of the images, got {shown(name)}"
+    return None
+
+
+def tidy_name(name: str) -> str:
+    """A relative name without ``.``, ``..`` and doubled slashes, so that links are not left by ``..`` either."""
+    return posixpath.normpath(name)
+
+
+def find_photo(folder: Path, name: str) -> Path:
+    """Path of a photo, also where its name is composed of other Unicode characters on the disk than in the JSON.
+
+    Args:
+        folder: of the images.
+        name: in which `name_problem` finds nothing.
+
+    Returns:
+        The path under the name given where there is no such file.
+    """
+    forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    found = (folder / form for form in forms if os.path.isfile(folder / form))
+    return next(found, folder / name)
+
+
+def count_unlisted(folder: Path, names: Collection[str]) -> int:
+    """Counts the pictures that lie next to listed ones but are not listed.
+
+    Args:
+        folder: of the images.
+        names: that are listed, relative to the folder.
+    """
+    listed = {unicodedata.normalize("NFC", name) for name in names}
+    beside = 0
+    for parent in {posixpath.dirname(name) for name in names}:
+        try:
+            entries = os.listdir(folder / parent)
+        except OSError:  # then no photo in it is used
+            continue
+        pictures = (entry for entry in entries if entry.lower().endswith((*PHOTO_SUFFIXES, *OTHER_SUFFIXES)))
+        found = (unicodedata.normalize("NFC", posixpath.join(parent, entry)) for entry in pictures if entry[0] != ".")
+        beside += sum(name not in listed for name in found)
+    return beside
+
+
+def names_of(name: str) -> set[str]:
+    """What ``data.exclude`` may call a photo: its name or file name, with or without suffix."""
+    base = posixpath.basename(name)
+    return {name, posixpath.splitext(name)[0], base, posixpath.splitext(base)[0]}
+
+
+def unique_stems(names: Sequence[str]) -> list[str]:
+    """Names without suffix; a suffix stays where two names differ in it alone."""
+    counts = Counter(posixpath.splitext(name)[0] for name in names)
+    stems = (posixpath.splitext(name)[0] for name in names)
+    return [stem if counts[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
+
+
+def require_names(exclude: object) -> list[str]:
+    """Checks the value of ``data.exclude``.
+
+    Raises:
+        ConfigError: it is not a list of texts.
+    """
+    if isinstance(exclude, str) or not isinstance(exclude, Collection):
+        raise ConfigError(f"data.exclude: expected a list of file names, got {shown(exclude)}")
+    for name in exclude:
+        if not isinstance(name, str):
+            raise ConfigError(f"data.exclude: expected file names, in quotes where they are numbers; got {shown(name)}")
+    return list(exclude)
+
+
+def refuse_unknown(exclude: Sequence[str], known: Collection[str], where: str) -> None:
+    """Refuses a name that ``data.exclude`` holds and no photo has.
+
+    Raises:
+        DataError: naming it.
+    """
+    unknown = sorted(set(exclude) - set(known))
+    if unknown:
+        raise DataError(
+            f"data.exclude: expected names of photos of {where}, got {shown(unknown[0])}, which no photo is called; "
+            "take it out of the list"
+        )

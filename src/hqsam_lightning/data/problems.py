@@ -1,0 +1,42 @@
+"""Problems with a set's files, reported all at once."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping, Sequence
+
+from hqsam_lightning.errors import DataError
+
+MOST_SHOWN = 20
+"""How many problems an error lists; the rest are counted."""
+
+_short = reprlib.Repr()
+_short.maxlevel, _short.maxlist, _short.maxdict, _short.maxstring, _short.maxother = 3, 8, 4, 60, 60
+
+
+def shown(value: object) -> str:
+    """A value as an error message shows it: short however long or nested it is, and printable."""
+    return _short.repr(value)
+
+
+def raise_problems(title: str, problems: Sequence[str], remedy: str) -> None:
+    """Raises one error for all problems, if there are any.
+
+    Args:
+        title: which file or key they are in.
+        problems: one line each.
+        remedy: what to do, as the end of the first line.
+
+    Raises:
+        DataError: the list is not empty.
+    """
+    if problems:
+        lines = [f"{title}: {len(problems)} problem(s); {remedy}", *problems[:MOST_SHOWN]]
+        if len(problems) > MOST_SHOWN:
+            lines.append(f"and {len(problems) - MOST_SHOWN} more")
+        raise DataError("\n  - ".join(lines))
+
+
+def describe_counts(counts: Mapping[str, int]) -> str:
+    """Lists how many there are of what, leaving out zeros: ``"3 crowds, 1 photos without an instance"``."""
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing"
