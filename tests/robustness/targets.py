@@ -127,9 +127,9 @@ class Masks(Target):
         root = self.folder / "source"
         draw = rng.choice((two_levels, grey_edges, label_map, ids, colours, transparent))
         for number in range(4):
-            odd = rng.random() < 0.4
+            odd = rng.random() < 0.15
             content = encoded((rng.choice(DRAWN) if odd else draw)(rng), rng)
-            content = damage_bytes(content, rng) if rng.random() < 0.2 else content
+            content = damage_bytes(content, rng) if rng.random() < 0.1 else content
             self._write(root / "masks" / f"{number}.png", content)
             self._write(root / "images" / f"{number}.jpg", encoded(photo(number), rng))
         values = rng.choice(("auto", "auto", "auto", "binary", "soft", "nonzero", "alpha", "ids", LISTED))
@@ -228,7 +228,7 @@ class Coco(Target):
 
     def use(self, rng: random.Random) -> None:
         """Validates the file, and reads every photo with its masks."""
-        from hqsam_lightning.data.annotated import CocoPhotos
+        from hqsam_lightning.data.coco import CocoPhotos
 
         path = self.folder / "instances.json"
         text = damage_json(self.sound, rng)
@@ -254,7 +254,7 @@ class Sa1b(Target):
 
     def use(self, rng: random.Random) -> None:
         """Reads the photo with its masks."""
-        from hqsam_lightning.data.annotated import Sa1bPhotos
+        from hqsam_lightning.data.sa1b import Sa1bPhotos
 
         text = damage_json(self.sound, rng)
         (self.folder / "sa_1.json").write_bytes(
