@@ -429,7 +429,8 @@ class Reports(Target):
         """Reads the run and writes the report's lines."""
         from hqsam_lightning.files import content_sha256, file_sha256
         from hqsam_lightning.reporting.report_files import report_lines
-        from hqsam_lightning.reporting.runs import check_comparable, group_runs, read_run
+        from hqsam_lightning.reporting.run_folders import read_run
+        from hqsam_lightning.reporting.runs import check_comparable, group_runs
         from hqsam_lightning.reporting.summary import Summary
 
         name = rng.choice(list(self.files))
