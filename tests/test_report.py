@@ -181,6 +181,39 @@ def test_no_runs_is_an_error(tmp_path: Path) -> None:
         report(make_report_config(f"out={tmp_path / 'out'}"))
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("runs=3", "runs: expected folders of finished runs, got 3"),
+        ("runs=null", "runs: expected folders of finished runs, got none"),
+        ("runs=[null]", "runs: expected a path; got None"),
+        ("runs=[1.5]", "runs: expected a path; got 1.5"),
+        ("runs=''", "runs: expected a path; got ''"),
+        ("out=3", "out: expected a path; got 3"),
+        ("out=null", "out: expected a path; got None"),
+        ("table=[a]", r"table: expected a path; got \['a'\]"),
+    ],
+)
+def test_odd_values_are_named(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        report(make_report_config(f"runs=[{tmp_path}]", f"out={tmp_path / 'out'}", override))
+
+
+def test_one_run_needs_no_brackets_and_may_be_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path / "7", make_masks(1))
+    monkeypatch.chdir(tmp_path)
+    for number, runs in enumerate((f"runs={tmp_path / '7'}", "runs=[7]")):
+        assert report(make_report_config(runs, f"out=out{number}")).entries
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, name: str) -> None:
+    run = write_run(tmp_path / "run", make_masks(1))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=rf"{name}.* cannot be written"):
+        report(make_report_config(f"runs=[{run}]", f"out={tmp_path / name}"))
+
+
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "hqsam_lightning.report", *arguments],

@@ -236,14 +236,57 @@ def test_a_stopped_point_is_done_again(tmp_path: Path, error: BaseException, sta
     assert "error" not in trials(tmp_path)[1].user_attrs
 
 
-@pytest.mark.parametrize("error", [StorageError("a: cannot be written"), exit_after(StorageError("a: full"))])
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(StorageError("a: cannot be written"), exit_after(StorageError("a: full"))),
+        *(OSError(28, "No space left on device", "a"), exit_after(OSError(30, "Read-only file system"))),
+    ],
+)
 def test_a_point_that_a_full_disk_ended_is_done_again(tmp_path: Path, error: BaseException) -> None:
     trainer = Failing(error)
-    with pytest.raises(type(error)):
+    with pytest.raises(StorageError):
         make_search(tmp_path).run(trainer)
     assert [trial.state for trial in trials(tmp_path)] == [TrialState.RUNNING]
     make_search(tmp_path).run(trainer)
     assert trainer.launched[1] == trainer.launched[0]
+
+
+def test_a_disk_that_fills_while_the_study_is_written_loses_one_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the study; with room again, the same command does the point again and finishes."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+
+        class Filling(Trainer):
+            def launch(self, batch: list[list[str]], initial_job_idx: int) -> list[Job]:
+                if len(self.launched) == 2:
+                    patch.setattr("os.fsync", full)
+                return super().launch(batch, initial_job_idx)
+
+        trainer = Filling()
+        with pytest.raises(StorageError, match=r"study\.log: cannot be written .*No space left.*run the same command"):
+            make_search(tmp_path).run(trainer)
+    assert [trial.state for trial in trials(tmp_path)] == [*[TrialState.COMPLETE] * 2, TrialState.RUNNING]
+    again = Trainer()
+    make_search(tmp_path).run(again)
+    assert again.launched[0] == trainer.launched[2]
+    assert len(again.launched) == 4
+
+
+def test_a_search_whose_journal_was_cut_continues(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_search(tmp_path, n_trials=3).run(Trainer())
+    path = tmp_path / "study.log"
+    values = [trial.values for trial in trials(tmp_path)]
+    path.write_bytes(path.read_bytes()[:-20])
+    make_search(tmp_path, n_trials=4).run(Trainer())
+    assert [trial.values for trial in trials(tmp_path)][:2] == values[:2]
+    assert (tmp_path / "study.log.cut-1").is_file()
+    assert "its last record was cut by a kill or a full disk; taken off and kept as study.log.cut-1" in caplog.text
 
 
 def test_a_point_without_scores_ends_the_search_at_once(tmp_path: Path) -> None:

@@ -79,10 +79,7 @@ def check_journal(path: Path) -> None:
         DataError: a line is damaged, changed, or of another program; the file stays as it was.
         StorageError: the cut line cannot be taken off.
     """
-    lock = path.with_name(f"{path.name}.lock")
-    if os.path.lexists(lock):
-        log.warning("%s: left by a process that was killed; removed", lock)
-        lock.unlink()
+    _remove_stale_lock(path.with_name(f"{path.name}.lock"))
     if not os.path.lexists(path):
         return
     require_regular_file(path, DataError, _remedy("restore it"))
@@ -94,6 +91,15 @@ def check_journal(path: Path) -> None:
     seal = _check_lines(path, lines)
     if tail:
         _take_off(path, len(content), tail, seal, is_first=not lines)
+
+
+def _remove_stale_lock(lock: Path) -> None:
+    try:
+        if os.path.lexists(lock):
+            lock.unlink()
+            log.warning("%s: left by a process that was killed; removed", lock)
+    except OSError as cause:
+        raise storage_error(lock, cause) from cause
 
 
 def _check_lines(path: Path, lines: list[bytes]) -> str:

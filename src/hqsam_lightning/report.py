@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig
@@ -28,18 +30,35 @@ def report(config: DictConfig) -> Summary:
         The report's numbers.
 
     Raises:
-        HQSamError: for a folder without a finished run, or runs that cannot stand in one table.
+        HQSamError: for a folder without a finished run, runs that cannot stand in one table, or a folder that cannot be
+            written.
     """
-    if not config.runs:
-        raise ConfigError("runs: expected folders of finished runs, got none; give runs='[outputs/a, outputs/b]'")
-    paper = read_paper_table(Path(config.table).expanduser()) if config.table else None
-    runs = [read_run(folder) for given in config.runs for folder in find_runs(Path(given).expanduser())]
+    given = _folders(config.runs)
+    out = _path("out", config.out)
+    paper = None if config.table is None else read_paper_table(_path("table", config.table))
+    runs = [read_run(run) for folder in given for run in find_runs(folder)]
     check_comparable(runs)
     summary = Summary(group_runs(runs))
     command = shlex.join(["python", "-m", "hqsam_lightning.report", *sys.argv[1:]])
-    write_report(Path(config.out).expanduser(), summary, paper, command)
-    print(f"report in {config.out}")
+    write_report(out, summary, paper, command)
+    print(f"report in {out}")
     return summary
+
+
+def _folders(runs: Any) -> list[Path]:
+    """The folders of `runs`; one may be given without brackets, and Hydra reads a name of digits as a number."""
+    given = [runs] if isinstance(runs, str) else runs
+    if not isinstance(given, Sequence) or not given:
+        raise ConfigError(
+            f"runs: expected folders of finished runs, got {given or 'none'}; give runs='[outputs/a, outputs/b]'"
+        )
+    return [_path("runs", str(folder) if type(folder) is int else folder) for folder in given]
+
+
+def _path(key: str, value: Any) -> Path:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ConfigError(f"{key}: expected a path; got {value!r}")
+    return Path(value).expanduser()
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="report")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 PRUNING = "hqsam_lightning.training.pruning.OptunaPruning"
 MOST_FAILURES = 3
 """In a row: what is wrong is then not the point."""
+DISK_FAULTS = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 # overrides that leave a recipe what it is: where things lie, on what machine, what is logged
 NOT_RECIPE = ("paths", "loader", "logger", "callbacks", "trainer.devices", *PLACES)
 
@@ -216,8 +218,7 @@ class Search:
             if status is not None:
                 log.warning("trial %s was stopped by a signal; the same command does its point again", trial.number)
                 raise SystemExit(status) from error
-            if any(isinstance(each, StorageError) for each in chain_of(error)):
-                raise  # the disk's fault: the point is done again
+            _raise_storage_fault(error)
             self._record_failure(study, trial, error)
             return None
         if values is None:
@@ -258,6 +259,19 @@ class Search:
         for trial in study.best_trials:
             values = ", ".join(f"{name} {value:.4f}" for name, value in zip(self.objectives, trial.values, strict=True))
             log.info("best: trial %s, %s with %s", trial.number, values, trial.params)
+
+
+def _raise_storage_fault(error: BaseException) -> None:
+    """A full disk is not the point's fault: the point is left to be done again.
+
+    Raises:
+        StorageError: the error comes from one.
+    """
+    for each in chain_of(error):
+        if isinstance(each, StorageError):
+            raise each from error
+        if isinstance(each, OSError) and each.errno in DISK_FAULTS:
+            raise StorageError(f"{each}; make room, or the folder writable, and run the same command again") from error
 
 
 def _as_text(key: str, override: Override) -> str:

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from conftest import ROOT
 from example_runs import make_masks, write_run
@@ -147,6 +148,14 @@ def test_names_are_shown_as_they_are(hostile_report: Path) -> None:
     facts = [html.unescape(part) for part in re.findall(r"<li>(.*?)</li>", text)]
     assert {name for name in HOSTILE if f"{name.strip()}: {name}" not in facts} == set()
     assert "python -m hqsam_lightning.report ``a # b`" in html.unescape(text)
+
+
+def test_names_are_shown_as_they_are_where_links_are_not_off(hostile_report: Path) -> None:
+    """As GitHub shows report.md: no link, no picture but the plots, no HTML."""
+    text = MarkdownIt("gfm-like", {"linkify": False}).render((hostile_report / "report.md").read_text())
+    assert "<a " not in text
+    assert re.findall(r'<img src="([^"]*)"', text) == ["recall.png", "sweep.png", "tradeoff.png"]
+    assert not any(tag in text for tag in ("<script", "<em>", "<strong>", "<s>", "<blockquote", "<ol", "<hr"))
 
 
 def test_the_plots_are_drawn_whatever_the_names(hostile_report: Path) -> None:

@@ -49,7 +49,7 @@ def write_results(folder: Path, rows: list[dict[str, Any]], run: dict[str, Any],
     body = {"run": run, "rows": rows, "config": config}
     write_document(folder / METRICS_FILE, METRICS_KIND, METRICS_VERSION, body)
     lines = ["# Results", "", "mIoU in percent, single-mask output.", "", *markdown_table([HEAD, *_cells(rows)])]
-    facts = [f"- {escape_markdown(key)}: {escape_markdown(str(value))}" for key, value in run.items()]
+    facts = [f"- {escape_markdown(f'{key}: {value}')}" for key, value in run.items()]
     write_whole(folder / "results.md", ("\n".join([*lines, "", *facts]) + "\n").encode())
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-_MARKUP = re.compile(r"[\\`*\[\]<>|&~$]")
+# without the bracket that closes its text, nothing becomes a link or a picture
+_MARKUP = re.compile(r"[\\`*<>|&~$]|\](?=[(\[:])")
 _OUTER_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-_BLOCK_START = re.compile(r"^(?:[#+\-=]|\d+(?=[.)]))(?=[#+\-=.)\s]|$)")
+_BLOCK_START = re.compile(r"^(?:[#+=](?=[#+=\s]|$)|-(?=[\-\s])|\d+(?=[.)](?:\s|$)))")
 
 
 def printable(text: str) -> str:

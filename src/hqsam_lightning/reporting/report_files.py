@@ -237,5 +237,6 @@ def _facts(recipe: Recipe) -> list[str]:
     lines = [heading(3, recipe.label), "", f"- folder: {escape_markdown(folders)}"]
     for key in dict.fromkeys(key for run in recipe.runs for key in run.facts):
         values = dict.fromkeys(str(run.facts.get(key, NOTHING)) for run in recipe.runs)
-        lines.append(f"- {escape_markdown(key.strip())}: {escape_markdown('; '.join(values))}")
+        fact = f"{key.strip()}: {'; '.join(values)}"
+        lines.append(f"- {escape_markdown(fact)}")
     return [*lines, ""]
