@@ -21,7 +21,7 @@ TWO_PLANES = "an alpha channel and colours that differ"
 NEAR_FULL = 0.9
 """A mask with grey edges reaches this part of its depth's greatest value."""
 
-_MOST_FLAT = 0.25  # part of the pixels between the extremes that may lie inside areas of one value
+_MOST_FLAT = 0.4  # part of the pixels between the extremes that may lie inside areas of one value
 _FEW_LEVELS = 4
 _ALMOST_OPAQUE = 0.95
 _SAME = 0.999
@@ -134,10 +134,15 @@ def _has_soft_edges(plane: np.ndarray, levels: np.ndarray, full: int) -> bool:
     flat = cv2.erode(plane, kernel) == cv2.dilate(plane, kernel)
     between = (plane > (1 - NEAR_FULL) * full) & (plane < NEAR_FULL * full)
     if not between.any():
-        if len(levels) <= _FEW_LEVELS:
-            return False
         between = (plane > 0) & (plane < high)
+        if len(levels) <= _FEW_LEVELS and not _is_noise(plane[between], full):
+            return False
     return bool(flat[between].mean() <= _MOST_FLAT)
+
+
+def _is_noise(values: np.ndarray, full: int) -> bool:
+    """Whether values lie at both ends of the range, as compression leaves them; a value to ignore lies at one end."""
+    return bool((values < full / 2).any() and (values > full / 2).any())
 
 
 def _is_inverted(bright: np.ndarray) -> bool:
