@@ -130,7 +130,7 @@ def list_source(source: Source, data_dir: Path) -> Listing:
     return Listing(
         sorted(pairs, key=lambda pair: normal_form(pair.photo.name)),
         images.others + ([] if shared else masks.others),
-        sorted({*([] if shared else images.folders), *masks.folders} - found.folders),
+        sorted({*images.folders_beside(mask_dir), *masks.folders_beside(image_dir)} - found.folders),
         found.strays,
         images.hidden + (0 if shared else masks.hidden),
         len(photos) - len(wanted),
@@ -169,6 +169,11 @@ class _Folder:
 
     def with_ending(self, *endings: str) -> list[str]:
         return sorted(name for ending in dict.fromkeys(endings) for name in self.files.get(ending, []))
+
+    def folders_beside(self, other: Path) -> list[str]:
+        """Subfolders, but the one that the source's other folder is in."""
+        above = {other.resolve(), *other.resolve().parents}
+        return [name for name in self.folders if (self.path / name).resolve() not in above]
 
     def by_stem(self, source: Source, endings: Sequence[str], what: str) -> dict[str, str]:
         """Names of the files with these endings, by their stem."""
