@@ -274,6 +274,12 @@ def test_an_excluded_photo_needs_no_mask(tmp_path: Path) -> None:
     assert ([pair.stem for pair in listing.pairs], listing.excluded) == (["a"], 1)
 
 
+@pytest.mark.parametrize(("images", "masks"), [(".", "gt"), ("im", "im/gt"), (".", "deep/down"), ("gt/im", "gt")])
+def test_the_sources_other_folder_is_not_left_out(tmp_path: Path, images: str, masks: str) -> None:
+    touch(tmp_path, f"{images}/a.jpg", f"{masks}/a.png", f"{images}/old/b.jpg")
+    assert list_source(Source("birds", images, masks), tmp_path).folders == ["old"]
+
+
 def test_photos_and_masks_in_one_folder_are_counted_once(tmp_path: Path) -> None:
     touch(tmp_path, "both/a.jpg", "both/a.png", "both/readme.md", "both/.x", "both/old/z.png")
     listing = list_source(TOGETHER, tmp_path)

@@ -41,6 +41,9 @@ DECIDED = {
     "antialiased grey palette": ([palette(antialiased(), [(v, v, v) for v in range(256)])], "soft"),
     "antialiased, 16 bit": ([antialiased().astype(np.uint16) * 257], "soft"),
     "antialiased, 8 bit in 16": ([antialiased().astype(np.uint16)], "soft, of 255"),
+    "enlarged without smoothing": ([np.kron(antialiased(), np.ones((4, 4), np.uint8))], "soft"),
+    "enlarged smoothly": ([cv2.resize(WHITE, (200, 200), interpolation=cv2.INTER_CUBIC)], "soft"),
+    "noise of compression": ([np.where(GREY < 40, WHITE ^ 1, WHITE)], "soft"),
     "blurred": ([cv2.GaussianBlur(WHITE, (0, 0), 3)], "soft"),
     "empty beside hard": ([WHITE * 0, WHITE], "soft"),
     "full beside hard": ([WHITE * 0 + 255, WHITE], "soft"),
@@ -63,7 +66,7 @@ def test_sound_sources_are_decided(tmp_path: Path, case: str) -> None:
 
 
 def test_ringing_of_grey_jpegs_is_a_soft_edge(tmp_path: Path) -> None:
-    for quality in (30, 60, 90):
+    for quality in (30, 60, 90, 100):
         for name, picture in {"grey": WHITE, "rgb": np.stack([WHITE] * 3, -1)}.items():
             paths = save(tmp_path / f"{name}{quality}", picture, suffix=".jpg", quality=quality)
             values, _ = decide("birds", AUTO, paths)
@@ -86,6 +89,8 @@ def test_antialiased_masks_do_not_grow(tmp_path: Path, scale: int) -> None:
 REFUSED = {
     "0, 1 and 255": ([classes(1, 1, 1, ring=2)], "not grey edges.*values 0, 1, 255"),
     "0, 1 and a thin 255": ([classes(1, 1, ring=1)], "not grey edges.*values 0, 1, 255"),
+    "hard beside a value to ignore": ([np.maximum(WHITE, disc(20) * np.uint8(254))], "not grey edges.*0, 254, 255"),
+    "cells of 9 pixels": ([np.where(np.kron(GREY[:7, :7] > 99, np.ones((9, 9))), 100, 255).astype(np.uint8)], "edges"),
     "trimap": ([np.where(disc(10), 255, disc(22) * 128).astype(np.uint8)], "several values that are not grey edges"),
     "classes": ([classes(1, 2, 3)], "not grey edges.*values 0, 1, 2, 3"),
     "classes without background": ([classes(1, 2, 3) + np.uint8(1)], "several values that are not grey edges"),
@@ -98,10 +103,13 @@ REFUSED = {
     "a faint one among hard ones": ([WHITE, WHITE, disc() * np.uint8(3)], "1 of 3 .* another greatest value"),
     "0/1 and 0/255": ([WHITE, WHITE, disc() * np.uint8(1)], "1 of 3 masks .*2.png \\(values 0, 1\\)"),
     "classes among hard ones": ([WHITE, classes(1, 2)], "1 of 2 masks .* several values that are not grey edges"),
-    "VOC with its border": ([palette(classes(1, 2, ring=1), VOC)], "several colours"),
+    "VOC with its border": ([palette(classes(1, 2, ring=1), VOC)], "several colours.*palette indices 0, 1, 2, 255"),
     "DAVIS, two objects": ([palette(classes(1, 2), DAVIS)], "several colours"),
     "inverted palette": ([palette(disc(), [(255, 255, 255), (0, 0, 0)])], "white background"),
-    "red on white": ([np.where(disc()[..., None], [255, 0, 0], 255).astype(np.uint8)], "several colours"),
+    "red on white": (
+        [np.where(disc()[..., None], [255, 0, 0], 255).astype(np.uint8)],
+        "several colours.*brightest channels 255",
+    ),
     "white background": ([255 - WHITE, 255 - antialiased()], "2 of 2 .* white background"),
     "white background, 0/1": ([(~disc()).astype(np.uint8)], "white background"),
     "two different planes": ([rgba(WHITE, disc(9, 50, 50) * 255)], "varying alpha channel beside colours"),

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from hqsam_lightning.data.file_kinds import file_kind
@@ -25,7 +26,7 @@ MAX_TEXT = 2**20
 
 _MAX_INFLATION = 1032
 _PNG_SIGNATURE_LENGTH = 8
-_DAMAGE: tuple[type[Exception], ...] = (*UNREADABLE, Image.DecompressionBombError, Warning)
+_DAMAGE: tuple[type[Exception], ...] = (*UNREADABLE, cv2.error, Image.DecompressionBombError, Warning)
 
 # Pillow warns at 89 megapixels and refuses twice that by default, which a medium-format photo reaches.
 if Image.MAX_IMAGE_PIXELS is not None:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hqsam_lightning.data.catalogue import MissingDataError, Source, source_folders
-from hqsam_lightning.data.names import in_order, matching_ending, normal_form, refuse_unusable, split_number
+from hqsam_lightning.data.folders import Folder
+from hqsam_lightning.data.names import in_order, normal_form, split_number
 from hqsam_lightning.errors import DataError
 
 SHOWN = 3
@@ -110,8 +111,8 @@ def list_source(source: Source, data_dir: Path) -> Listing:
     image_endings = [normal_form(suffix).lower() for suffix in source.image_suffixes]
     mask_ending = normal_form(source.mask_suffix).lower()
     shared = image_dir.resolve() == mask_dir.resolve()
-    images = _Folder.scan(image_dir, [*image_endings, mask_ending] if shared else image_endings)
-    masks = images if shared else _Folder.scan(mask_dir, [mask_ending])
+    images = Folder.scan(image_dir, [*image_endings, mask_ending] if shared else image_endings)
+    masks = images if shared else Folder.scan(mask_dir, [mask_ending])
     photos = images.by_stem(
         source, [ending for ending in image_endings if not shared or ending != mask_ending], "photos"
     )
@@ -130,59 +131,11 @@ def list_source(source: Source, data_dir: Path) -> Listing:
     return Listing(
         sorted(pairs, key=lambda pair: normal_form(pair.photo.name)),
         images.others + ([] if shared else masks.others),
-        sorted({*([] if shared else images.folders), *masks.folders} - found.folders),
+        sorted({*images.folders_beside(mask_dir), *masks.folders_beside(image_dir)} - found.folders),
         found.strays,
         images.hidden + (0 if shared else masks.hidden),
         len(photos) - len(wanted),
     )
-
-
-@dataclass
-class _Folder:
-    """A folder's entries: names of files by their ending, of files without one of the endings, and of folders."""
-
-    path: Path
-    files: dict[str, list[str]]
-    others: list[str]
-    folders: list[str]
-    hidden: int
-
-    @classmethod
-    def scan(cls, path: Path, endings: Sequence[str]) -> _Folder:
-        folder = cls(path, {}, [], [], 0)
-        try:
-            with os.scandir(path) as entries:
-                names = sorted((entry.name, entry.is_dir()) for entry in entries)
-        except OSError as error:
-            raise DataError(f"expected a folder of photos or masks, cannot list {path}: {error}; check it") from error
-        for name, is_dir in names:
-            ending = matching_ending(normal_form(name), endings)
-            if name.startswith("."):
-                folder.hidden += 1
-            elif is_dir:
-                folder.folders.append(name)
-            elif ending is None:
-                folder.others.append(name)
-            else:
-                folder.files.setdefault(ending, []).append(name)
-        return folder
-
-    def with_ending(self, *endings: str) -> list[str]:
-        return sorted(name for ending in dict.fromkeys(endings) for name in self.files.get(ending, []))
-
-    def by_stem(self, source: Source, endings: Sequence[str], what: str) -> dict[str, str]:
-        """Names of the files with these endings, by their stem."""
-        refuse_unusable(source.name, self.path, self.with_ending(*endings))
-        found: dict[str, str] = {}
-        for name in self.with_ending(*endings):
-            stem = _stem(name, endings)
-            if stem in found:
-                raise DataError(
-                    f"{source.name}: two {what} share the stem {stem!r} in {self.path}: {found[stem]} and {name}; "
-                    f"rename or remove one, or narrow data.catalogue.{source.name}.image_suffixes"
-                )
-            found[stem] = name
-        return found
 
 
 @dataclass
@@ -194,7 +147,7 @@ class _Match:
     folders: set[str]
 
 
-def _match(source: Source, photos: dict[str, str], masks: _Folder, ending: str) -> _Match:
+def _match(source: Source, photos: dict[str, str], masks: Folder, ending: str) -> _Match:
     found = _Match({}, [], set())
     by_number: dict[str, list[tuple[int, str]]] = {}
     for stem, name in masks.by_stem(source, [ending], "masks").items():
@@ -217,20 +170,15 @@ def _match(source: Source, photos: dict[str, str], masks: _Folder, ending: str) 
 
 
 def _masks_in_folders(
-    source: Source, photos: dict[str, str], masks: _Folder, ending: str
+    source: Source, photos: dict[str, str], masks: Folder, ending: str
 ) -> Iterable[tuple[str, str, list[Path]]]:
     """Folders that are called like a photo: its stem, the folder's name, and the masks inside."""
     for name in masks.folders:
         if normal_form(name) in photos:
-            inside = _Folder.scan(masks.path / name, [ending])
+            inside = Folder.scan(masks.path / name, [ending])
             by_stem = inside.by_stem(source, [ending], "masks")
             if by_stem:
                 yield normal_form(name), name, [inside.path / by_stem[stem] for stem in sorted(by_stem, key=in_order)]
-
-
-def _stem(name: str, endings: Sequence[str]) -> str:
-    normal = normal_form(name)
-    return normal[: -len(matching_ending(normal, endings) or "")]
 
 
 def _without_excluded(source: Source, photos: dict[str, str]) -> dict[str, str]:
@@ -280,7 +228,7 @@ def _refuse_ambiguous(source: Source, folder: Path, names: list[str]) -> None:
         )
 
 
-def _refuse_unmasked(source: Source, masks: _Folder, photos: dict[str, str], found: _Match) -> None:
+def _refuse_unmasked(source: Source, masks: Folder, photos: dict[str, str], found: _Match) -> None:
     unmasked = sorted(set(photos) - set(found.masks))
     if unmasked:
         first = unmasked[0]

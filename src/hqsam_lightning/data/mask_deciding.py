@@ -95,12 +95,14 @@ def _decide_auto(name: str, facts: list[MaskFacts]) -> MaskValues:
     if alpha:
         if len(alpha) < len(telling):
             others = [each for each in telling if each.shows != ALPHA]
-            raise _open(name, facts, alpha, f"show {ALPHA}, others do not ({_named(others)})")
+            raise _undecided(name, facts, alpha, f"show {ALPHA}, others do not ({_named(others)})")
         return MaskValues("alpha")
     _refuse_where(name, facts, COLOURS, "show several colours, which may be objects, borders to ignore or compression")
     inverted = [each for each in telling if each.inverted]
     if 2 * len(inverted) > len(telling):
-        raise _open(name, facts, inverted, "are bright along the border and dark inside, as with a white background")
+        raise _undecided(
+            name, facts, inverted, "are bright along the border and dark inside, as with a white background"
+        )
     return _decide_levels(name, facts)
 
 
@@ -116,7 +118,7 @@ def _decide_levels(name: str, facts: list[MaskFacts]) -> MaskValues:
     usual = Counter(each.high for each in seen).most_common(1)[0][0]
     others = [each for each in seen if each.high != usual]
     if others:
-        raise _open(name, facts, others, f"have another greatest value than the rest, which have {usual}")
+        raise _undecided(name, facts, others, f"have another greatest value than the rest, which have {usual}")
     return MaskValues("binary", threshold=usual / 2)
 
 
@@ -130,7 +132,7 @@ def _middle(facts: list[MaskFacts]) -> float:
 def _refuse_where(name: str, facts: list[MaskFacts], shows: str, finding: str) -> None:
     found = [each for each in facts if each.shows == shows]
     if found:
-        raise _open(name, facts, found, finding)
+        raise _undecided(name, facts, found, finding)
 
 
 def _warn_of(name: str, odd: list[MaskFacts]) -> None:
@@ -138,7 +140,7 @@ def _warn_of(name: str, odd: list[MaskFacts]) -> None:
         _log.warning("%s: %s mask(s) unlike the rest of the source: %s", name, len(odd), _named(odd))
 
 
-def _open(name: str, facts: list[MaskFacts], found: list[MaskFacts], finding: str) -> DataError:
+def _undecided(name: str, facts: list[MaskFacts], found: list[MaskFacts], finding: str) -> DataError:
     key = f"data.catalogue.{name}"
     return DataError(
         f"{name}: {key}.mask_values=auto cannot decide what the values of the masks mean: {len(found)} of {len(facts)} "

@@ -21,12 +21,13 @@ TWO_PLANES = "an alpha channel and colours that differ"
 NEAR_FULL = 0.9
 """A mask with grey edges reaches this part of its depth's greatest value."""
 
-_MOST_FLAT = 0.25  # part of the pixels between the extremes that may lie inside areas of one value
+_MOST_FLAT = 0.4  # part of the pixels between the extremes that may lie inside areas of one value
 _FEW_LEVELS = 4
 _ALMOST_OPAQUE = 0.95
 _SAME = 0.999
 _WHITE_BORDER, _WHITE_AREA = 0.75, 0.5
 _SHOWN_LEVELS = 6
+_BLOCK = 256  # rows
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def facts_of(pixels: MaskPixels, path: Path) -> MaskFacts:
     full = 255 if high <= 255 else pixels.full
     shows = _plane(pixels) or _kind(pixels, levels, full)
     inverted = shows in (TWO_LEVELS, SOFT_EDGES) and _is_inverted(pixels.shown > high / 2)
-    return MaskFacts(path, shows, low, high, full, pixels.full > 255, inverted, _text(levels))
+    return MaskFacts(path, shows, low, high, full, pixels.full > 255, inverted, _text(pixels, levels))
 
 
 def _plane(pixels: MaskPixels) -> str | None:
@@ -117,8 +118,9 @@ def _kind(pixels: MaskPixels, levels: np.ndarray, full: int) -> str:
 def _is_of_one_hue(colours: np.ndarray, shown: np.ndarray) -> bool:
     """Whether every pixel is a darker nuance of the brightest one; (H, W, 3) and (H, W) uint8."""
     brightest = colours.reshape(-1, 3)[int(shown.argmax())].astype(np.float32)
-    expected = shown[..., None].astype(np.float32) * (brightest / brightest.max())
-    return bool((np.abs(expected - colours) <= 2).all())
+    hue = brightest / brightest.max()
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(shown), _BLOCK)]
+    return all(bool((np.abs(shown[rows, :, None] * hue - colours[rows]) <= 2).all()) for rows in blocks)
 
 
 def _has_soft_edges(plane: np.ndarray, levels: np.ndarray, full: int) -> bool:
@@ -134,10 +136,15 @@ def _has_soft_edges(plane: np.ndarray, levels: np.ndarray, full: int) -> bool:
     flat = cv2.erode(plane, kernel) == cv2.dilate(plane, kernel)
     between = (plane > (1 - NEAR_FULL) * full) & (plane < NEAR_FULL * full)
     if not between.any():
-        if len(levels) <= _FEW_LEVELS:
-            return False
         between = (plane > 0) & (plane < high)
+        if len(levels) <= _FEW_LEVELS and not _is_noise(plane[between], full):
+            return False
     return bool(flat[between].mean() <= _MOST_FLAT)
+
+
+def _is_noise(values: np.ndarray, full: int) -> bool:
+    """Whether values lie at both ends of the range, as compression leaves them; a value to ignore lies at one end."""
+    return bool((values < full / 2).any() and (values > full / 2).any())
 
 
 def _is_inverted(bright: np.ndarray) -> bool:
@@ -145,7 +152,13 @@ def _is_inverted(bright: np.ndarray) -> bool:
     return bool(border.mean() >= _WHITE_BORDER and bright.mean() >= _WHITE_AREA)
 
 
-def _text(levels: np.ndarray) -> str:
+def _text(pixels: MaskPixels, levels: np.ndarray) -> str:
+    """The values that a config would list: palette indices where there is a palette."""
+    word = "values"
+    if pixels.raw is None:
+        word = "brightest channels"
+    elif pixels.raw is not pixels.shown:
+        word, levels = "palette indices", levels_of(pixels.raw)
     if len(levels) <= _SHOWN_LEVELS:
-        return f"values {', '.join(map(str, levels))}"
-    return f"{len(levels)} values from {levels[0]} to {levels[-1]}"
+        return f"{word} {', '.join(map(str, levels))}"
+    return f"{len(levels)} {word} from {levels[0]} to {levels[-1]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -83,7 +84,8 @@ def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 def levels_of(plane: np.ndarray) -> np.ndarray:
     """The values that occur in a (H, W) plane of uint8 or uint16, in ascending order."""
-    return np.flatnonzero(np.bincount(plane.ravel()))
+    size = 256 if plane.dtype == np.uint8 else MAX_VALUE + 1
+    return np.flatnonzero(cv2.calcHist([plane], [0], None, [size], [0, size]))
 
 
 def _decode(image: Image.Image, lossy: bool) -> MaskPixels:
