@@ -102,7 +102,7 @@ def test_second_fetch_neither_asks_nor_hashes(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = fetch(server.published, tmp_path)
-    monkeypatch.setattr(weights, "_file_sha256", lambda path: pytest.fail("hashed again"))
+    monkeypatch.setattr(weights, "file_sha256", lambda path: pytest.fail("hashed again"))
     assert fetch(server.published, tmp_path) == path
     assert len(server.ranges) == 1
 
