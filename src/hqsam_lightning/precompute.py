@@ -5,24 +5,23 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 import hydra
 import torch
 from hydra.utils import instantiate
 from lightning import Fabric
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig
-from rich.progress import track
 from torch.utils.data import DataLoader
 
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
-from hqsam_lightning.data.cache import cache_facts, missing_shards
+from hqsam_lightning.data.cache import cache_facts
 from hqsam_lightning.data.cache_writing import (
     Entries,
     begin_cache,
@@ -36,20 +35,24 @@ from hqsam_lightning.data.samples import MergedSets
 from hqsam_lightning.data.shards import Place
 from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.errors import ConfigError, HQSamError
-from hqsam_lightning.locks import exclusive
+from hqsam_lightning.locks import claim
 from hqsam_lightning.memory import keep_freed_memory
+from hqsam_lightning.progress import track
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.session import as_plain, build_sets, quieten, with_debug
-from hqsam_lightning.signals import stop_on_signals, stop_requested
+from hqsam_lightning.signals import Stopped, stop_on_signals, stop_requested, stops_deferred
 
 log = logging.getLogger(__name__)
 
-LOCK_FILE = ".lock"
-"""In the cache's folder; held from before anything is read of it until all is written."""
+T = TypeVar("T")
+
+BUSY_REMEDY = "wait for it, or choose another data.cache"
 
 
 def precompute(config: DictConfig) -> Path:
     """Writes what is missing of a run's embedding cache, each device its share of the shards.
+
+    The folder is claimed from before anything is read of it until all is written.
 
     Args:
         config: the run's, composed from conf/train.yaml, with data.cache and data.views.
@@ -60,84 +63,93 @@ def precompute(config: DictConfig) -> Path:
     Raises:
         HQSamError: for input that cannot work, or a folder that another process fills, before any long work starts; and
             for a full disk.
-        SystemExit: after SIGINT or SIGTERM, at the end of the shard, with 128 and the signal's number.
+        Stopped: after a signal, at the end of the shard.
     """
     quieten()
     folder, views = _target(config)
-    fabric = _launch(config)
-    with ExitStack() as held:
-        _together(fabric, partial(_claim, folder, held) if fabric.is_global_zero else lambda: None)
-        count = _fill(config, fabric, folder, views)
+    try:
+        with stop_on_signals(), ExitStack() as held:
+            fabric = _launch(config)
+            claimed = partial(held.enter_context, claim(folder, BUSY_REMEDY))
+            _together(fabric, claimed if fabric.is_global_zero else _nothing)
+            count = _fill(config, fabric, folder, views)
+    except Stopped as stop:
+        _say_how_to_continue(folder, stop)
+        raise
     if fabric.is_global_zero:
         print(f"cache of {count} images x {views} views in {folder}; train with data.cache={folder}")
     return folder
 
 
-def _claim(folder: Path, held: ExitStack) -> None:
-    held.enter_context(exclusive(folder / LOCK_FILE, f"data.cache={folder}"))
+@rank_zero_only
+def _say_how_to_continue(folder: Path, stop: Stopped) -> None:
+    done = len(list(folder.glob("*.safetensors")))
+    print(
+        f"{stop.signal.name}: stopped with {done} whole shards in {folder}; the same command continues", file=sys.stderr
+    )
+
+
+def _nothing() -> None:
+    pass
 
 
 def _fill(config: DictConfig, fabric: Fabric, folder: Path, views: int) -> int:
     """Writes what is missing; gives the number of images."""
+    sam, made = _together(fabric, partial(_prepare, config, fabric, views))
+    begin = partial(_begin, config, folder, sam, made) if fabric.is_global_zero else list
+    missing: list[Place] = fabric.broadcast(_together(fabric, begin))
+    _write(config, fabric, folder, sam, made, missing)
+    return len(made)
+
+
+def _prepare(config: DictConfig, fabric: Fabric, views: int) -> tuple[FrozenSam, OnlineViews]:
     samples = MergedSets([samples for samples, _ in build_sets(config).train])
     if fabric.device.type == "cpu":
         keep_freed_memory()
     sam = instantiate(config.sam).to(fabric.device)
     augmentation = instantiate(config.augmentation, image_size=sam.image_size)
-    made = OnlineViews(samples, augmentation, config.seed, views, config.data.decode)
-    images = [samples.identify(index) for index in range(len(samples))]
-    facts = cache_facts(as_plain(config), sam.image_size, sam.weights_sha256, views)
-    missing: list[Place] = []
-
-    def begin() -> None:
-        places = begin_cache(folder, facts, images)
-        missing.extend(places[number] for number in missing_shards(folder, places))
-        if missing:
-            _say_and_check(folder, sam, made, missing)
-
-    _together(fabric, begin if fabric.is_global_zero else lambda: None)
-    missing = fabric.broadcast(missing)
-    _write(config, fabric, folder, sam, made, missing)
-    return len(images)
+    return sam, OnlineViews(samples, augmentation, config.seed, views, config.data.decode)
 
 
-@dataclass(frozen=True)
-class _Stop:
-    """A process got this signal."""
+def _begin(config: DictConfig, folder: Path, sam: FrozenSam, views: OnlineViews) -> list[Place]:
+    """Places of the shards that are to be written, for which there is space."""
+    facts = cache_facts(as_plain(config), sam.image_size, sam.weights_sha256, views.count)
+    images = [views.samples.identify(index) for index in range(len(views))]
+    missing = begin_cache(folder, facts, images)
+    if missing:
+        _say_and_check(folder, sam, views, missing)
+    return missing
 
-    signal: int
 
-
-def _together(fabric: Fabric, action: Callable[[], Any]) -> None:
+def _together(fabric: Fabric, action: Callable[[], T]) -> T:
     """Does something in every process; what stops one of them stops all.
+
+    Returns:
+        What the action gave in this process.
 
     Raises:
         HQSamError: the first process's that has one, in process 0; the others end quietly.
-        SystemExit: after a signal.
+        Stopped: after a signal, likewise.
     """
-    outcome: HQSamError | _Stop | None = None
+    outcome: HQSamError | signal.Signals | None = None
+    result: T | None = None
     try:
-        action()
+        result = action()
     except HQSamError as error:
         outcome = error
     except RuntimeError:
         # the same signal may have ended the loading processes
         if stop_requested() is None:
             raise
-    if (number := stop_requested()) is not None:
-        outcome = _Stop(number)
+    outcome = stop_requested() or outcome
     outcomes = [fabric.broadcast(outcome, src=rank) for rank in range(fabric.world_size)]
     failure = next((each for each in outcomes if each is not None), None)
     if failure is None:
-        return
+        return cast(T, result)
     if not fabric.is_global_zero:
         # the status of the command is process 0's; Lightning kills that one when another's is not 0
         sys.exit(0)
-    if isinstance(failure, _Stop):
-        name = signal.Signals(failure.signal).name
-        print(f"{name}: stopped, every shard in the folder is whole; the same command continues", file=sys.stderr)
-        sys.exit(128 + failure.signal)
-    raise failure
+    raise failure if isinstance(failure, HQSamError) else Stopped(failure)
 
 
 def _target(config: DictConfig) -> tuple[Path, int]:
@@ -175,7 +187,7 @@ def _write(
         sampler=[entry for place in own for entry in shard_entries(place)],
         batch_size=None,
         num_workers=config.loader.num_workers,
-        worker_init_fn=_begin_loading,
+        worker_init_fn=begin_loading,
     )
     made = iter(loader)
 
@@ -184,26 +196,9 @@ def _write(
             write_shard(folder, place, list(islice(made, place.entries)), sam, config.batch.max_per_device)
 
     rounds = range(-(-len(missing) // fabric.world_size))
-    with stop_on_signals():
-        for turn in _followed(rounds, fabric.is_global_zero):
+    with stops_deferred():
+        for turn in track(rounds, "encoding") if fabric.is_global_zero else rounds:
             _together(fabric, partial(write, own[turn : turn + 1]))
-
-
-def _followed(rounds: range, is_shown: bool) -> Iterator[int]:
-    """Goes through the rounds with a bar on a terminal, and a log line per tenth elsewhere."""
-    if is_shown and sys.stdout.isatty():
-        yield from track(rounds, "encoding")
-        return
-    for done, each in enumerate(rounds, start=1):
-        yield each
-        if is_shown and done * 10 // len(rounds) > (done - 1) * 10 // len(rounds):
-            log.info("%d %% of the shards are written", done * 100 // len(rounds))
-
-
-def _begin_loading(worker: int) -> None:
-    # Ctrl-C reaches the whole group of processes; the main one finishes the shard and ends the others
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    begin_loading(worker)
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")

@@ -44,7 +44,7 @@ def begin_cache(folder: Path, facts: Mapping[str, Any], images: Sequence[Identit
     """Makes the folder of a cache, or makes sure that it holds the same one, begun before; no other process may write.
 
     Returns:
-        The places of its shards.
+        The places of the shards that are still to be written.
 
     Raises:
         CacheError: the folder holds a cache, or a shard, of other facts or images; nothing is written then.
@@ -60,13 +60,13 @@ def begin_cache(folder: Path, facts: Mapping[str, Any], images: Sequence[Identit
         if (folder / IMAGES_FILE).exists() and read_images(folder) != list(images):
             raise CacheError(f"{folder / IMAGES_FILE}: expected the images of {FACTS_FILE}, got another list; {REMEDY}")
     places = index.places()
-    missing_shards(folder, places)
+    missing = [places[number] for number in missing_shards(folder, places)]
     _remove_partial(folder)
     if not (folder / IMAGES_FILE).exists() or stored is None:
         write_document(folder / IMAGES_FILE, IMAGES_KIND, VERSION, index.images_body)
     if stored is None:
         write_document(folder / FACTS_FILE, FACTS_KIND, VERSION, index.facts_body)
-    return places
+    return missing
 
 
 def _remove_partial(folder: Path) -> None:
