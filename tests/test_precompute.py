@@ -174,7 +174,7 @@ def test_a_folder_that_another_process_fills_is_refused(compose: Compose, tmp_pa
         assert holder.stdout.readline() == b"claimed\n"
         with pytest.raises(BusyError, match=rf"process {holder.pid} on .*choose another data\.cache"):
             precompute(compose("seed=7"))
-        assert list((tmp_path / "cache").glob("*.*s*")) == []
+        assert list(contents(tmp_path / "cache")) == [".lock"]
         holder.kill()
     precompute(compose())
     assert sorted(contents(tmp_path / "cache")) == FILES
@@ -257,7 +257,7 @@ def test_two_processes_write_the_cache_of_one(whole: dict, tmp_path: Path) -> No
     command = [sys.executable, "-m", "hqsam_lightning.precompute", *SMALL, f"data.cache={tmp_path / 'cache'}"]
     two = ("trainer=ddp_cpu", f"hydra.run.dir={tmp_path / 'run'}")
     put({name: whole[name] for name in FILES[1:]}, tmp_path / "cache")
-    ended = subprocess.run([*command, *two], capture_output=True, text=True, timeout=240)
+    ended = subprocess.run([*command, *two], capture_output=True, text=True, timeout=600)
     assert ended.returncode == 0, ended.stderr
     assert contents(tmp_path / "cache") == whole
 

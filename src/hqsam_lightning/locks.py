@@ -50,9 +50,7 @@ def claim(folder: Path, remedy: str) -> Iterator[None]:
     path = folder / LOCK_FILE
     with _held_guard:
         if key in _held:
-            raise BusyError(
-                f"{folder}: expected a folder that no other run writes; this process does already; {remedy}"
-            )
+            raise BusyError(f"{folder}: expected a folder that no other run writes; this process does; {remedy}")
         descriptor = _open_locked(path, remedy)
         _held.add(key)
     try:
