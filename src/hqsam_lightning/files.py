@@ -16,6 +16,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,8 @@ def write_whole(path: Path, content: bytes) -> None:
         os.replace(partial, path)
         _sync_folder(path.parent)
     except OSError as cause:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise storage_error(path, cause) from cause
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar, cast
 
 import hydra
 import torch
 from hydra.utils import instantiate
 from lightning import Fabric
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig
-from rich.progress import track
 from torch.utils.data import DataLoader
 
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
@@ -20,24 +26,33 @@ from hqsam_lightning.data.cache_writing import (
     Entries,
     begin_cache,
     entry_bytes,
-    missing_shards,
     require_space,
     shard_entries,
     write_shard,
 )
 from hqsam_lightning.data.loading import begin_loading
 from hqsam_lightning.data.samples import MergedSets
+from hqsam_lightning.data.shards import Place
 from hqsam_lightning.data.views import OnlineViews
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.errors import ConfigError, HQSamError
+from hqsam_lightning.locks import claim
 from hqsam_lightning.memory import keep_freed_memory
+from hqsam_lightning.progress import track
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.session import as_plain, build_sets, quieten, with_debug
+from hqsam_lightning.signals import Stopped, stop_on_signals, stop_requested, stops_deferred
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BUSY_REMEDY = "wait for it, or choose another data.cache"
 
 
 def precompute(config: DictConfig) -> Path:
     """Writes what is missing of a run's embedding cache, each device its share of the shards.
+
+    The folder is claimed from before anything is read of it until all is written.
 
     Args:
         config: the run's, composed from conf/train.yaml, with data.cache and data.views.
@@ -46,31 +61,95 @@ def precompute(config: DictConfig) -> Path:
         The cache's folder.
 
     Raises:
-        HQSamError: for input that cannot work, before any long work starts; and for a full disk.
+        HQSamError: for input that cannot work, or a folder that another process fills, before any long work starts; and
+            for a full disk.
+        Stopped: after a signal, at the end of the shard.
     """
     quieten()
     folder, views = _target(config)
-    fabric = _launch(config)
+    try:
+        with stop_on_signals(), ExitStack() as held:
+            fabric = _launch(config)
+            claimed = partial(held.enter_context, claim(folder, BUSY_REMEDY))
+            _together(fabric, claimed if fabric.is_global_zero else _nothing)
+            count = _fill(config, fabric, folder, views)
+    except Stopped as stop:
+        _say_how_to_continue(folder, stop)
+        raise
+    if fabric.is_global_zero:
+        print(f"cache of {count} images x {views} views in {folder}; train with data.cache={folder}")
+    return folder
+
+
+@rank_zero_only
+def _say_how_to_continue(folder: Path, stop: Stopped) -> None:
+    done = len(list(folder.glob("*.safetensors")))
+    print(
+        f"{stop.signal.name}: stopped with {done} whole shards in {folder}; the same command continues", file=sys.stderr
+    )
+
+
+def _nothing() -> None:
+    pass
+
+
+def _fill(config: DictConfig, fabric: Fabric, folder: Path, views: int) -> int:
+    """Writes what is missing; gives the number of images."""
+    sam, made = _together(fabric, partial(_prepare, config, fabric, views))
+    begin = partial(_begin, config, folder, sam, made) if fabric.is_global_zero else list
+    missing: list[Place] = fabric.broadcast(_together(fabric, begin))
+    _write(config, fabric, folder, sam, made, missing)
+    return len(made)
+
+
+def _prepare(config: DictConfig, fabric: Fabric, views: int) -> tuple[FrozenSam, OnlineViews]:
     samples = MergedSets([samples for samples, _ in build_sets(config).train])
     if fabric.device.type == "cpu":
         keep_freed_memory()
     sam = instantiate(config.sam).to(fabric.device)
     augmentation = instantiate(config.augmentation, image_size=sam.image_size)
-    made = OnlineViews(samples, augmentation, config.seed, views, config.data.decode)
-    images = [samples.identify(index) for index in range(len(samples))]
-    if fabric.is_global_zero:
-        begin_cache(folder, cache_facts(as_plain(config), sam.image_size, sam.weights_sha256, views), images)
-    fabric.barrier()
-    missing = missing_shards(folder, len(images), views)
-    fabric.barrier()
-    if missing and fabric.is_global_zero:
-        _say_and_check(folder, sam, made, missing)
-    fabric.barrier()
-    _write(config, folder, sam, made, missing[fabric.global_rank :: fabric.world_size])
-    fabric.barrier()
-    if fabric.is_global_zero:
-        print(f"cache of {len(images)} images x {views} views in {folder}; train with data.cache={folder}")
-    return folder
+    return sam, OnlineViews(samples, augmentation, config.seed, views, config.data.decode)
+
+
+def _begin(config: DictConfig, folder: Path, sam: FrozenSam, views: OnlineViews) -> list[Place]:
+    """Places of the shards that are to be written, for which there is space."""
+    facts = cache_facts(as_plain(config), sam.image_size, sam.weights_sha256, views.count)
+    images = [views.samples.identify(index) for index in range(len(views))]
+    missing = begin_cache(folder, facts, images)
+    if missing:
+        _say_and_check(folder, sam, views, missing)
+    return missing
+
+
+def _together(fabric: Fabric, action: Callable[[], T]) -> T:
+    """Does something in every process; what stops one of them stops all.
+
+    Returns:
+        What the action gave in this process.
+
+    Raises:
+        HQSamError: the first process's that has one, in process 0; the others end quietly.
+        Stopped: after a signal, likewise.
+    """
+    outcome: HQSamError | signal.Signals | None = None
+    result: T | None = None
+    try:
+        result = action()
+    except HQSamError as error:
+        outcome = error
+    except RuntimeError:
+        # the same signal may have ended the loading processes
+        if stop_requested() is None:
+            raise
+    outcome = stop_requested() or outcome
+    outcomes = [fabric.broadcast(outcome, src=rank) for rank in range(fabric.world_size)]
+    failure = next((each for each in outcomes if each is not None), None)
+    if failure is None:
+        return cast(T, result)
+    if not fabric.is_global_zero:
+        # the status of the command is process 0's; Lightning kills that one when another's is not 0
+        sys.exit(0)
+    raise failure if isinstance(failure, HQSamError) else Stopped(failure)
 
 
 def _target(config: DictConfig) -> tuple[Path, int]:
@@ -89,28 +168,37 @@ def _launch(config: DictConfig) -> Fabric:
     return fabric
 
 
-def _say_and_check(folder: Path, sam: FrozenSam, views: OnlineViews, missing: list[int]) -> None:
-    assert views.count is not None
+def _say_and_check(folder: Path, sam: FrozenSam, views: OnlineViews, missing: list[Place]) -> None:
     blank = torch.zeros(1, 3, sam.image_size, sam.image_size, dtype=torch.uint8, device=sam.device)
     size = entry_bytes(sam.encode(blank), views)
-    entries = sum(len(shard_entries(number, len(views), views.count)) for number in missing)
+    entries = sum(place.entries for place in missing)
     log.info("%d views to encode, %.1f MB each: %.2f GB", entries, size / 1e6, entries * size / 1e9)
     require_space(folder, entries * size)
 
 
-def _write(config: DictConfig, folder: Path, sam: FrozenSam, views: OnlineViews, shards: list[int]) -> None:
+def _write(
+    config: DictConfig, fabric: Fabric, folder: Path, sam: FrozenSam, views: OnlineViews, missing: list[Place]
+) -> None:
+    """Writes shards in rounds of one per process, after each of which all processes agree to go on."""
     assert views.count is not None
-    numbers = [shard_entries(number, len(views), views.count) for number in shards]
+    own = missing[fabric.global_rank :: fabric.world_size]
     loader = DataLoader(
         Entries(views, views.count),
-        sampler=[entry for entries in numbers for entry in entries],
+        sampler=[entry for place in own for entry in shard_entries(place)],
         batch_size=None,
         num_workers=config.loader.num_workers,
         worker_init_fn=begin_loading,
     )
     made = iter(loader)
-    for number, entries in track(list(zip(shards, numbers, strict=True)), "encoding"):
-        write_shard(folder, number, list(islice(made, len(entries))), sam, config.batch.max_per_device)
+
+    def write(places: list[Place]) -> None:
+        for place in places:
+            write_shard(folder, place, list(islice(made, place.entries)), sam, config.batch.max_per_device)
+
+    rounds = range(-(-len(missing) // fabric.world_size))
+    with stops_deferred():
+        for turn in track(rounds, "encoding") if fabric.is_global_zero else rounds:
+            _together(fabric, partial(write, own[turn : turn + 1]))
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")

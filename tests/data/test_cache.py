@@ -1,7 +1,6 @@
 """The embedding cache: what it holds, training from it, and what it refuses."""
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -14,9 +13,17 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from hqsam_lightning.data.cache import SHARD, pack_masks, unpack_masks
+from hqsam_lightning.data.cache import (
+    FACTS_KIND,
+    SHARD,
+    VERSION,
+    pack_masks,
+    read_cache_facts,
+    unpack_masks,
+)
 from hqsam_lightning.data.transforms import Augmentation, Framed
-from hqsam_lightning.errors import CacheError, ConfigError
+from hqsam_lightning.errors import CacheError, ConfigError, StorageError
+from hqsam_lightning.files import write_document
 from hqsam_lightning.precompute import precompute
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.train import train
@@ -164,7 +171,7 @@ def test_a_disk_that_fills_up_stops_it_cleanly(
         replaced(source, target)
 
     monkeypatch.setattr(os, "replace", full_at_the_second)
-    with pytest.raises(CacheError, match=r"000001\.safetensors: cannot be written .*No space left on device.*again"):
+    with pytest.raises(StorageError, match=r"000001\.safetensors: cannot be written .*No space left on device.*again"):
         precompute(of_photos())
     assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == [
         "000000.safetensors",
@@ -197,8 +204,8 @@ def test_a_cache_of_another_run_is_refused(of_photos: Callable, override: str, n
 
 def test_a_cache_of_another_sam_is_refused(of_photos: Callable, tmp_path: Path) -> None:
     precompute(of_photos())
-    facts = json.loads((tmp_path / "cache" / "cache.json").read_text())
-    (tmp_path / "cache" / "cache.json").write_text(json.dumps({**facts, "weights_sha256": "another"}))
+    facts = read_cache_facts(tmp_path / "cache")
+    write_document(tmp_path / "cache" / "cache.json", FACTS_KIND, VERSION, {**facts, "weights_sha256": "another"})
     with pytest.raises(CacheError, match="weights_sha256: another in the cache, "):
         train(of_photos())
 
@@ -254,8 +261,7 @@ def test_precompute_names_what_it_needs(of_photos: Callable, override: str) -> N
 def test_features_are_stored_in_bfloat16(of_photos: Callable) -> None:
     folder = precompute(of_photos())
     tensors = load_file(shards(folder)[0])
+    types = {"image_embeddings": torch.bfloat16, "early": torch.bfloat16, "masks": torch.uint8}
     assert {name: tensor.dtype for name, tensor in tensors.items()} == {
-        **{"image_embeddings": torch.bfloat16, "early": torch.bfloat16},
-        **{"masks": torch.uint8, "first_mask": torch.int64},
+        f"{row}.{name}": dtype for row in range(SHARD) for name, dtype in types.items()
     }
-    assert len(tensors["image_embeddings"]) == SHARD

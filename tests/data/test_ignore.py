@@ -10,16 +10,15 @@ import torch
 from hydra import compose as compose_config
 from hydra import initialize_config_dir
 from lightning_utilities.core.apply_func import apply_to_collection
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from hqsam_lightning.cli import conf_dir
 from hqsam_lightning.data import sets as sets_module
-from hqsam_lightning.data.cache import pack_ignore, read_ignore
+from hqsam_lightning.data.cache import pack_ignore, unpack_ignore
 from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
 from hqsam_lightning.data.loading import collate
 from hqsam_lightning.data.scenes import SyntheticScenes
+from hqsam_lightning.data.shards import Entry, Place, pack_shard, read_entry
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.errors import DataError
@@ -27,7 +26,7 @@ from hqsam_lightning.precompute import precompute
 from hqsam_lightning.pretrain import pretrain
 from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.train import train
-from hqsam_lightning.types import Sample
+from hqsam_lightning.types import Sample, StoredFeatures
 
 SIZE = 64
 OBJECT = 128 / 255
@@ -172,21 +171,16 @@ def test_batches_travel_with_their_ignored_pixels() -> None:
 @pytest.mark.parametrize("width", [64, 63, 65, 7])
 def test_packed_ignored_pixels_are_read_back(tmp_path: Path, width: int) -> None:
     pixels = torch.rand(3, 1, 20, width, generator=torch.Generator().manual_seed(width)) < 0.5
-    entries = [None, pixels[0], None, pixels[1], pixels[2]]
-    packed = pack_ignore(entries)
-    assert packed["ignore"].nbytes == 3 * 20 * -(-width // 8)
-    save_file(packed, tmp_path / "shard")
-    with safe_open(tmp_path / "shard", framework="pt") as shard:
-        for entry, expected in enumerate(entries):
-            made = read_ignore(shard, entry, width)
-            assert made is None if expected is None else torch.equal(made, expected)
-
-
-def test_a_shard_that_ignores_nothing_is_as_it_was(tmp_path: Path) -> None:
-    assert pack_ignore([None] * 4) == {}
-    save_file({"masks": torch.zeros(1)}, tmp_path / "shard")
-    with safe_open(tmp_path / "shard", framework="pt") as shard:
-        assert read_ignore(shard, 0, 64) is None
+    ignored = [None, pixels[0], None, pixels[1], pixels[2]]
+    stored = StoredFeatures(torch.zeros(2, 1, 1, dtype=torch.bfloat16), torch.zeros(2, 1, 1, dtype=torch.bfloat16))
+    masks = torch.zeros(1, 1, 20, width, dtype=torch.uint8)
+    entries = [Entry(stored, masks, pack_ignore(each)) for each in ignored]
+    place = Place(cache="a" * 64, number=0, entries=len(entries))
+    (tmp_path / "shard.safetensors").write_bytes(pack_shard(place, entries))
+    for row, expected in enumerate(ignored):
+        made = unpack_ignore(read_entry(tmp_path / "shard.safetensors", place, row).ignore, width)
+        assert made is None if expected is None else torch.equal(made, expected)
+    assert pack_ignore(pixels[0]).nbytes == 20 * -(-width // 8)
 
 
 @pytest.fixture

@@ -62,3 +62,42 @@ def test_is_scored_beside_what_learns(make_config, weights: Path) -> None:
 def test_missing_weights_are_named(tiny_sam: FrozenSam, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="expected a folder with CascadePSP's file 'model', found none"):
         CascadePspHead(tiny_sam, str(tmp_path))
+
+
+def rewrite(folder: Path, content: object) -> str:
+    torch.save(content, folder / "model")
+    return str(folder)
+
+
+def test_code_in_the_file_is_not_run(tiny_sam: FrozenSam, tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "ran",))
+
+    for content in (Evil(), {"module.w": Evil()}, [Evil()]):
+        with pytest.raises(WeightsError, match=r"model: cannot be read .* holds more than tensors"):
+            CascadePspHead(tiny_sam, rewrite(tmp_path, content))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_file_of_another_model_is_named(tiny_sam: FrozenSam, weights: Path, tmp_path: Path) -> None:
+    state = torch.load(weights / "model", weights_only=True)
+    first = next(iter(state))
+    bare = {name.removeprefix("module."): value for name, value in state.items()}
+    for content, named in (
+        (bare, "whose names begin with 'module.'"),
+        ({name: value for name, value in state.items() if name != first}, rf"1 are missing.*first: {first}"),
+        ({**state, first: state[first][:1]}, rf"first: {first}"),
+        ({**state, first: state[first] * float("nan")}, rf"{first}: expected finite weights"),
+        ({"model": state}, "a dict under 'model'"),
+    ):
+        with pytest.raises(WeightsError, match=named):
+            CascadePspHead(tiny_sam, rewrite(tmp_path, content))
+
+
+def test_a_damaged_file_is_named(tiny_sam: FrozenSam, weights: Path, tmp_path: Path) -> None:
+    content = bytearray((weights / "model").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "model").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"model: cannot be read \(BadZipFile\)"):
+        CascadePspHead(tiny_sam, str(tmp_path))

@@ -160,3 +160,61 @@ def test_another_variant_refuses_the_file(tmp_path: Path, variant: dict[str, Any
 def test_feature_pyramid_has_no_official_names() -> None:
     with pytest.raises(WeightsError, match=r"^fusion\.\w+\.\w+: expected a parameter of the full HQ head"):
         to_official(HQHead(sizes(EMBED_DIM, EARLY_DIM), fusion="fpn").state_dict())
+
+
+@pytest.mark.parametrize(
+    ("variant", "missing"),
+    [
+        ({"features": ["decoder"]}, "fusion.final.0.weight, "),
+        ({"features": ["final", "early"]}, "fusion.decoder.0.weight, "),
+        ({"features": ["early"]}, "fusion.decoder.0.weight, "),
+        ({"features": ["decoder", "final"]}, "fusion.early.0.weight, "),
+        ({"features": ["decoder"], "fusion": "none"}, "fusion.decoder.0.weight, "),
+    ],
+)
+def test_a_partial_head_is_not_converted(variant: dict[str, Any], missing: str) -> None:
+    head = HQHead(sizes(EMBED_DIM, EARLY_DIM), **variant)
+    count = len(hq_part(official_decoder()))
+    message = (
+        rf"^to_official: expected the {count} tensors of a full HQ head \(.*\), got one without {re.escape(missing)}"
+    )
+    with pytest.raises(WeightsError, match=message):
+        to_official(head.state_dict())
+
+
+@pytest.mark.parametrize("width", [0.5, 2.0, 0.25])
+def test_a_head_of_another_width_is_not_converted(width: float) -> None:
+    head = HQHead(sizes(EMBED_DIM, EARLY_DIM), fusion_width=width)
+    with pytest.raises(WeightsError, match=r"^to_official: fusion\.final\.1\.weight: expected the authors' 8 channels"):
+        to_official(head.state_dict())
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    ["mask_decoder.iou_token.weight", "prompt_encoder.no_mask_embed.weight", "image_encoder.patch_embed.proj.bias"],
+)
+def test_a_file_of_another_sam_is_refused(tiny_sam: FrozenSam, tmp_path: Path, tensor: str) -> None:
+    content = whole_model(tiny_sam, official_decoder())
+    path = save(content, tmp_path / "sam_hq.pth")
+    HQHead(tiny_sam, weights=str(path))
+    changed = content[tensor].clone()
+    changed.view(-1)[-1] += 1e-6
+    save({**content, tensor: changed}, path)
+    message = (
+        rf"sam_hq\.pth: expected .* with the SAM in use, tiny_random; 1 of the \d+ .*\(first: {re.escape(tensor)}\)"
+    )
+    with pytest.raises(WeightsError, match=message):
+        HQHead(tiny_sam, weights=str(path))
+
+
+def test_a_decoder_of_another_sam_is_refused(tiny_sam: FrozenSam, tmp_path: Path) -> None:
+    decoder = official_decoder()
+    path = save(decoder_alone(tiny_sam, decoder), tmp_path / "epoch_11.pth")
+    with pytest.raises(WeightsError, match=r"epoch_11\.pth: expected .*first: mask_decoder\.iou_prediction_head"):
+        HQHead(tiny_sam, weights=str(path))
+    own = {**decoder.state_dict(), **tiny_sam.mask_decoder.state_dict()}
+    HQHead(tiny_sam, weights=str(save(own, path)))
+
+
+def test_hq_tensors_alone_hold_no_sam(tiny_sam: FrozenSam, tmp_path: Path) -> None:
+    HQHead(tiny_sam, weights=str(save(hq_part(official_decoder()), tmp_path / "hq.pth")))

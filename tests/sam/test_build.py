@@ -1,6 +1,7 @@
 """A SAM gets its weights at random, from a file, or from where they are published, and never quietly the wrong ones."""
 
 import hashlib
+import logging
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -81,6 +82,44 @@ def test_another_architectures_weights_are_refused(tmp_path: Path, other_weights
     torch.save(other_weights, path)
     with pytest.raises(WeightsError, match=r"sam\.pth: expected the weights of this SAM; \d+ of its \d+ tensors"):
         build(weights=str(path), embed_dim=64)
+
+
+@pytest.mark.parametrize("prefix", ["model.", "sam.", "_orig_mod."])
+def test_a_prefix_is_named(tmp_path: Path, other_weights: dict[str, torch.Tensor], prefix: str) -> None:
+    torch.save({f"{prefix}{name}": value for name, value in other_weights.items()}, tmp_path / "sam.pth")
+    with pytest.raises(WeightsError, match=rf"sam\.pth: .*its names begin with '{prefix}': save it without"):
+        build(weights=str(tmp_path / "sam.pth"))
+
+
+def test_a_parallel_models_weights_are_taken(tmp_path: Path, other_weights: dict[str, torch.Tensor]) -> None:
+    torch.save({f"module.{name}": value for name, value in other_weights.items()}, tmp_path / "sam.pth")
+    torch.save(other_weights, tmp_path / "bare.pth")
+    read = [build(weights=str(tmp_path / name)).weights_sha256 for name in ("sam.pth", "bare.pth")]
+    assert read[0] == read[1]
+
+
+def test_a_decoder_alone_is_named(tmp_path: Path) -> None:
+    torch.save(build().mask_decoder.state_dict(), tmp_path / "epoch_11.pth")
+    with pytest.raises(WeightsError, match=r"epoch_11\.pth: .*a mask decoder alone.*give it to a head"):
+        build(weights=str(tmp_path / "epoch_11.pth"))
+
+
+def test_what_is_left_out_is_logged(
+    tmp_path: Path, other_weights: dict[str, torch.Tensor], caplog: pytest.LogCaptureFixture
+) -> None:
+    more = {"mask_decoder.hf_token.weight": torch.zeros(1, 32), "zz": torch.zeros(1)}
+    torch.save({**other_weights, **more}, tmp_path / "sam_hq.pth")
+    with caplog.at_level(logging.INFO):
+        build(weights=str(tmp_path / "sam_hq.pth"))
+    assert "2 of its tensors are not SAM's and are left out (first: mask_decoder.hf_token.weight)" in caplog.text
+
+
+@pytest.mark.parametrize("change", [torch.Tensor.int, torch.Tensor.bool, lambda value: value[None]])
+def test_another_type_or_shape_is_refused(tmp_path: Path, other_weights: dict[str, torch.Tensor], change) -> None:
+    name = "mask_decoder.iou_token.weight"
+    torch.save({**other_weights, name: change(other_weights[name])}, tmp_path / "sam.pth")
+    with pytest.raises(WeightsError, match=rf"1 have another shape or type \(first: {name}\)"):
+        build(weights=str(tmp_path / "sam.pth"))
 
 
 def test_values_that_cannot_work_are_named() -> None:

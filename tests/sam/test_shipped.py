@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import randomise
-from hqsam_lightning.errors import ConfigError, WeightsError
+from hqsam_lightning.errors import ConfigError, StorageError, WeightsError
 from hqsam_lightning.sam import FrozenSam, TinyViTEncoder, build_sam, shipped
 from hqsam_lightning.sam.shipped import save_shipped
 
@@ -119,3 +119,23 @@ def test_weights_that_float16_cannot_hold_are_not_written(folder: Path, trained:
 
 def test_the_folder_is_the_packages() -> None:
     assert (shipped.FOLDER / "__init__.py").is_file()
+
+
+def test_a_copy_elsewhere_carries_its_checksum(folder: Path, trained: torch.nn.Module) -> None:
+    save_shipped(trained, folder / FILE)
+    path = folder / "elsewhere.safetensors"
+    content = bytearray((folder / FILE).read_bytes())
+    path.write_bytes(content)
+    assert build(weights=str(path)).weights_sha256 == build().weights_sha256
+    for place in (-1, -999, len(content) // 2):
+        changed = bytearray(content)
+        changed[place] ^= 4
+        path.write_bytes(changed)
+        with pytest.raises(WeightsError, match=r"elsewhere\.safetensors: .*(checksum|finite)"):
+            build(weights=str(path))
+
+
+def test_a_disk_that_cannot_be_written_is_named(folder: Path, trained: torch.nn.Module) -> None:
+    (folder / "file").write_text("")
+    with pytest.raises(StorageError, match=r"file/sam\.safetensors"):
+        save_shipped(trained, folder / "file" / "sam.safetensors")

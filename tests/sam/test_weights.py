@@ -4,9 +4,11 @@ import fcntl
 import hashlib
 import os
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -102,7 +104,7 @@ def test_second_fetch_neither_asks_nor_hashes(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = fetch(server.published, tmp_path)
-    monkeypatch.setattr(weights, "_file_sha256", lambda path: pytest.fail("hashed again"))
+    monkeypatch.setattr(weights, "file_sha256", lambda path: pytest.fail("hashed again"))
     assert fetch(server.published, tmp_path) == path
     assert len(server.ranges) == 1
 
@@ -233,6 +235,29 @@ def test_cache_that_cannot_be_made(server: FileServer, tmp_path: Path) -> None:
         fetch(server.published, tmp_path / "file" / "cache")
 
 
+@contextmanager
+def little_room() -> Iterator[None]:
+    """No file may get larger than half of the published one."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(BODY) // 2, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_download_that_finds_no_room_is_kept(server: FileServer, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"cannot be stored .*kept in") as caught, little_room():
+        fetch(server.published, tmp_path)
+    for part in (str(tmp_path / NAME), f"{NAME}.part", "make room", "sam.weights="):
+        assert part in str(caught.value)
+    assert 0 < (tmp_path / f"{NAME}.part").stat().st_size <= len(BODY) // 2
+    assert fetch(server.published, tmp_path).read_bytes() == BODY
+    assert len(server.ranges) == 2
+    assert str(server.ranges[1]).startswith("bytes=")
+
+
 def test_two_at_once_download_once(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flock, both_came = fcntl.flock, threading.Event()
     comers: list[int] = []
@@ -251,6 +276,19 @@ def test_two_at_once_download_once(server: FileServer, tmp_path: Path, monkeypat
     assert both_came.is_set()
     assert [path.read_bytes() for path in paths] == [BODY, BODY]
     assert server.ranges == [None]
+
+
+def test_a_platform_without_file_locks_downloads(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    assert fetch(server.published, tmp_path).read_bytes() == BODY
+    assert "no file locks here" in caplog.text
+
+
+def test_the_cache_folder_may_be_at_home(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert fetch(server.published, Path("~/cache")) == tmp_path / "cache" / NAME
 
 
 def a_state_dict() -> dict[str, Tensor]:

@@ -2,31 +2,77 @@
 
 An entry is one view of one image: its final and early features in bfloat16, its masks and ignored pixels. Entry number
 ``index * views + view`` lies in shard ``entry // SHARD``, a safetensors file that is read through memory mapping.
-``cache.json`` says what the features follow from; a cache of anything else than the run at hand is refused.
+``cache.json`` says what the features follow from; a cache of anything else than the run at hand is refused. Its
+checksum, which covers the list of images in ``images.json`` too, is the cache's identity; every shard carries it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from hqsam_lightning.data.shards import Place, check_shard, read_entry, shard_path
 from hqsam_lightning.errors import CacheError
+from hqsam_lightning.files import content_sha256, read_document, read_json, require_regular_file
 from hqsam_lightning.types import OBJECT_THRESHOLD, Identity, StoredFeatures
 
 SHARD = 16
-"""Entries a file."""
+"""Entries per file."""
 
 FACTS_FILE = "cache.json"
 IMAGES_FILE = "images.json"
-FORMAT = 1
+FACTS_KIND = "cache"
+IMAGES_KIND = "cache images"
+VERSION = 2
 REMEDY = "run `python -m hqsam_lightning.precompute` for this run into another folder, or set data.cache=null"
+ANEW = (
+    "delete the file and run the same `python -m hqsam_lightning.precompute` again, which writes it anew and keeps the "
+    "shards, or set data.cache=null"
+)
+
+
+@dataclass(frozen=True)
+class CacheIndex:
+    """What a cache holds.
+
+    Attributes:
+        facts: what the features follow from, see `cache_facts`.
+        images: whose views are stored, in order.
+    """
+
+    facts: Mapping[str, Any]
+    images: Sequence[Identity]
+
+    @property
+    def images_body(self) -> dict[str, Any]:
+        """Content of images.json."""
+        return {"images": [list(astuple(image)) for image in self.images]}
+
+    @property
+    def facts_body(self) -> dict[str, Any]:
+        """Content of cache.json, which names the list of images by its checksum."""
+        return {**self.facts, "images_sha256": content_sha256(self.images_body)}
+
+    @property
+    def identity(self) -> str:
+        """Tells the cache from any other: SHA-256 of `facts_body`."""
+        return content_sha256(json.loads(json.dumps(self.facts_body)))
+
+    def places(self) -> list[Place]:
+        """Where each shard belongs, by number."""
+        identity, views = self.identity, int(self.facts["views"])
+        total = len(self.images) * views
+        return [
+            Place(identity, number, min(SHARD, total - number * SHARD))
+            for number in range(count_shards(len(self.images), views))
+        ]
 
 
 class EmbeddingCache:
@@ -37,25 +83,29 @@ class EmbeddingCache:
         facts: what the run's features follow from, see `cache_facts`; ``views`` is taken from the cache where None.
 
     Raises:
-        CacheError: the folder holds no cache, an unfinished one, or one of other facts, which are named.
+        CacheError: the folder holds no cache, an unfinished or damaged one, or one of other facts, which are named; or
+            a shard belongs to another cache or place.
     """
 
     def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
         self.folder = folder
-        stored = read_facts(folder)
+        stored = read_cache_facts(folder)
         if stored is None:
             raise CacheError(f"data.cache={folder}: expected a cache, found none; {REMEDY}")
+        images_sha256 = stored.pop("images_sha256", None)
         expected = dict(facts) if facts["views"] is not None else {**facts, "views": stored.get("views")}
         refuse_other_facts(folder, stored, expected)
+        index = CacheIndex(stored, read_images(folder))
+        if content_sha256(index.images_body) != images_sha256:
+            raise CacheError(f"{folder / IMAGES_FILE}: expected the images of {FACTS_FILE}, got another list; {ANEW}")
         self.views: int = stored["views"]
-        images = read_images(folder)
-        self._positions = {identity: index for index, identity in enumerate(images)}
-        shards = count_shards(len(images), self.views)
-        missing = [number for number in range(shards) if not shard_path(folder, number).exists()]
+        self._positions = {identity: position for position, identity in enumerate(index.images)}
+        self._places = index.places()
+        missing = missing_shards(folder, self._places)
         if missing:
             raise CacheError(
-                f"data.cache={folder}: expected {shards} shards, {len(missing)} are missing (first: {missing[0]}); "
-                "run the same `python -m hqsam_lightning.precompute` again, it goes on where it stopped"
+                f"data.cache={folder}: expected {len(self._places)} shards, {len(missing)} are missing (first: "
+                f"{missing[0]}); run the same `python -m hqsam_lightning.precompute` again, which continues"
             )
 
     def positions(self, identities: Sequence[Identity]) -> list[int]:
@@ -84,22 +134,11 @@ class EmbeddingCache:
             None where there are none.
 
         Raises:
-            CacheError: the shard is damaged.
+            CacheError: the shard is damaged, or was replaced by another since.
         """
         number, row = divmod(position * self.views + view, SHARD)
-        path = shard_path(self.folder, number)
-        try:
-            with safe_open(path, framework="pt") as shard:
-                first, last = shard.get_slice("first_mask")[row : row + 2].tolist()
-                features = StoredFeatures(shard.get_slice("image_embeddings")[row], shard.get_slice("early")[row])
-                masks = shard.get_slice("masks")[first:last]
-                ignore = read_ignore(shard, row, masks.shape[-1])
-        except (SafetensorError, OSError) as error:
-            raise CacheError(
-                f"{path}: expected a whole shard, cannot read it ({error}); delete the file and run the same "
-                "`python -m hqsam_lightning.precompute` again, which makes it anew"
-            ) from error
-        return features, unpack_masks(masks), ignore
+        entry = read_entry(shard_path(self.folder, number), self._places[number], row)
+        return entry.features, unpack_masks(entry.masks), unpack_ignore(entry.ignore, entry.masks.shape[-1])
 
 
 def cache_facts(config: Mapping[str, Any], image_size: int, weights_sha256: str, views: int | None) -> dict[str, Any]:
@@ -112,7 +151,6 @@ def cache_facts(config: Mapping[str, Any], image_size: int, weights_sha256: str,
         views: number of views an image, or None for whatever a cache holds.
     """
     return {
-        "format": FORMAT,
         "sam": config["sam"]["name"],
         "weights_sha256": weights_sha256,
         "precision": config["sam"]["precision"],
@@ -124,16 +162,27 @@ def cache_facts(config: Mapping[str, Any], image_size: int, weights_sha256: str,
     }
 
 
-def read_facts(folder: Path) -> dict[str, Any] | None:
-    """Reads what a folder's cache follows from; None where the folder holds no cache."""
+def read_cache_facts(folder: Path) -> dict[str, Any] | None:
+    """Reads what a folder's cache follows from, and the checksum of its list of images.
+
+    Returns:
+        Content of cache.json; None where the folder holds none.
+
+    Raises:
+        CacheError: the file is damaged, or of another version.
+    """
     path = folder / FACTS_FILE
-    if not path.is_file():
+    if not path.exists():
         return None
-    try:
-        facts = json.loads(path.read_text())
-    except ValueError as error:
-        raise CacheError(f"{path}: expected JSON, cannot read it ({error}); {REMEDY}") from error
-    return dict(facts)
+    require_regular_file(path, CacheError, ANEW)
+    content = read_json(path, CacheError, ANEW)
+    if isinstance(content, dict) and content.get("format") == 1:
+        raise CacheError(f"{path}: expected a cache of version {VERSION}, got version 1, without checksums; {REMEDY}")
+    facts = read_document(path, FACTS_KIND, VERSION, CacheError, ANEW)
+    views = facts.get("views")
+    if type(views) is not int or views < 1:
+        raise CacheError(f"{path}: expected views >= 1, got {views!r}; {ANEW}")
+    return facts
 
 
 def refuse_other_facts(folder: Path, stored: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
@@ -145,18 +194,37 @@ def refuse_other_facts(folder: Path, stored: Mapping[str, Any], expected: Mappin
 
 
 def read_images(folder: Path) -> list[Identity]:
-    """Reads the list of a cache's images."""
-    return [Identity(*fields) for fields in json.loads((folder / IMAGES_FILE).read_text())]
+    """Reads the list of a cache's images.
+
+    Raises:
+        CacheError: the file is missing, damaged, or of another version.
+    """
+    path = folder / IMAGES_FILE
+    images = read_document(path, IMAGES_KIND, VERSION, CacheError, ANEW).get("images")
+    if not isinstance(images, list) or not all(_is_identity(fields) for fields in images):
+        raise CacheError(f"{path}: expected a list of sample id, dataset and content; {ANEW}")
+    return [Identity(*fields) for fields in images]
+
+
+def missing_shards(folder: Path, places: Sequence[Place]) -> list[int]:
+    """Finds the shards that are still to be written, and makes sure by their headers that the others belong here.
+
+    Raises:
+        CacheError: a shard is damaged, or of another cache, place or version.
+    """
+    missing = []
+    for place in places:
+        path = shard_path(folder, place.number)
+        if path.exists():
+            check_shard(path, place)
+        else:
+            missing.append(place.number)
+    return missing
 
 
 def count_shards(images: int, views: int) -> int:
     """Number of files that hold the views of so many images."""
     return -(-images * views // SHARD)
-
-
-def shard_path(folder: Path, number: int) -> Path:
-    """File of a shard."""
-    return folder / f"{number:06d}.safetensors"
 
 
 def pack_masks(masks: Tensor) -> Tensor:
@@ -170,36 +238,22 @@ def unpack_masks(masks: Tensor) -> Tensor:
     return masks.float() / 255
 
 
-def pack_ignore(ignored: Sequence[Tensor | None]) -> dict[str, Tensor]:
-    """A shard's tensors for the ignored pixels of its entries; none where no entry ignores any.
+def pack_ignore(ignore: Tensor | None) -> Tensor | None:
+    """Packs ignored pixels (1, H, W) bool, eight in a byte: (1, H, ceil(W / 8)) uint8; None for none."""
+    return None if ignore is None else torch.from_numpy(np.packbits(ignore.numpy(), axis=-1))
+
+
+def unpack_ignore(packed: Tensor | None, width: int) -> Tensor | None:
+    """What `pack_ignore` packed.
 
     Args:
-        ignored: (1, H, W) bool of each entry, or None.
-
-    Returns:
-        ``ignore``: (R, 1, H, ceil(W / 8)) uint8, the pixels of the R entries that have any, eight in a byte;
-        ``ignore_row``: (entries,) int64, the row of each entry, -1 where it ignores nothing.
-    """
-    present = [pixels for pixels in ignored if pixels is not None]
-    if not present:
-        return {}
-    has_any = torch.tensor([pixels is not None for pixels in ignored])
-    packed = np.packbits(torch.stack(present).numpy(), axis=-1)
-    return {"ignore": torch.from_numpy(packed), "ignore_row": torch.where(has_any, has_any.cumsum(0) - 1, -1)}
-
-
-def read_ignore(shard: Any, entry: int, width: int) -> Tensor | None:
-    """The ignored pixels (1, H, width) bool of a shard's entry, as `pack_ignore` packed them; None for none.
-
-    Args:
-        shard: an open safetensors file.
-        entry: number of the entry within the shard.
+        packed: as stored.
         width: of the frame in pixels.
     """
-    if "ignore" not in shard.keys():  # noqa: SIM118 (not a mapping)
+    if packed is None:
         return None
-    row = int(shard.get_slice("ignore_row")[entry])
-    if row < 0:
-        return None
-    pixels = np.unpackbits(shard.get_slice("ignore")[row].numpy(), axis=-1, count=width)
-    return torch.from_numpy(pixels.astype(np.bool_))
+    return torch.from_numpy(np.unpackbits(packed.numpy(), axis=-1, count=width).astype(np.bool_))
+
+
+def _is_identity(fields: object) -> bool:
+    return isinstance(fields, list) and len(fields) == 3 and all(isinstance(field, str) for field in fields)

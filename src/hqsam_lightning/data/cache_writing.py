@@ -2,66 +2,85 @@
 
 from __future__ import annotations
 
-import json
-import os
+import logging
 import shutil
-from collections.abc import Mapping
-from dataclasses import astuple
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from hqsam_lightning.data.cache import (
     FACTS_FILE,
+    FACTS_KIND,
     IMAGES_FILE,
+    IMAGES_KIND,
     REMEDY,
     SHARD,
-    count_shards,
+    VERSION,
+    CacheIndex,
+    missing_shards,
     pack_ignore,
     pack_masks,
-    read_facts,
+    read_cache_facts,
     read_images,
     refuse_other_facts,
-    shard_path,
 )
+from hqsam_lightning.data.shards import Entry, Place, pack_shard, shard_path
 from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.errors import CacheError
+from hqsam_lightning.files import write_document, write_whole
 from hqsam_lightning.sam.frozen import FrozenSam
-from hqsam_lightning.types import Identity, SamFeatures, View
+from hqsam_lightning.types import Identity, SamFeatures, StoredFeatures, View
+
+log = logging.getLogger(__name__)
 
 SAMPLES_WEIGHED = 16
 """Samples whose masks are counted to estimate how large a cache gets."""
 
 
-def begin_cache(folder: Path, facts: Mapping[str, Any], images: list[Identity]) -> None:
-    """Makes the folder of a cache, or makes sure that it holds the same one, begun before.
+def begin_cache(folder: Path, facts: Mapping[str, Any], images: Sequence[Identity]) -> list[Place]:
+    """Makes the folder of a cache, or makes sure that it holds the same one, begun before; no other process may write.
+
+    Returns:
+        The places of the shards that are still to be written.
 
     Raises:
-        CacheError: the folder holds a cache of other facts or images.
+        CacheError: the folder holds a cache, or a shard, of other facts or images; nothing is written then.
+        StorageError: the folder cannot be written.
     """
-    stored = read_facts(folder)
+    index = CacheIndex(facts, images)
+    stored = read_cache_facts(folder)
+    if stored is not None:
+        listed = stored.pop("images_sha256", None)
+        refuse_other_facts(folder, stored, facts)
+        if listed != index.facts_body["images_sha256"]:
+            raise CacheError(f"data.cache={folder}: expected a cache of these {len(images)} training images; {REMEDY}")
+        if (folder / IMAGES_FILE).exists() and read_images(folder) != list(images):
+            raise CacheError(f"{folder / IMAGES_FILE}: expected the images of {FACTS_FILE}, got another list; {REMEDY}")
+    places = index.places()
+    missing = [places[number] for number in missing_shards(folder, places)]
+    _remove_partial(folder)
+    if not (folder / IMAGES_FILE).exists() or stored is None:
+        write_document(folder / IMAGES_FILE, IMAGES_KIND, VERSION, index.images_body)
     if stored is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / IMAGES_FILE, json.dumps([astuple(image) for image in images], indent=0).encode())
-        write_whole(folder / FACTS_FILE, json.dumps(facts, indent=2).encode())
-        return
-    refuse_other_facts(folder, stored, facts)
-    if read_images(folder) != images:
-        raise CacheError(f"data.cache={folder}: expected a cache of these {len(images)} training images; {REMEDY}")
+        write_document(folder / FACTS_FILE, FACTS_KIND, VERSION, index.facts_body)
+    return missing
 
 
-def missing_shards(folder: Path, images: int, views: int) -> list[int]:
-    """Numbers of the shards that are still to be written."""
-    return [number for number in range(count_shards(images, views)) if not shard_path(folder, number).exists()]
+def _remove_partial(folder: Path) -> None:
+    """Removes what a killed process left half written."""
+    for pattern in (".[0-9]*.safetensors.*.part", f".{FACTS_FILE}.*.part", f".{IMAGES_FILE}.*.part"):
+        for path in folder.glob(pattern):
+            log.info("%s: half written by a process that was killed; removed", path)
+            path.unlink(missing_ok=True)
 
 
-def shard_entries(number: int, images: int, views: int) -> range:
+def shard_entries(place: Place) -> range:
     """Numbers of the entries that a shard holds."""
-    return range(number * SHARD, min((number + 1) * SHARD, images * views))
+    return range(place.number * SHARD, place.number * SHARD + place.entries)
 
 
 class Entries(Dataset[View]):
@@ -101,57 +120,46 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
-def write_shard(folder: Path, number: int, made: list[View], sam: FrozenSam, batch_size: int) -> None:
+def write_shard(folder: Path, place: Place, made: list[View], sam: FrozenSam, batch_size: int) -> None:
     """Encodes and writes one shard.
 
     Args:
         folder: of the cache.
-        number: of the shard.
+        place: of the shard.
         made: its entries, in order, as images.
         sam: on the device that is to encode.
-        batch_size: images a call of the encoder.
+        batch_size: images per call of the encoder.
 
     Raises:
-        CacheError: the disk is full or cannot be written; the shards written before stay.
+        CacheError: a feature is not finite; nothing is written.
+        StorageError: the disk is full or cannot be written; the shards written before stay.
     """
-    embeddings, early = [], []
+    entries: list[Entry] = []
     for start in range(0, len(made), batch_size):
-        images = torch.stack([_pixels(view) for view in made[start : start + batch_size]])
-        features = sam.encode(images.to(sam.device))
-        embeddings.append(features.image_embeddings.to("cpu", torch.bfloat16))
-        early.append(features.early.to("cpu", torch.bfloat16))
-    counts = torch.tensor([0, *(len(view.masks) for view in made)])
-    content = save(
-        {
-            "image_embeddings": torch.cat(embeddings).contiguous(),
-            "early": torch.cat(early).contiguous(),
-            "masks": pack_masks(torch.cat([view.masks for view in made])),
-            "first_mask": counts.cumsum(0),
-            **pack_ignore([view.ignore for view in made]),
-        }
-    )
-    write_whole(shard_path(folder, number), content)
+        entries += _encode(made[start : start + batch_size], sam)
+    write_whole(shard_path(folder, place.number), pack_shard(place, entries))
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file such that it is there whole or not at all.
+def _encode(views: list[View], sam: FrozenSam) -> Iterator[Entry]:
+    features = sam.encode(torch.stack([_pixels(view) for view in views]).to(sam.device))
+    embeddings = features.image_embeddings.to("cpu", torch.bfloat16)
+    early = features.early.to("cpu", torch.bfloat16)
+    for row, view in enumerate(views):
+        # of memory of its own, whose channels come first
+        stored = [each[row].clone(memory_format=torch.contiguous_format) for each in (embeddings, early)]
+        entry = Entry(StoredFeatures(*stored), pack_masks(view.masks), pack_ignore(view.ignore))
+        _require_finite(entry, view, sam)
+        yield entry
 
-    Raises:
-        CacheError: the disk is full or cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise CacheError(
-            f"{path}: cannot be written ({error}); what was written before is whole: make room and run the same "
-            "`python -m hqsam_lightning.precompute` again, it goes on from there"
-        ) from error
+
+def _require_finite(entry: Entry, view: View, sam: FrozenSam) -> None:
+    for name, feature in vars(entry.features).items():
+        if not torch.isfinite(feature).all():
+            raise CacheError(
+                f"{view.sample_id}: expected finite features of SAM, its {name} holds NaN or infinity; see whether "
+                f" {sam.name} overflows in sam.precision={sam.precision} (fp32 does not), and which file "
+                "sam.weights names; nothing was written of this shard"
+            )
 
 
 def _pixels(view: View) -> Tensor:

@@ -13,6 +13,7 @@ from hqsam_lightning.errors import ConfigError, WeightsError
 from hqsam_lightning.heads.base import Head
 from hqsam_lightning.heads.refiner import masks_of_sam
 from hqsam_lightning.sam.frozen import FrozenSam
+from hqsam_lightning.sam.state_dicts import WRAPPER, read_torch_file, require_state_dict
 from hqsam_lightning.types import MaskLogits, PromptEmbeddings, SamFeatures
 
 # beyond it a sigmoid is 0 or 1 in what follows
@@ -26,12 +27,12 @@ class CascadePspHead(Head):
 
     Args:
         sam: has no effect.
-        weights: folder of the authors' file, which they call ``model``.
+        weights: folder of the authors' file, which they call ``model``; ``~`` is expanded.
         seed: has no effect.
 
     Raises:
         ConfigError: where the package is not installed.
-        WeightsError: where the folder has no such file.
+        WeightsError: where the folder has no such file, or it is damaged, holds code, or is of another model.
     """
 
     outputs = ("hq",)
@@ -52,6 +53,7 @@ class CascadePspHead(Head):
             )
         from segmentation_refinement import Refiner
 
+        _require_weights(folder / "model")
         self.refiner = Refiner(model_folder=str(folder), download_and_check_model=False)
         self.refiner.model.requires_grad_(False)
 
@@ -78,3 +80,20 @@ class CascadePspHead(Head):
         refined = self.refiner.refine(image, mask.cpu().numpy().astype(np.uint8) * 255, fast=False)
         probability = torch.from_numpy(refined).to(pixels.device)[None] / 255
         return torch.logit(probability, eps=MOST_CERTAIN)
+
+
+def _require_weights(path: Path) -> None:
+    """Reads the file before its authors' package does, which lets torch choose whether to run code in it."""
+    from segmentation_refinement.models.psp.pspnet import RefinementModule
+
+    remedy = "download it again, as segmentation-refinement's page says"
+    found = require_state_dict(path, read_torch_file(path, remedy), remedy)
+    with torch.device("meta"):
+        own = {f"{WRAPPER}{name}": value.shape for name, value in RefinementModule().state_dict().items()}
+    wrong = sorted(own.keys() ^ found.keys())
+    wrong += sorted(name for name in own.keys() & found.keys() if own[name] != found[name].shape)
+    if wrong:
+        raise WeightsError(
+            f"{path}: expected CascadePSP's {len(own)} tensors, whose names begin with {WRAPPER!r}; {len(wrong)} are "
+            f"missing, not its own or of another shape (first: {wrong[0]}); {remedy}"
+        )

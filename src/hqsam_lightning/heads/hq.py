@@ -21,7 +21,8 @@ class HQHead(Head):
     """Learns one output token that goes through SAM's frozen decoder and is dotted with the HQ-Features.
 
     Args:
-        sam: gives the channels of its image embeddings and of its early feature.
+        sam: gives the channels of its image embeddings and of its early feature; an official file is compared with its
+            weights where it has any.
         features: sources of the HQ-Features, of "decoder", "final" and "early".
         fusion: "conv" (the paper's), "none" (SAM's decoder feature as it is) or "fpn".
         multimask_output: which of SAM's masks stands beside the HQ mask; see `sam_masks`.
@@ -31,7 +32,7 @@ class HQHead(Head):
 
     Raises:
         ConfigError: for an unknown source or fusion, a pair of them that does not exist, or a width of no channel.
-        WeightsError: when the official file does not fit.
+        WeightsError: when the official file does not fit, or was trained with another SAM.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class HQHead(Head):
             self.mlp = MLP(sam.embed_dim, sam.embed_dim, sam.embed_dim // 8, 3)
         self.fusion = build_fusion(sam, features, fusion, seed, fusion_width)
         if weights is not None:
-            load_official(self, Path(weights).expanduser())
+            load_official(self, Path(weights), sam if isinstance(sam, FrozenSam) else None)
 
     def image_feature(self, features: SamFeatures) -> Tensor | None:
         """The encoder's part of the HQ-Features, once an image."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from hqsam_lightning.errors import WeightsError
+from hqsam_lightning.heads.fusion import SOURCES
+from hqsam_lightning.sam.frozen import FrozenSam
+from hqsam_lightning.sam.mobile_sam import from_mobile_sam, is_mobile_sam
 from hqsam_lightning.sam.state_dicts import read_state_dict
 
 OFFICIAL_PREFIX = "mask_decoder."
@@ -18,11 +22,32 @@ OFFICIAL_NAMES = {
     "fusion.early.": "compress_vit_feat.",
     "fusion.decoder.": "embedding_maskfeature.",
 }
+FULL_HEAD = (
+    "token.weight",
+    *(f"mlp.layers.{layer}.{kind}" for layer in range(3) for kind in ("weight", "bias")),
+    *(f"fusion.{source}.{layer}.{kind}" for source in SOURCES for layer in (0, 1, 3) for kind in ("weight", "bias")),
+)
+"""Names of an `HQHead` of all three features; the authors' model has no other."""
 
 
 def to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Renames an `HQHead`'s state dict to the names of the authors' whole-model checkpoints."""
-    return {OFFICIAL_PREFIX + _renamed(name, OFFICIAL_NAMES): value for name, value in state_dict.items()}
+    """Renames an `HQHead`'s state dict to the names of the authors' whole-model checkpoints.
+
+    Args:
+        state_dict: of a full head; the authors' loader would leave at random what a part of one lacks.
+
+    Raises:
+        WeightsError: for a head of fewer features, of another fusion, or of another width.
+    """
+    missing = [name for name in FULL_HEAD if name not in state_dict]
+    renamed = {OFFICIAL_PREFIX + _renamed(name, OFFICIAL_NAMES): value for name, value in state_dict.items()}
+    if missing:
+        raise WeightsError(
+            f"to_official: expected the {len(FULL_HEAD)} tensors of a full HQ head ({', '.join(FULL_HEAD)}), got one "
+            f"without {', '.join(missing)}; convert one of features=[{', '.join(SOURCES)}] and fusion=conv"
+        )
+    _require_authors_width(state_dict)
+    return renamed
 
 
 def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -40,13 +65,20 @@ def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def load_official(head: nn.Module, path: Path) -> None:
+def load_official(head: nn.Module, path: Path, sam: FrozenSam | None) -> None:
     """Loads the HQ parameters of an official ``.pth`` into a head of the same architecture.
 
+    Args:
+        head: an `HQHead`.
+        path: of a whole model or of the decoder alone; ``~`` is expanded.
+        sam: that the head is used with; what the file holds of SAM has to equal it bit for bit. None compares nothing.
+
     Raises:
-        WeightsError: when the file cannot be read, has no HQ parameters, or has them for another SAM.
+        WeightsError: when the file cannot be read, has no HQ parameters, has them for another SAM's sizes, or was
+            trained with other weights of SAM.
     """
-    state_dict = from_official(read_state_dict(path, "variants.<name>.weights"))
+    content = read_state_dict(path, "variants.<name>.weights")
+    state_dict = from_official(content)
     own = head.state_dict()
     wrong = sorted(own.keys() ^ state_dict.keys())
     wrong += sorted(key for key in own.keys() & state_dict.keys() if own[key].shape != state_dict[key].shape)
@@ -55,7 +87,45 @@ def load_official(head: nn.Module, path: Path) -> None:
             f"{path}: expected the {len(own)} HQ tensors of this head; {len(wrong)} are missing, not ours or of "
             f"another shape (first: {wrong[0]}); use the official file of this sam=..., with the full HQ head"
         )
+    if sam is not None:
+        _require_same_sam(path, content, sam)
     head.load_state_dict(state_dict)
+
+
+def _require_same_sam(path: Path, content: Mapping[str, Tensor], sam: FrozenSam) -> None:
+    """The authors train beside a frozen SAM and save it unchanged; a head means nothing to another."""
+    own = sam.sam.state_dict()
+    held = _sam_part(content, own)
+    different = sorted(name for name, value in held.items() if not _is_equal(own[name], value))
+    if different:
+        raise WeightsError(
+            f"{path}: expected a head that was trained with the SAM in use, {sam.name}; {len(different)} of the "
+            f"{len(held)} tensors of SAM that the file holds differ from it (first: {different[0]}); choose the "
+            "sam=... and sam.weights=... that it was trained with"
+        )
+
+
+def _sam_part(content: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The file's tensors that a SAM has too, under the names of a whole model."""
+    content = from_mobile_sam(content) if is_mobile_sam(content) else content
+    named = {name if name in own else OFFICIAL_PREFIX + name: value for name, value in content.items()}
+    return {name: value for name, value in named.items() if name in own}
+
+
+def _is_equal(own: Tensor, other: Tensor) -> bool:
+    return own.shape == other.shape and torch.equal(own.cpu(), other.to(own.dtype))
+
+
+def _require_authors_width(state_dict: Mapping[str, Tensor]) -> None:
+    channels = state_dict["token.weight"].shape[1]
+    widths = {"final": channels // 4, "early": channels, "decoder": channels // 4}
+    for source, expected in widths.items():
+        name = f"fusion.{source}.1.weight"
+        if len(state_dict[name]) != expected:
+            raise WeightsError(
+                f"to_official: {name}: expected the authors' {expected} channels, got {len(state_dict[name])}; "
+                "convert a head of fusion_width=1"
+            )
 
 
 def _renamed(name: str, names: Mapping[str, str]) -> str:

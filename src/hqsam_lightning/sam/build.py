@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,12 @@ from hqsam_lightning.sam.state_dicts import read_state_dict, state_dict_sha256
 from hqsam_lightning.sam.weights import PublishedWeights, fetch
 from hqsam_lightning.seeding import seeded_init
 
+log = logging.getLogger(__name__)
+
 PIXEL_MEAN = [123.675, 116.28, 103.53]
 PIXEL_STD = [58.395, 57.12, 57.375]
+ANCHOR = "mask_decoder.iou_token.weight"
+"""A tensor that every SAM has."""
 ATTENTIONS = ("fused", "eager")
 
 EncoderFactory = Callable[..., nn.Module]
@@ -125,11 +130,31 @@ def _weights_path(name: str, weights: str, published: Mapping[str, Any] | None, 
 def _load(sam: Sam, state_dict: dict[str, Tensor], source: str) -> None:
     own = sam.state_dict()
     missing = sorted(own.keys() - state_dict.keys())
-    wrong = sorted(key for key in own.keys() & state_dict.keys() if own[key].shape != state_dict[key].shape)
+    wrong = sorted(key for key in own.keys() & state_dict.keys() if not _fits(own[key], state_dict[key]))
     if missing or wrong:
         example = (missing + wrong)[0]
         raise WeightsError(
             f"{source}: expected the weights of this SAM; {len(missing)} of its {len(own)} tensors are missing and "
-            f"{len(wrong)} have another shape (first: {example}); choose the sam=... that the file belongs to"
+            f"{len(wrong)} have another shape or type (first: {example}); {_remedy(state_dict.keys())}"
         )
+    if unused := sorted(state_dict.keys() - own.keys()):
+        log.info("%s: %d of its tensors are not SAM's and are left out (first: %s)", source, len(unused), unused[0])
     sam.load_state_dict({key: state_dict[key] for key in own})
+
+
+def _fits(own: Tensor, other: Tensor) -> bool:
+    return own.shape == other.shape and own.is_floating_point() == other.is_floating_point()
+
+
+def _remedy(found: Collection[str]) -> str:
+    """What to do about a file whose names are not this SAM's."""
+    for name in found:
+        prefix = name.removesuffix(ANCHOR)
+        if prefix not in (name, ""):
+            return f"its names begin with {prefix!r}: save it without"
+    if ANCHOR.removeprefix("mask_decoder.") in found:
+        return (
+            "it holds a mask decoder alone, as HQ-SAM's training program saves it: give it to a head "
+            "(variants.<name>.weights), and SAM's own file here"
+        )
+    return "choose the sam=... that the file belongs to"

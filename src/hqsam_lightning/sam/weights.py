@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -18,6 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from hqsam_lightning.errors import WeightsError
+from hqsam_lightning.files import file_sha256
+
+log = logging.getLogger(__name__)
 
 _TRIES = 5
 _BACKOFF_S = 1.0
@@ -49,7 +52,7 @@ def fetch(published: PublishedWeights, cache_dir: Path) -> Path:
 
     Args:
         published: the file to get.
-        cache_dir: folder to keep it in; made where missing.
+        cache_dir: folder to keep it in; made where missing; ``~`` is expanded.
 
     Returns:
         The path of the verified file.
@@ -57,6 +60,7 @@ def fetch(published: PublishedWeights, cache_dir: Path) -> Path:
     Raises:
         WeightsError: it cannot be downloaded or stored, or the file is not the published one.
     """
+    cache_dir = cache_dir.expanduser()
     target = cache_dir / PurePosixPath(unquote(urlsplit(published.url).path)).name
     try:
         if not target.is_file():
@@ -66,7 +70,9 @@ def fetch(published: PublishedWeights, cache_dir: Path) -> Path:
                     _download(published, target)
         _verify_cached(published, target)
     except OSError as error:
-        raise WeightsError(f"{target}: {error}; mend that, choose another cache folder, or {_OWN_FILE}") from error
+        kept = f"; what was downloaded is kept in {part.name}" if (part := _beside(target, ".part")).exists() else ""
+        remedy = f"make room or the folder writable and run again, choose another cache folder, or {_OWN_FILE}"
+        raise WeightsError(f"{target}: cannot be stored ({error}){kept}; {remedy}") from error
     return target
 
 
@@ -132,7 +138,7 @@ def _transfer(published: PublishedWeights, part: Path) -> None:
                 file.write(chunk)
                 progress.advance(task, len(chunk))
             done = file.tell()
-    if total is not None and done < total:  # urllib3 before 2.0 does not tell
+    if total is not None and done < total:  # urllib3 before 2.0 does not raise
         raise requests.ConnectionError(f"connection closed after {done} of {total} bytes")
 
 
@@ -164,19 +170,11 @@ def _stamp(published: PublishedWeights, path: Path) -> bytes:
 
 def _mismatch(published: PublishedWeights, path: Path) -> str | None:
     """Says how a file differs from the published one; None where it does not."""
-    size, sha256 = path.stat().st_size, _file_sha256(path)
+    size, sha256 = path.stat().st_size, file_sha256(path)
     if sha256 == published.sha256 and published.size in (None, size):
         return None
     expected_size = "" if published.size is None else f" ({published.size} bytes)"
     return f"expected SHA-256 {published.sha256}{expected_size}, got {sha256} ({size} bytes)"
-
-
-def _file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _beside(target: Path, suffix: str) -> Path:
@@ -187,5 +185,14 @@ def _beside(target: Path, suffix: str) -> Path:
 def _locked(path: Path) -> Iterator[None]:
     """Holds a lock among processes and threads; closing the file, or dying, lets it go."""
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _wait_for_lock(file)
         yield
+
+
+def _wait_for_lock(file: IO[str]) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        log.warning("%s: no file locks here; let one process alone download", file.name)
+        return
+    fcntl.flock(file, fcntl.LOCK_EX)

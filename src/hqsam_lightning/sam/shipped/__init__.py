@@ -7,11 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load
 from segment_anything.modeling import Sam
 from torch import Tensor
 
 from hqsam_lightning.errors import WeightsError
+from hqsam_lightning.files import write_whole
+from hqsam_lightning.sam.state_dicts import pack_weights
 
 FOLDER = files(__name__)
 
@@ -28,15 +30,16 @@ def save_shipped(sam: Sam, path: Path) -> str:
 
     Raises:
         WeightsError: when a weight is not finite in float16; nothing is written.
+        StorageError: when the files cannot be written.
     """
     state = {name: _to_half(tensor.detach().cpu()) for name, tensor in sam.state_dict().items()}
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
             raise WeightsError(f"{name}: expected weights that are finite in float16; train with smaller ones")
-    content = save(state)
+    content = pack_weights(state)
     sha256 = hashlib.sha256(content).hexdigest()
-    path.write_bytes(content)
-    path.with_suffix(".sha256").write_text(f"{sha256}  {path.name}\n")
+    write_whole(path, content)
+    write_whole(path.with_suffix(".sha256"), f"{sha256}  {path.name}\n".encode())
     return sha256
 
 
@@ -58,7 +61,7 @@ def read_shipped(name: str) -> dict[str, Tensor]:
         if not part.is_file():
             raise WeightsError(f"{part}: expected a file that the package ships, found none; {remedy}")
     content = file.read_bytes()
-    expected, found = note.read_text().split(" ")[0], hashlib.sha256(content).hexdigest()
+    expected, found = note.read_bytes().decode(errors="replace").split(" ")[0], hashlib.sha256(content).hexdigest()
     if found != expected:
         raise WeightsError(f"{file}: expected SHA-256 {expected}, got {found}; {remedy}")
     return load(content)

@@ -1,0 +1,160 @@
+"""Shards of an embedding cache: safetensors files of a few entries, each bound to its cache and place.
+
+The tensors of entry ``row`` are named ``row.name``. The header says which cache the shard is of, its number, and a
+CRC-32 of each entry, which every reading of the entry compares: 2.5 ms for the 9 MB of ViT-B, beside the 0.6 ms that
+copying them takes where the operating system holds the file.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from hqsam_lightning.errors import CacheError
+from hqsam_lightning.files import UNREADABLE, require_regular_file
+from hqsam_lightning.tensor_files import pack_tensors, read_facts
+from hqsam_lightning.types import StoredFeatures
+
+KIND = "cache shard"
+VERSION = 2
+REMEDY = "delete the file and run the same `python -m hqsam_lightning.precompute` again, which makes it anew"
+
+
+@dataclass
+class Entry:
+    """One view of one image as it is stored.
+
+    Attributes:
+        features: of the view, (C, h, w) and (E, h, w) bfloat16.
+        masks: (M, 1, H, W) uint8, see `hqsam_lightning.data.cache.pack_masks`.
+        ignore: (1, H, ceil(W / 8)) uint8, see `hqsam_lightning.data.cache.pack_ignore`; None where nothing is ignored.
+    """
+
+    features: StoredFeatures
+    masks: Tensor
+    ignore: Tensor | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is stored, by name."""
+        stored = {
+            "image_embeddings": self.features.image_embeddings,
+            "early": self.features.early,
+            "masks": self.masks,
+        }
+        return stored if self.ignore is None else {**stored, "ignore": self.ignore}
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> Entry:
+        """The entry of the tensors that are stored."""
+        features = StoredFeatures(tensors["image_embeddings"], tensors["early"])
+        return cls(features, tensors["masks"], tensors.get("ignore"))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a shard belongs.
+
+    Attributes:
+        cache: identity of the cache.
+        number: of the shard in it.
+        entries: that the shard holds.
+    """
+
+    cache: str
+    number: int
+    entries: int
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """File of a shard."""
+    return folder / f"{number:06d}.safetensors"
+
+
+def pack_shard(place: Place, entries: Sequence[Entry]) -> bytes:
+    """Makes a shard's file.
+
+    Args:
+        place: of the shard.
+        entries: that it holds, in order.
+    """
+    tensors = {f"{row}.{name}": value for row, entry in enumerate(entries) for name, value in entry.tensors().items()}
+    checksums = [entry_checksum(entry.tensors()) for entry in entries]
+    return pack_tensors(tensors, KIND, VERSION, {"cache": place.cache, "shard": place.number, "checksums": checksums})
+
+
+def check_shard(path: Path, place: Place) -> None:
+    """Makes sure that a shard is whole and at its place, by its header alone.
+
+    Raises:
+        CacheError: it is not.
+    """
+    require_regular_file(path, CacheError, REMEDY)
+    try:
+        with safe_open(path, framework="pt") as shard:
+            metadata = shard.metadata()
+    except UNREADABLE as cause:
+        raise _unreadable(path, cause) from cause
+    _checksums(path, metadata, place)
+
+
+def read_entry(path: Path, place: Place, row: int) -> Entry:
+    """Reads one entry; its tensors lie in the mapped file.
+
+    Args:
+        path: of the shard.
+        place: that it has.
+        row: of the entry in the shard.
+
+    Raises:
+        CacheError: the shard is damaged, or of another cache, place or version.
+    """
+    try:
+        with safe_open(path, framework="pt") as shard:
+            metadata, names, prefix = shard.metadata(), shard.keys(), f"{row}."
+            own = [name for name in names if name.startswith(prefix)]
+            tensors = {name.removeprefix(prefix): shard.get_tensor(name) for name in own}
+    except UNREADABLE as cause:
+        raise _unreadable(path, cause) from cause
+    checksum = _checksums(path, metadata, place)[row]
+    if entry_checksum(tensors) != checksum:
+        raise CacheError(f"{path}: entry {row} does not match its checksum: it was changed or damaged; {REMEDY}")
+    return Entry.of(tensors)
+
+
+def entry_checksum(tensors: Mapping[str, Tensor]) -> int:
+    """CRC-32 of names, types, shapes and bytes."""
+    checksum = 0
+    for name in sorted(tensors):
+        value = tensors[name]
+        checksum = zlib.crc32(f"{name} {value.dtype} {list(value.shape)}\n".encode(), checksum)
+        if value.numel():
+            # numpy has no bfloat16: look at the bytes
+            checksum = zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data, checksum)
+    return checksum
+
+
+def _checksums(path: Path, metadata: Mapping[str, str] | None, place: Place) -> list[Any]:
+    """The entries' checksums, of a shard that is where it belongs."""
+    facts = read_facts(path, metadata, KIND, VERSION, CacheError, REMEDY)
+    if facts.get("cache") != place.cache:
+        raise CacheError(
+            f"{path}: expected a shard of the cache that cache.json beside it describes ({place.cache[:12]}); got one "
+            f"of another ({str(facts.get('cache'))[:12]}): its seed, SAM, augmentation or images differ; {REMEDY}"
+        )
+    if facts.get("shard") != place.number:
+        raise CacheError(f"{path}: expected shard {place.number}, got shard {facts.get('shard')}: renamed; {REMEDY}")
+    checksums = facts.get("checksums")
+    if not isinstance(checksums, list) or len(checksums) != place.entries:
+        raise CacheError(f"{path}: expected checksums of {place.entries} entries, got {checksums!r:.99}; {REMEDY}")
+    return checksums
+
+
+def _unreadable(path: Path, cause: Exception) -> CacheError:
+    return CacheError(f"{path}: expected a whole shard, cannot read it ({type(cause).__name__}: {cause}); {REMEDY}")
