@@ -11,8 +11,6 @@ import torch
 from hydra.utils import instantiate
 from lightning import Fabric
 from omegaconf import DictConfig
-from rich.progress import track
-from torch.utils.data import DataLoader
 
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data.cache import cache_facts
@@ -25,17 +23,22 @@ from hqsam_lightning.data.cache_writing import (
     shard_entries,
     write_shard,
 )
-from hqsam_lightning.data.loading import begin_loading
 from hqsam_lightning.data.samples import MergedSets
 from hqsam_lightning.data.views import OnlineViews
+from hqsam_lightning.data.watched_loading import WatchedLoader, sample_name, with_loader_errors
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.memory import keep_freed_memory
+from hqsam_lightning.process_settings import ProcessSettings, begin_loading, with_process_settings
+from hqsam_lightning.progress import track
 from hqsam_lightning.sam import FrozenSam
-from hqsam_lightning.session import as_plain, build_sets, quieten, with_debug
+from hqsam_lightning.session import as_plain, build_sets, with_debug
+from hqsam_lightning.training.build_trainer import check_devices
 
 log = logging.getLogger(__name__)
 
 
+@with_process_settings
+@with_loader_errors
 def precompute(config: DictConfig) -> Path:
     """Writes what is missing of a run's embedding cache, each device its share of the shards.
 
@@ -48,11 +51,10 @@ def precompute(config: DictConfig) -> Path:
     Raises:
         HQSamError: for input that cannot work, before any long work starts; and for a full disk.
     """
-    quieten()
     folder, views = _target(config)
     fabric = _launch(config)
     samples = MergedSets([samples for samples, _ in build_sets(config).train])
-    if fabric.device.type == "cpu":
+    if fabric.device.type == "cpu" and ProcessSettings.from_config(config).keep_freed_memory:
         keep_freed_memory()
     sam = instantiate(config.sam).to(fabric.device)
     augmentation = instantiate(config.augmentation, image_size=sam.image_size)
@@ -83,6 +85,7 @@ def _target(config: DictConfig) -> tuple[Path, int]:
 
 
 def _launch(config: DictConfig) -> Fabric:
+    check_devices(config.trainer)
     options = {key: config.trainer[key] for key in ("accelerator", "devices", "num_nodes") if key in config.trainer}
     fabric = Fabric(**options, strategy="auto" if options.get("devices") == 1 else "ddp")
     fabric.launch()
@@ -100,13 +103,16 @@ def _say_and_check(folder: Path, sam: FrozenSam, views: OnlineViews, missing: li
 
 def _write(config: DictConfig, folder: Path, sam: FrozenSam, views: OnlineViews, shards: list[int]) -> None:
     assert views.count is not None
-    numbers = [shard_entries(number, len(views), views.count) for number in shards]
-    loader = DataLoader(
-        Entries(views, views.count),
+    count = views.count
+    numbers = [shard_entries(number, len(views), count) for number in shards]
+    loader = WatchedLoader(
+        Entries(views, count),
+        name_of=lambda key: sample_name(views.samples, key[0] // count),
         sampler=[entry for entries in numbers for entry in entries],
         batch_size=None,
         num_workers=config.loader.num_workers,
-        worker_init_fn=begin_loading,
+        timeout=config.loader.timeout,
+        worker_init_fn=begin_loading(config),
     )
     made = iter(loader)
     for number, entries in track(list(zip(shards, numbers, strict=True)), "encoding"):

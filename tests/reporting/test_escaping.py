@@ -45,7 +45,16 @@ def test_markdown_shows_the_name(name: str) -> None:
 
 
 def test_ordinary_names_are_left_alone() -> None:
-    for name in ("quickstart_42", "a/b-c.d_e", "hq (HQ logits)", "python -m x.y a=1"):
+    for name in (
+        "75.0 / 37.5",
+        "+25.0",
+        "-",
+        "1,333",
+        "quickstart_42",
+        "a/b-c.d_e",
+        "hq (HQ logits)",
+        "python -m x.y a=1",
+    ):
         assert escape_markdown(name) == plain_text(name) == name
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 
-_MARKUP = re.compile(r"[\\`*\[\]<>|&~$]")
+# without the bracket that closes its text, nothing becomes a link or a picture
+_MARKUP = re.compile(r"[\\`*<>|&~$]|\](?=[(\[:])")
 _OUTER_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-_BLOCK_START = re.compile(r"^(?:[#+\-=]|\d+(?=[.)]))(?=[#+\-=.)\s]|$)")
+_BLOCK_START = re.compile(r"^(?:[#+=](?=[#+=\s]|$)|-(?=[\-\s])|\d+(?=[.)](?:\s|$)))")
 
 
 def printable(text: str) -> str:
-    """One line of characters that can be printed and encoded.
+    r"""One line of characters that can be printed and encoded.
 
     Line breaks, tabs and other control characters become spaces; what is not UTF-8 (half of a surrogate pair, as file
-    names of other encodings have) becomes its escape, such as ``\\udce9``.
+    names of other encodings have) becomes its escape, such as ``\udce9``.
     """
     encodable = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(character if character.isprintable() else " " for character in encodable)
@@ -36,6 +37,6 @@ def plain_text(text: str) -> str:
 
 
 def _escape_last(match: re.Match[str]) -> str:
-    """`#` becomes `\\#`; a number keeps its digits and has the point or parenthesis behind it escaped."""
+    r"""`#` becomes `\#`; a number keeps its digits and has the point or parenthesis behind it escaped."""
     start = match[0]
     return start + "\\" if start.isdigit() else "\\" + start

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from hqsam_lightning.errors import DataError
+from hqsam_lightning.files import write_whole
 from hqsam_lightning.training.scores import MaskScores
 
 SCORES_FILE = "scores.csv"
 COLUMNS = ("dataset", "sample_id", "mask", "thin", "thinness", "variant", "output", "iou", "biou")
 
 
-def write_scores(path: Path, masks: Sequence[MaskScores]) -> None:
-    """Writes every digit, so that means of the file are those of the table."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for mask in masks:
-            shape = (mask.dataset, mask.sample_id, mask.mask, int(mask.thin), mask.thinness)
-            writer.writerows((*shape, *row, *pair) for row, pair in mask.scores.items())
+def write_scores(path: Path, masks: Sequence[MaskScores]) -> str:
+    """Writes every digit, so that means of the file are those of the table.
+
+    Returns:
+        SHA-256 of the file.
+
+    Raises:
+        StorageError: see `write_whole`.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for mask in masks:
+        shape = (mask.dataset, mask.sample_id, mask.mask, int(mask.thin), mask.thinness)
+        writer.writerows((*shape, *row, *pair) for row, pair in mask.scores.items())
+    # file names of other encodings come back as they were
+    content = text.getvalue().encode("utf-8", "surrogateescape")
+    write_whole(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_scores(path: Path) -> list[MaskScores]:
