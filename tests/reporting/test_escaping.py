@@ -16,7 +16,7 @@ NAMES = [
     "cost_$5_$10",
     r"back\slash \* \$1$ \\",
     "**bold** __strong__ _em_ ~~gone~~ `code`",
-    "![x](secret.png) [link](javascript:alert(1))",
+    "![x](secret.png) [link](javascript:alert(1)) [a][b] [c]: d",
     "<script>alert(1)</script> &amp; <https://a.b>",
     "a|b||c",
     "# heading",
@@ -45,16 +45,8 @@ def test_markdown_shows_the_name(name: str) -> None:
 
 
 def test_ordinary_names_are_left_alone() -> None:
-    for name in (
-        "75.0 / 37.5",
-        "+25.0",
-        "-",
-        "1,333",
-        "quickstart_42",
-        "a/b-c.d_e",
-        "hq (HQ logits)",
-        "python -m x.y a=1",
-    ):
+    numbers = ("75.0 / 37.5", "+25.0 [25.0, 25.0]", "-", "1,333")
+    for name in (*numbers, "quickstart_42", "a/b-c.d_e", "hq (HQ logits)", "python -m x.y a=[1, 2]"):
         assert escape_markdown(name) == plain_text(name) == name
 
 

@@ -136,7 +136,7 @@ def describe_best(best: dict[str, Any], last_step: int | None) -> str:
     which = f"best.ckpt is of epoch {best['epoch'] + 1}, step {best['step']}: {best['monitor']} {best['score']:.4f}."
     if best["step"] == last_step:
         return f"{which} These are the last weights."
-    return f"{which} The tables above are of the last weights, step {last_step}."
+    return f"{which} The last weights are of step {last_step}."
 
 
 def differs(best: dict[str, Any], run: dict[str, Any]) -> bool:

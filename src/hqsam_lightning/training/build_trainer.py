@@ -67,8 +67,8 @@ def _check_accelerator(accelerator: str, devices: Any) -> None:
     if not found:
         raise ConfigError(
             f"trainer.accelerator: expected one that this machine has ({', '.join(['cpu', *there])}), "
-            f"got {accelerator}; PyTorch {torch.__version__} finds no such device; add trainer=cpu to train on the CPU, or check the "
-            "driver, CUDA_VISIBLE_DEVICES, and that this PyTorch was built for the device"
+            f"got {accelerator}; PyTorch {torch.__version__} finds no such device; add trainer=cpu to train on the "
+            "CPU, or check the driver, CUDA_VISIBLE_DEVICES, and that this PyTorch was built for the device"
         )
     name, count = next(iter(found.items()))
     # torchrun may show each process one device alone
