@@ -138,9 +138,7 @@ def test_results_that_do_not_fit_on_the_disk_leave_no_mark_of_a_finished_run(tmp
 
         with monkeypatch.context() as patched:
             patched.setattr("hqsam_lightning.files.os.replace", full)
-            with pytest.raises(
-                StorageError, match=rf"{failing}: cannot be written .*No space left.*command again"
-            ):
+            with pytest.raises(StorageError, match=rf"{failing}: cannot be written .*No space left.*command again"):
                 write_results(folder, rows, MASKS, {}, {}, None)
         assert not (folder / "metrics.json").exists()
         assert not list(folder.glob(".*"))

@@ -99,10 +99,11 @@ class RunWandbLogger(_Outlived, WandbLogger):
         """
         if self._experiment is not None:
             return super().experiment
-        try:
-            made = super().experiment
-        except Exception as error:  # W&B raises errors of many kinds, its own and those of its transport
-            made = self._begin_offline(error)
+        with _own_environment():
+            try:
+                made = super().experiment
+            except Exception as error:  # W&B raises errors of many kinds, its own and those of its transport
+                made = self._begin_offline(error)
         if self._experiment is not None and not self._id_file.is_file():
             write_whole(self._id_file, f"{self._experiment.id}\n".encode())
         return made
@@ -178,6 +179,19 @@ def build_wandb_logger(
         version=_known_id(folder, ckpt_path),
         settings=wandb.Settings(init_timeout=timeout, finish_timeout=FINISH_TIMEOUT),
     )
+
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """Takes back that Lightning sets WANDB_MODE, which the next trial of a multirun would find."""
+    before = os.environ.get("WANDB_MODE")
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("WANDB_MODE", None)
+        else:
+            os.environ["WANDB_MODE"] = before
 
 
 def finish_wandb() -> None:
