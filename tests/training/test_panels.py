@@ -147,7 +147,7 @@ def test_columns_say_their_scores(tmp_path: Path) -> None:
     assert (tmp_path / "panels.png").read_bytes().startswith(b"\x89PNG")
 
 
-NAMES = ["cost_$5_$10", r"$\frac{1}{", "a\nb\tc", "[red]写真[/]", "caf\udce9", "$$", r"\$x^2$"]
+NAMES = ["cost_$5_$10", r"$\frac{1}{", "a\nb\tc", "[red]写真[/]", "$$", r"\$x^2$"]
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
@@ -156,7 +156,7 @@ def test_names_are_drawn_as_they_are(tmp_path: Path, name: str) -> None:
     panels = ImagePanels({"difference": 1})
     feed(panels, [MaskScores("a", name, 0, 0.9, scored(0, 0.25).scores)])
     (panel,) = panels.panels
-    panel.masks[name] = panel.masks.pop("first (HQ logits)")
+    panel.masks[printable(name)] = panel.masks.pop("first (HQ logits)")
     save_panels(panels.panels, tmp_path / "panels.png")
     assert (tmp_path / "panels.png").read_bytes().startswith(b"\x89PNG")
     axes = draw_panels(panels.panels).axes

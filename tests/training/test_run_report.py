@@ -9,7 +9,7 @@ from PIL import Image
 from hqsam_lightning.train import train
 from hqsam_lightning.training import run_report
 
-NAMES = ("cost_$5_$10", "[red]b[/red]", "a_b$")
+NAMES = ("cost_$5_$10", "[red]b[x]", "a_b$")
 TINY = (
     *("sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "batch.total=2", "loader.num_workers=0"),
     *("loss.num_points=64", "trainer.num_sanity_val_steps=0", "data=folder", "data.holdout=2"),
@@ -37,8 +37,14 @@ def test_names_with_markup_end_in_results_and_a_picture(make_config, tmp_path: P
     assert any(name in (folder / "scores.csv").read_text() for name in NAMES)
 
 
-@pytest.mark.parametrize("failing", ["save_panels", "log_results", "write_tables"])
-@pytest.mark.parametrize("error", [ValueError("mathtext"), MemoryError(), OSError(28, "No space left on device")])
+@pytest.mark.parametrize(
+    ("failing", "error"),
+    [
+        ("save_panels", ValueError("mathtext")),
+        ("log_results", MemoryError()),
+        ("write_tables", OSError(28, "No space left on device")),
+    ],
+)
 def test_a_decoration_that_fails_is_a_warning(
     make_config,
     tmp_path: Path,
@@ -48,8 +54,6 @@ def test_a_decoration_that_fails_is_a_warning(
     failing: str,
     error: Exception,
 ) -> None:
-    if not isinstance(error, ValueError) and failing != "save_panels":
-        pytest.skip("every error once, every decoration once")
     there = []
 
     def fail(*arguments: object) -> None:

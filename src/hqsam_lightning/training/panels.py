@@ -230,7 +230,7 @@ def _title(name: Row) -> str:
     variant, output = name
     if variant == BASELINE:
         return "SAM"
-    return f"{variant} ({'HQ logits' if output == 'hq' else 'SAM + HQ'})"
+    return f"{printable(variant)} ({'HQ logits' if output == 'hq' else 'SAM + HQ'})"
 
 
 def _caption(iou: float, biou: float) -> str:
