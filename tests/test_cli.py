@@ -32,10 +32,23 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
     )
 
 
-def test_a_run_prints_its_config_and_the_table(tmp_path: Path) -> None:
+def test_a_run_prints_what_it_does_and_the_table(tmp_path: Path) -> None:
     result = run(tmp_path, *TINY, "hydra.run.dir=out")
     assert result.returncode == 0, result.stderr
-    assert "weight_decay: 0.0" in result.stdout
+    assert "weight_decay: 0.0" in (tmp_path / "out" / ".hydra" / "config.yaml").read_text()
+    assert "weight_decay" not in result.stdout
+    before = result.stdout.split("mIoU / mBIoU in percent")[0]
+    for text in (
+        "trainable parameters",
+        "4 images of 1 source(s): synthetic 4",
+        "1 epoch(s) of 2 step(s)",
+        "begins anew",
+        f"folder    {tmp_path / 'out'}",
+        "step 2/2 (100 %), epoch 1, loss ",
+        "images/s, 0:00 left",
+    ):
+        assert text in before, text
+    assert 8 < len(before.splitlines()) < 20
     assert "mIoU / mBIoU in percent" in result.stdout
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"metrics.json", "results.md", "results.png"}
     assert "batch of 2 images a step" in result.stderr + result.stdout

@@ -18,7 +18,6 @@ from hydra.utils import instantiate
 from lightning import Fabric
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig
-from torch.utils.data import DataLoader
 
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data.cache import cache_facts
@@ -30,17 +29,19 @@ from hqsam_lightning.data.cache_writing import (
     shard_entries,
     write_shard,
 )
-from hqsam_lightning.data.loading import begin_loading
 from hqsam_lightning.data.samples import MergedSets
 from hqsam_lightning.data.shards import Place
 from hqsam_lightning.data.views import OnlineViews
+from hqsam_lightning.data.watched_loading import WatchedLoader, sample_name, with_loader_errors
 from hqsam_lightning.errors import ConfigError, HQSamError
 from hqsam_lightning.locks import claim
 from hqsam_lightning.memory import keep_freed_memory
+from hqsam_lightning.process_settings import ProcessSettings, begin_loading, with_process_settings
 from hqsam_lightning.progress import track
 from hqsam_lightning.sam import FrozenSam
-from hqsam_lightning.session import as_plain, build_sets, quieten, with_debug
+from hqsam_lightning.session import as_plain, build_sets, with_debug
 from hqsam_lightning.signals import Stopped, stop_on_signals, stop_requested, stops_deferred
+from hqsam_lightning.training.build_trainer import check_devices
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ T = TypeVar("T")
 BUSY_REMEDY = "wait for it, or choose another data.cache"
 
 
+@with_process_settings
+@with_loader_errors
 def precompute(config: DictConfig) -> Path:
     """Writes what is missing of a run's embedding cache, each device its share of the shards.
 
@@ -65,7 +68,6 @@ def precompute(config: DictConfig) -> Path:
             for a full disk.
         Stopped: after a signal, at the end of the shard.
     """
-    quieten()
     folder, views = _target(config)
     try:
         with stop_on_signals(), ExitStack() as held:
@@ -104,7 +106,7 @@ def _fill(config: DictConfig, fabric: Fabric, folder: Path, views: int) -> int:
 
 def _prepare(config: DictConfig, fabric: Fabric, views: int) -> tuple[FrozenSam, OnlineViews]:
     samples = MergedSets([samples for samples, _ in build_sets(config).train])
-    if fabric.device.type == "cpu":
+    if fabric.device.type == "cpu" and ProcessSettings.from_config(config).keep_freed_memory:
         keep_freed_memory()
     sam = instantiate(config.sam).to(fabric.device)
     augmentation = instantiate(config.augmentation, image_size=sam.image_size)
@@ -162,6 +164,7 @@ def _target(config: DictConfig) -> tuple[Path, int]:
 
 
 def _launch(config: DictConfig) -> Fabric:
+    check_devices(config.trainer)
     options = {key: config.trainer[key] for key in ("accelerator", "devices", "num_nodes") if key in config.trainer}
     fabric = Fabric(**options, strategy="auto" if options.get("devices") == 1 else "ddp")
     fabric.launch()
@@ -181,13 +184,16 @@ def _write(
 ) -> None:
     """Writes shards in rounds of one per process, after each of which all processes agree to go on."""
     assert views.count is not None
+    count = views.count
     own = missing[fabric.global_rank :: fabric.world_size]
-    loader = DataLoader(
-        Entries(views, views.count),
+    loader = WatchedLoader(
+        Entries(views, count),
+        name_of=lambda key: sample_name(views.samples, key[0] // count),
         sampler=[entry for place in own for entry in shard_entries(place)],
         batch_size=None,
         num_workers=config.loader.num_workers,
-        worker_init_fn=begin_loading,
+        timeout=config.loader.timeout,
+        worker_init_fn=begin_loading(config),
     )
     made = iter(loader)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
-import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,33 +10,36 @@ from typing import Any
 import hydra
 import lightning as L
 import torch
-import wandb
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
 
 from hqsam_lightning import __version__
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data import PromptedDataModule
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
+from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import CheckpointError, ConfigError
 from hqsam_lightning.pretraining.blending import blend, check_start_share, copy_of_state
 from hqsam_lightning.pretraining.module import PretrainingModule
 from hqsam_lightning.pretraining.report import print_results, result_rows, round_to_half, write_results
+from hqsam_lightning.process_settings import apply_to_device, with_process_settings
+from hqsam_lightning.reporting.results import wide_console
 from hqsam_lightning.reporting.run_facts import source_commit
+from hqsam_lightning.run_names import own_command
+from hqsam_lightning.run_summary import log_summary
 from hqsam_lightning.sam.shipped import save_shipped
 from hqsam_lightning.sam.state_dicts import state_dict_sha256
 from hqsam_lightning.session import (
     as_plain,
     build_datamodule,
-    print_config,
-    quieten,
     refuse_to_overwrite,
     require_full_step,
     with_debug,
 )
+from hqsam_lightning.training.build_trainer import build_trainer
 from hqsam_lightning.training.checkpoint import check_recipe, read_checkpoint
 from hqsam_lightning.training.fit_clock import FitClock
+from hqsam_lightning.training.loggers import finish_wandb
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ RECIPE = (
 )
 
 
+@with_process_settings
+@with_loader_errors
 def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Trains, validates, reports and saves one SAM.
 
@@ -60,17 +63,17 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     Raises:
         HQSamError: for input that cannot work, before any long work starts.
     """
-    quieten()
     L.seed_everything(config.seed, verbose=False)
     ema, clock = instantiate(config.ema), FitClock()
     # the average is taken before a checkpoint holds it
     callbacks = [ema, clock, *(instantiate(value) for value in config.callbacks.values())]
     loggers = [instantiate(value) for value in config.logger.values()]
     try:
-        trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
+        trainer = build_trainer(config, callbacks, loggers)
+        apply_to_device(config, trainer)
         _refuse_many_devices(trainer)
         module, datamodule = build(config)
-        log.info("batch of %d scenes a step; %s", config.batch_size, datamodule.sets.describe())
+        _summarise(config, trainer, module, datamodule)
         _check_checkpoints(config)
         for logger in loggers:
             logger.log_hyperparams(as_plain(config))
@@ -86,8 +89,7 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         trainer.validate(module, datamodule, verbose=False)
         rows = _report(config, module, facts)
     finally:
-        # else the next point of a multirun would log into this one's W&B run
-        wandb.finish()
+        finish_wandb()
     return rows, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}
 
 
@@ -147,13 +149,25 @@ def _check_checkpoints(config: DictConfig) -> None:
     refuse_to_overwrite(Path(config.paths.output_dir), config.ckpt_path)
 
 
+def _summarise(
+    config: DictConfig, trainer: L.Trainer, module: PretrainingModule, datamodule: PromptedDataModule
+) -> None:
+    count = sum(parameter.numel() for parameter in module.parameters())
+    model = f"SAM {module.name} (weights: {config.sam.weights}), {count:,} parameters"
+    if config.only_validate:
+        log.info("scoring %s; %s", model, datamodule.sets.describe())
+        return
+    batch = f"{config.batch_size} images, {config.rounds} round(s) of prompts"
+    log_summary(config, trainer, f"{model}, all trained", datamodule.sets, config.batch_size, batch)
+
+
 def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]) -> list[dict[str, Any]]:
     folder = Path(config.paths.output_dir)
     rows = result_rows(module.scores)
     commit = source_commit()
     run = {
         "name": config.name,
-        "command": shlex.join(["python", "-m", "hqsam_lightning.pretrain", *sys.argv[1:]]),
+        "command": own_command("hqsam_lightning.pretrain"),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "sam": config.sam.name,
         "weights_sha256": state_dict_sha256(module.model.sam.state_dict()),
@@ -165,7 +179,7 @@ def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]
         "torch": torch.__version__,
     }
     write_results(folder, rows, run, as_plain(config))
-    print_results(rows, Console())
+    print_results(rows, wide_console())
     print(f"results in {folder}")
     if not config.only_validate:
         weights = folder / "sam.safetensors"
@@ -190,9 +204,7 @@ def _training_facts(config: DictConfig, trainer: L.Trainer, seconds: float) -> d
 @clean_errors
 def main(config: DictConfig) -> None:
     """Entry point of the command line."""
-    config = with_debug(config)
-    print_config(config)
-    pretrain(config)
+    pretrain(with_debug(config))
 
 
 if __name__ == "__main__":

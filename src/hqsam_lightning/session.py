@@ -1,44 +1,22 @@
-"""What every training command does around its model: config, warnings, data, and a folder that holds no other run."""
+"""What every training command does around its model: config, data, and a folder that holds no other run."""
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from hydra.utils import instantiate
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
-from rich.syntax import Syntax
 
 from hqsam_lightning.data import DataSets, PromptedDataModule
 from hqsam_lightning.data.cache import EmbeddingCache, cache_facts
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.process_settings import begin_loading
 from hqsam_lightning.sam import FrozenSam
 
 VIEWS_KEYS = ("cache", "views", "decode")
 """Keys of data that say how views are made, whatever the sets."""
-
-EXPECTED_WARNINGS = (
-    r"Found \d+ module\(s\) in eval mode",  # the frozen SAM
-    r"The '\w+_dataloader' does not have many workers",  # loader.num_workers is the user's choice
-    r"It is recommended to use `self.log\('val/",  # the metrics are summed over processes before they are logged
-    r"`ModelCheckpoint\(monitor='val/mbiou'\)` could not find",  # a run that ends within an epoch validates afterwards
-    r"The number of training batches \(\d+\) is smaller than the logging interval",
-    r"Checkpoint directory .* exists and is not empty",  # a run resumed in its own folder
-    r"Total length of `list` across ranks is zero",  # data.holdout=0; said in our own words
-    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning on a newer torch
-)
-
-
-def quieten() -> None:
-    """Silences the warnings that a sound run gives."""
-    for message in EXPECTED_WARNINGS:
-        warnings.filterwarnings("ignore", message=message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
 
 
 def as_plain(config: DictConfig) -> dict[str, Any]:
@@ -51,12 +29,6 @@ def with_debug(config: DictConfig) -> DictConfig:
     merged = OmegaConf.merge(config, config.get("debug") or {})
     assert isinstance(merged, DictConfig)
     return merged
-
-
-@rank_zero_only
-def print_config(config: DictConfig) -> None:
-    """Prints the composed config."""
-    Console().print(Syntax(OmegaConf.to_yaml(config, resolve=True), "yaml", background_color="default"))
 
 
 def require_full_step(sets: DataSets, key: str, size: int) -> None:
@@ -136,6 +108,8 @@ def build_datamodule(
         accumulate=accumulate,
         seed=config.seed,
         num_workers=config.loader.num_workers,
+        loader_timeout=config.loader.timeout,
+        begin_loading=begin_loading(config),
         views=views,
         cache=cache,
         decode=decode,

@@ -11,44 +11,44 @@ from typing import Any
 
 import hydra
 import lightning as L
-import wandb
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
 
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data import PromptedDataModule
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
+from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.heads import Head
-from hqsam_lightning.memory import keep_freed_memory
-from hqsam_lightning.reporting.results import print_results, result_rows, write_results
+from hqsam_lightning.process_settings import apply_to_device, with_process_settings
 from hqsam_lightning.reporting.run_facts import parameter_counts, run_facts
+from hqsam_lightning.run_summary import describe_variants, log_summary
 from hqsam_lightning.session import (
     as_plain,
     build_datamodule,
     build_sets,
     open_cache,
-    print_config,
-    quieten,
     refuse_to_overwrite,
     require_full_step,
     with_debug,
 )
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
+from hqsam_lightning.training.build_trainer import build_trainer
 from hqsam_lightning.training.checkpoint import check_checkpoint, check_recipe, read_checkpoint
 from hqsam_lightning.training.fit_clock import FitClock
 from hqsam_lightning.training.inference_speed import InferenceSpeed
-from hqsam_lightning.training.loggers import log_results
+from hqsam_lightning.training.loggers import finish_wandb
 from hqsam_lightning.training.module import HQSamModule
-from hqsam_lightning.training.panels import ImagePanels, save_panels
+from hqsam_lightning.training.run_report import report_run
 
 log = logging.getLogger(__name__)
 
 
+@with_process_settings
+@with_loader_errors
 def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Trains, validates and reports one run.
 
@@ -61,22 +61,19 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     Raises:
         HQSamError: for input that cannot work, before any long work starts.
     """
-    quieten()
     L.seed_everything(config.seed, verbose=False)
     callbacks = {name: instantiate(value) for name, value in config.callbacks.items()}
     clock = FitClock()
     loggers = [instantiate(value) for value in config.logger.values()]
     try:
-        trainer = instantiate(config.trainer, callbacks=[clock, *callbacks.values()], logger=loggers)
-        if trainer.strategy.root_device.type == "cpu":
-            keep_freed_memory()
-        if not trainer.is_global_zero:
-            logging.disable(logging.WARNING)
+        trainer = build_trainer(config, [clock, *callbacks.values()], loggers)
+        apply_to_device(config, trainer)
         _refuse_multirun_on_many_devices(trainer)
         plan = plan_batch(config.batch.total, config.batch.max_per_device, trainer.world_size)
         trainer.accumulate_grad_batches = plan.accumulate
         module, datamodule = build(config, plan)
-        log.info("%s; %s", plan.describe(), datamodule.sets.describe())
+        model = describe_variants(module.sam, parameter_counts(module))
+        log_summary(config, trainer, model, datamodule.sets, plan.total, plan.describe())
         _check_checkpoints(config, module, trainer.world_size)
         for logger in loggers:
             logger.log_hyperparams(as_plain(config))
@@ -90,10 +87,9 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         for callback in callbacks.values():
             if isinstance(callback, InferenceSpeed):
                 facts["inference"] = callback.costs
-        rows = _report(config, trainer, module, list(callbacks.values()), facts)
+        rows = report_run(config, trainer, module, list(callbacks.values()), facts)
     finally:
-        # else the next point of a multirun would log into this one's W&B run
-        wandb.finish()
+        finish_wandb()
     return rows, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}
 
 
@@ -171,33 +167,11 @@ def _together(trainer: L.Trainer) -> Iterator[None]:
         raise
 
 
-def _report(
-    config: DictConfig, trainer: L.Trainer, module: HQSamModule, callbacks: list[L.Callback], facts: dict[str, Any]
-) -> list[dict[str, Any]]:
-    rows = result_rows(module.scores, parameter_counts(module))
-    if trainer.is_global_zero:
-        folder = Path(config.paths.output_dir)
-        panels = [panel for callback in callbacks if isinstance(callback, ImagePanels) for panel in callback.panels]
-        picture = "results.png" if panels else None
-        if panels:
-            save_panels(panels, folder / "results.png")
-        log_results(trainer.loggers, rows)
-        write_results(folder, rows, module.scores, facts, as_plain(config), picture)
-        if rows:
-            print_results(rows, Console())
-        else:
-            log.warning("no validation set: nothing was scored; see data.val_sources and data.holdout")
-        print(f"results in {folder}")
-    return rows
-
-
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
 @clean_errors
 def main(config: DictConfig) -> dict[str, float]:
     """Entry point of the command line; gives what a search goes by."""
-    config = with_debug(config)
-    print_config(config)
-    return train(config)[1]["module"].objectives
+    return train(with_debug(config))[1]["module"].objectives
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from hqsam_lightning.data import Augmentation, DataSets, PromptedDataModule
 from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate
 from hqsam_lightning.data.scenes import SyntheticScenes
+from hqsam_lightning.process_settings import BeginLoading
 from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.types import Example, Prompt, Sample
 
@@ -375,10 +376,14 @@ class Niceness(Dataset):
 
 
 @pytest.mark.parametrize("part", ["train", "val"])
-def test_loading_processes_let_the_training_process_go_first(part):
+@pytest.mark.parametrize("more", [0, 3])
+def test_loading_processes_are_as_nice_as_the_config_says(part, more):
     prompts = PromptMix({"box": 1})
     sets = DataSets([(Niceness(), 1.0)], {"niceness": Niceness()})
-    module = PromptedDataModule(sets, Augmentation(64), prompts, prompts, 64, 16, 2, 1, seed=0, num_workers=1)
+    begin = BeginLoading(niceness=more)
+    module = PromptedDataModule(
+        sets, Augmentation(64), prompts, prompts, 64, 16, 2, 1, seed=0, num_workers=1, begin_loading=begin
+    )
     made = module.train_dataloader() if part == "train" else module.val_dataloader()[0]
     ids = {int(name) for batch in made for name in batch.sample_ids}
-    assert ids == {os.nice(0) + 10}
+    assert ids == {min(os.nice(0) + more, 19)}

@@ -1,23 +1,28 @@
 """Tables hold every score once, means are over sets, and missing numbers never become NaN."""
 
+import errno
+import html
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from rich.console import Console
 
-from hqsam_lightning.errors import DataError
+from hqsam_lightning.errors import DataError, StorageError
 from hqsam_lightning.files import file_sha256, read_document
 from hqsam_lightning.reporting.results import (
     METRICS_KIND,
     METRICS_VERSION,
+    best_entry,
     print_results,
     result_rows,
     write_results,
 )
 from hqsam_lightning.reporting.score_file import read_scores
-from hqsam_lightning.training.scores import MaskScores
+from hqsam_lightning.training.scores import BestScores, MaskScores
 
 SAM, HQ = ("sam", "sam"), ("hq", "hq")
 PARAMETERS = {"sam": 0, "hq": 1_333_248}
@@ -69,7 +74,8 @@ def test_files_and_terminal_show_the_same_cells(tmp_path: Path) -> None:
     assert "- seed: 42" in text
     written = read_document(tmp_path / "metrics.json", METRICS_KIND, METRICS_VERSION, DataError, "")
     files = {"scores.csv": file_sha256(tmp_path / "scores.csv")}
-    assert written == {"run": {"seed": 42}, "rows": rows, "config": {"seed": 42, "name": "x"}, "files": files}
+    config = {"seed": 42, "name": "x"}
+    assert written == {"run": {"seed": 42}, "rows": rows, "best": None, "config": config, "files": files}
     assert read_scores(tmp_path / "scores.csv") == MASKS
     console = Console(file=io.StringIO(), width=160)
     print_results(rows, console)
@@ -105,3 +111,65 @@ def test_nan_is_refused(tmp_path: Path) -> None:
 def test_a_run_without_validation_has_an_empty_table(tmp_path: Path) -> None:
     write_results(tmp_path, result_rows([], {}), [], {"seed": 1}, {}, None)
     assert json.loads((tmp_path / "metrics.json").read_text())["rows"] == []
+
+
+NAMES = ("[red]hq[/red]", "a|b", "[/]", "cost_$5_$10", "**x** <b>&amp;", "two\nlines", "![x](y.png)")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_shown_as_they_are(tmp_path: Path, name: str) -> None:
+    masks = [MaskScores(name, f"{name}/0", 0, 0.1, {SAM: (0.5, 0.5), (name, "hq"): (0.75, 0.75)})]
+    rows = result_rows(masks, {"sam": 0, name: 7})
+    write_results(tmp_path, rows, masks, {"data": name}, {}, None)
+    page = MarkdownIt("commonmark", {"html": True}).enable("table").render((tmp_path / "results.md").read_text())
+    shown = name.replace("\n", " ")
+    assert f"<td>{html.escape(shown, quote=False)}</td>" in page
+    assert page.count("<img") == page.count("<b>") == page.count("<strong>") == 0
+    assert read_scores(tmp_path / "scores.csv") == masks
+    console = Console(file=io.StringIO(), width=300)
+    print_results(rows, console)
+    assert f"│ {shown} " in console.file.getvalue()
+
+
+def test_results_that_do_not_fit_on_the_disk_leave_no_mark_of_a_finished_run(tmp_path: Path, monkeypatch) -> None:
+    rows = result_rows(MASKS, PARAMETERS)
+    for failing in ("scores.csv", "results.md", "metrics.json"):
+        folder = tmp_path / failing
+        replace = os.replace
+
+        def full(source, target, failing=failing, replace=replace):
+            if Path(target).name == failing:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            replace(source, target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr("hqsam_lightning.files.os.replace", full)
+            with pytest.raises(StorageError, match=rf"{failing}: cannot be written .*No space left.*command again"):
+                write_results(folder, rows, MASKS, {}, {}, None)
+        assert not (folder / "metrics.json").exists()
+        assert not list(folder.glob(".*"))
+        write_results(folder, rows, MASKS, {}, {}, None)
+        assert {path.name for path in folder.iterdir()} == {"scores.csv", "results.md", "metrics.json"}
+
+
+def test_both_tables_are_given_where_the_best_weights_are_not_the_last(tmp_path: Path) -> None:
+    worse = [mask("coift/0", 0, 0.9, 0.25, 0.3)]
+    best = best_entry(BestScores(1, 20, "val/mbiou", 0.375, MASKS[:1]), PARAMETERS)
+    write_results(tmp_path, result_rows(worse, PARAMETERS), worse, {"steps": 60}, {}, None, best)
+    text = (tmp_path / "results.md").read_text()
+    last, after = text.split("# Best checkpoint")
+    assert "30.0 / 15.0" in last
+    assert "75.0 / 37.5" not in last
+    assert "75.0 / 37.5" in after
+    assert "of epoch 2, step 20: val/mbiou 0.3750. The last weights are of step 60." in after
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert (written["best"]["step"], written["best"]["rows"][1]["mean"]["miou"]) == (20, 0.75)
+    assert written["rows"][1]["mean"]["miou"] == 0.3
+
+
+def test_one_table_is_enough_where_the_best_weights_are_the_last(tmp_path: Path) -> None:
+    best = best_entry(BestScores(2, 60, "val/mbiou", 0.375, MASKS), PARAMETERS)
+    write_results(tmp_path, result_rows(MASKS, PARAMETERS), MASKS, {"steps": 60}, {}, None, best)
+    text = (tmp_path / "results.md").read_text()
+    assert text.count("## All sets") == 1
+    assert "These are the last weights." in text

@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
+import torch
 from hydra.utils import instantiate
 
 from hqsam_lightning.train import train
-from hqsam_lightning.training.inference_speed import one_box
+from hqsam_lightning.training.inference_speed import InferenceSpeed, one_box
 
 SMALL = ("sam=tiny_random", "trainer=cpu", "trainer.max_steps=1", "data.train_size=4", "data.val_size=1")
 
@@ -40,3 +43,13 @@ def test_what_is_timed_is_one_mask(make_config) -> None:
     assert features.image_embeddings.shape[0] == prompts.sparse.shape[0] == 1
     assert batch.prompts[0].boxes.tolist() == [[sam.image_size * share for share in (0.25, 0.25, 0.75, 0.75)]]
     assert batch.mask_weights().item() == pytest.approx(1)
+
+
+def test_timing_that_fails_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    module = mock.Mock(training=True)
+    module.eval.side_effect = torch.cuda.OutOfMemoryError("no memory")
+    speed = InferenceSpeed(rounds=1)
+    speed.on_train_end(SimpleNamespace(is_global_zero=True), module)
+    assert "callbacks.speed, timing inference, failed (OutOfMemoryError: no memory)" in caplog.text
+    module.train.assert_called_with(True)
+    assert speed.costs == {}

@@ -7,8 +7,10 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.loggers import WandbLogger
 
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.reporting.escaping import printable
 from hqsam_lightning.train import train
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.panels import ImagePanels, draw_panels, make_panel, save_panels
@@ -160,3 +162,41 @@ def test_ignored_pixels_are_hatched_over_every_mask_and_not_over_the_photo() -> 
         differs = (rows[0, column] != rows[1, column]).any(axis=-1)
         assert differs[:20].sum() == 0
         assert differs[20:].all() == (column > 0)
+
+
+NAMES = ["cost_$5_$10", r"$\frac{1}{", "a\nb\tc", "[red]写真[/]", "$$", r"\$x^2$"]
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_drawn_as_they_are(tmp_path: Path, name: str) -> None:
+    panels = ImagePanels({"difference": 1})
+    feed(panels, [MaskScores("a", name, 0, 0.9, scored(0, 0.25).scores)])
+    (panel,) = panels.panels
+    panel.masks[printable(name)] = panel.masks.pop("first (HQ logits)")
+    save_panels(panels.panels, tmp_path / "panels.png")
+    assert (tmp_path / "panels.png").read_bytes().startswith(b"\x89PNG")
+    axes = draw_panels(panels.panels).axes
+    for axis in (axes[0], axes[-1]):
+        text, is_math = axis.title._preprocess_math(axis.get_title())
+        assert not is_math
+        assert printable(name) in text
+
+
+def test_a_panel_that_cannot_be_made_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    panels = ImagePanels({"difference": 2})
+    panels.make = mock.Mock(side_effect=RuntimeError("out of memory"))  # type: ignore[method-assign]
+    for number in range(3):
+        feed(panels, [scored(number, 0.25)])
+    assert caplog.text.count("making a panel, failed (RuntimeError: out of memory)") == 1
+    assert panels.panels == []
+
+
+def test_a_logger_that_takes_no_picture_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    panels = ImagePanels({"difference": 1})
+    feed(panels, [scored(0, 0.25)])
+    logger = mock.Mock(spec=WandbLogger)
+    logger.log_image.side_effect = OSError("no space")
+    panels.on_validation_epoch_end(SimpleNamespace(sanity_checking=False, loggers=[logger]), SimpleNamespace())
+    assert logger.log_image.called
+    assert "logging the panels, failed (OSError: no space)" in caplog.text

@@ -87,7 +87,7 @@ def take_turns_apart(
             process.submit(_prepare, builders[name], threads).result()
         contestants = {name: partial(_run_in, process) for name, process in processes.items()}
         timings = take_turns(contestants, rounds)
-        return timings, {name: process.submit(peak_memory).result() for name, process in processes.items()}
+        return timings, {name: process.submit(_peak_memory).result() for name, process in processes.items()}
 
 
 _prepared: list[Contestant] = []
@@ -105,6 +105,11 @@ def _run_in(process: ProcessPoolExecutor) -> None:
 def _run_prepared() -> None:
     _prepared[0]()
     _synchronise()
+
+
+def _peak_memory() -> int:
+    """On the GPU where this process used one."""
+    return peak_memory(torch.device("cuda") if torch.cuda.is_initialized() else None) or 0
 
 
 def _synchronise() -> None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import lightning as L
 import torch
-from torch.utils.data import DataLoader
 
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
-from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, begin_loading, collate
+from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate
 from hqsam_lightning.data.samples import MergedSets, SampleSet
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.data.views import CachedViews, OnlineViews, Views
+from hqsam_lightning.data.watched_loading import WatchedLoader, sample_name
+from hqsam_lightning.process_settings import BeginLoading
 from hqsam_lightning.prompts.mix import PromptMix
 
 
@@ -35,6 +35,8 @@ class PromptedDataModule(L.LightningDataModule):
         accumulate: forward passes an optimiser step.
         seed: order, augmentation and prompts are functions of it.
         num_workers: loading processes a process.
+        loader_timeout: seconds within which a loading process must give a batch; 0 waits for ever.
+        begin_loading: sets up a loading process.
         views: augmented views of a training sample, which the epochs show in turn; None is a new one every time.
         cache: holds the training samples' views; None makes them of the photos.
         decode: of the photos, "exact" or "reduced"; see `OnlineViews`.
@@ -54,14 +56,14 @@ class PromptedDataModule(L.LightningDataModule):
         accumulate: int,
         seed: int,
         num_workers: int = 0,
+        loader_timeout: float = 600,
+        begin_loading: BeginLoading | None = None,
         views: int | None = None,
         cache: EmbeddingCache | None = None,
         decode: str = "exact",
         also_val_prompts: Mapping[str, PromptMix] | None = None,
     ) -> None:
         super().__init__()
-        # loading processes are forked, and OpenCV waits for ever there for the threads that its parent had
-        cv2.setNumThreads(1)
         self.sets = sets
         self.prompts = prompts
         self.val_prompts = {"": val_prompts, **(also_val_prompts or {})}
@@ -71,7 +73,9 @@ class PromptedDataModule(L.LightningDataModule):
         self.accumulate = accumulate
         self.seed = seed
         self.num_workers = num_workers
-        samples = MergedSets([samples for samples, _ in sets.train])
+        self.loader_timeout = loader_timeout
+        self.begin_loading = begin_loading or BeginLoading()
+        samples = self._training_samples = MergedSets([samples for samples, _ in sets.train])
         if cache is None:
             self.views: Views = OnlineViews(samples, augmentation, seed, views, decode)
         else:
@@ -88,10 +92,15 @@ class PromptedDataModule(L.LightningDataModule):
         )
         examples = TrainingExamples(self.views, self.prompts, self.mask_input_size, self.seed)
         return ResumableLoader(
-            examples, sampler=sampler, drop_last=True, persistent_workers=self.num_workers > 0, **self._loading()
+            examples,
+            name_of=lambda key: sample_name(self._training_samples, key[1]),
+            sampler=sampler,
+            drop_last=True,
+            persistent_workers=self.num_workers > 0,
+            **self._loading(),
         )
 
-    def val_dataloader(self) -> list[DataLoader]:
+    def val_dataloader(self) -> list[WatchedLoader]:
         """A loader a validation set and kind of prompts, in the order of `val_names`."""
         return [
             self._val_loader(samples, prompts, prompted_name(dataset, name))
@@ -104,18 +113,29 @@ class PromptedDataModule(L.LightningDataModule):
         """Names of the validation sets, those of each kind of prompts together."""
         return [prompted_name(dataset, name) for name in self.val_prompts for dataset in self.sets.validation]
 
-    def _val_loader(self, samples: SampleSet, prompts: PromptMix, name: str) -> DataLoader:
+    def _val_loader(self, samples: SampleSet, prompts: PromptMix, name: str) -> WatchedLoader:
         examples = EvaluationExamples(samples, self.image_size, prompts, self.mask_input_size, name)
-        return DataLoader(examples, sampler=RankSampler(len(samples), *self._rank()), **self._loading())
+        return WatchedLoader(
+            examples,
+            name_of=lambda key: sample_name(samples, key[0]),
+            sampler=RankSampler(len(samples), *self._rank()),
+            **self._loading(),
+        )
 
     def _loading(self) -> dict[str, Any]:
         return {
             "batch_size": self.batch_size,
             "collate_fn": collate,
             "num_workers": self.num_workers,
-            "worker_init_fn": begin_loading,
-            "pin_memory": torch.cuda.is_available(),
+            "timeout": self.loader_timeout,
+            "worker_init_fn": self.begin_loading,
+            "pin_memory": self._on_cuda(),
         }
+
+    def _on_cuda(self) -> bool:
+        if self.trainer is None:
+            return torch.cuda.is_available()
+        return self.trainer.strategy.root_device.type == "cuda"
 
     def _rank(self) -> tuple[int, int]:
         if self.trainer is None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
-from hqsam_lightning.memory import keep_freed_memory
+from hqsam_lightning.data.watched_loading import WatchedLoader
 from hqsam_lightning.prompts.grouping import group_prompts
 from hqsam_lightning.seeding import derive_rng
 from hqsam_lightning.types import Batch, Example, StoredFeatures
@@ -55,18 +54,6 @@ def _list_original_ignore(examples: Sequence[Example]) -> list[Tensor | None] | 
     if all(example.original_ignore is None for example in examples):
         return None
     return [example.original_ignore for example in examples for _ in example.prompts]
-
-
-def begin_loading(worker: int) -> None:
-    """Lowers the priority of a loading process, and lets it keep the memory of a sample for the next one.
-
-    On a machine with few cores it would else interrupt one of the training process's threads, and all of them wait.
-
-    Args:
-        worker: number of the process, which does not matter.
-    """
-    os.nice(10)
-    keep_freed_memory()
 
 
 def draws_an_epoch(length: int, weight: float) -> int:
@@ -153,8 +140,8 @@ class RankSampler(Sampler[int]):
         return iter(self.indices)
 
 
-class ResumableLoader(DataLoader):
-    """A DataLoader over an `EpochSampler` that Lightning can save and restore in mid-epoch.
+class ResumableLoader(WatchedLoader):
+    """A loader over an `EpochSampler` that Lightning can save and restore in mid-epoch.
 
     Lightning creates its iterator before it tells the sampler the epoch, so reading starts at the first `next`.
     """

@@ -1,7 +1,7 @@
 """IoU of masks and of their boundaries, one value a mask; the classes in `segmentation` average them.
 
-Shapes: N masks of H x W pixels. Nothing here waits for the device. An ignored pixel is neither object nor background:
-no value depends on what a mask holds there.
+Shapes: N masks of H x W pixels. Nothing here waits for the device, unless it has no float64. An ignored pixel is
+neither object nor background: no value depends on what a mask holds there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from hqsam_lightning.float64 import where_float64
 from hqsam_lightning.metrics import bits
 
 
@@ -108,8 +109,8 @@ def _boundary(mask: Tensor, dilation_ratio: float, ignore: Tensor | None) -> Ten
 
 def _iou(one: Tensor, other: Tensor) -> Tensor:
     """IoU of packed masks, (N,) float64."""
-    union = bits.count(one | other)
-    iou = bits.count(one & other).double() / union.clamp(min=1)
+    union, common = (where_float64(bits.count(words)) for words in (one | other, one & other))
+    iou = common.double() / union.clamp(min=1)
     return iou.masked_fill(union == 0, 1.0)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from hqsam_lightning import float64
 from hqsam_lightning.metrics.functional import boundary_iou, check_dilation_ratio, mask_iou
 
 
@@ -49,7 +52,13 @@ class _MaskMean(Metric):
             raise ValueError(
                 f"{type(self).__name__}: expected at least one mask before compute(), got 0; call update()"
             )
-        return self.total / self.count
+        return self.total / self.count.to(self.total.device)
+
+    def _apply(self, fn: Callable[..., Any], exclude_state: Sequence[str] = "") -> _MaskMean:
+        """Moves the metric; its sum stays where it is when the new device has no float64."""
+        if fn(torch.zeros(())).device.type in float64.NO_FLOAT64:
+            exclude_state = [*exclude_state, "total"]
+        return cast(_MaskMean, super()._apply(fn, exclude_state))
 
     @abstractmethod
     def _score(self, pred: Tensor, target: Tensor, ignore: Tensor | None) -> Tensor:

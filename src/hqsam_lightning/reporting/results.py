@@ -10,15 +10,19 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hqsam_lightning.files import write_document, write_whole
+from hqsam_lightning.reporting.escaping import escape_markdown, printable
 from hqsam_lightning.reporting.markdown import NOTHING, interval, markdown_table, percent
 from hqsam_lightning.reporting.paired import image_differences, paired_difference
 from hqsam_lightning.reporting.score_file import SCORES_FILE, write_scores
-from hqsam_lightning.training.scores import BASELINE, GROUPS, MaskScores, summarise
+from hqsam_lightning.training.scores import BASELINE, GROUPS, BestScores, MaskScores, summarise
 
 METRICS_FILE = "metrics.json"
 METRICS_KIND, METRICS_VERSION = "metrics", 1
+BEST_TITLE = "Best checkpoint"
+WIDE = 400
 OUTPUT_NAMES = {"sam": "SAM", "hq": "HQ", "sum": "SAM + HQ"}
 NAME_COLUMNS = ("method", "logits", "trainable parameters")
 NOTES = (
@@ -30,7 +34,7 @@ NOTES = (
 
 
 def result_rows(masks: Sequence[MaskScores], parameters: dict[str, int]) -> list[dict[str, Any]]:
-    """One row a (variant, output), as plain values.
+    """One row per (variant, output), as plain values.
 
     A row holds its scores a set under "sets" (all objects), "thin" and "solid" (the sets that have such objects), the
     mean over sets of all objects, and its "differences" to plain SAM by group and set.
@@ -66,46 +70,114 @@ def write_results(
     run: dict[str, Any],
     config: dict[str, Any],
     picture: str | None,
+    best: dict[str, Any] | None = None,
 ) -> None:
-    """Writes metrics.json, scores.csv and results.md.
+    """Writes scores.csv, results.md and metrics.json, in this order: metrics.json marks a finished run.
 
     Args:
         folder: the run's output folder.
-        rows: of `result_rows`.
+        rows: of `result_rows`, for the last weights.
         masks: the scored masks that the rows are means of.
         run: facts of the run: command, date, seed, SAM, steps, ...
         config: the resolved config as plain values.
-        picture: file name of the panels beside results.md, if there are any.
+        picture: see `write_tables`.
+        best: of `best_entry`, for best.ckpt.
 
     Raises:
-        StorageError: the disk is full or cannot be written.
+        StorageError: the disk is full or cannot be written; the same command can be run again.
         ValueError: a number is NaN or infinite; nothing is written then.
     """
-    body = {"run": run, "rows": rows, "config": config}
+    body = {"run": run, "rows": rows, "best": best, "config": config}
     json.dumps(body, allow_nan=False)  # NaN is refused before anything is written
     files = {SCORES_FILE: write_scores(folder / SCORES_FILE, masks)}
+    write_tables(folder, rows, run, picture, best)
     write_document(folder / METRICS_FILE, METRICS_KIND, METRICS_VERSION, {**body, "files": files})
-    tables = [
-        line for title, cells in _tables(rows, GROUPS) for line in (f"## {title}", "", *markdown_table(cells), "")
-    ]
-    facts = [f"- {key}: {value}" for key, value in run.items()]
-    image = [f"![Image, ground truth, SAM and HQ-SAM]({picture})", ""] if picture else []
+
+
+def best_entry(best: BestScores, parameters: dict[str, int]) -> dict[str, Any]:
+    """What metrics.json holds of the best checkpoint, as plain values.
+
+    Args:
+        best: the scores of its validation.
+        parameters: trainable parameters by variant.
+    """
+    facts = {"epoch": best.epoch, "step": best.step, "monitor": best.monitor, "score": best.score}
+    return {**facts, "rows": result_rows(best.masks, parameters)}
+
+
+def write_tables(
+    folder: Path,
+    rows: list[dict[str, Any]],
+    run: dict[str, Any],
+    picture: str | None,
+    best: dict[str, Any] | None,
+) -> None:
+    """Writes results.md.
+
+    Args:
+        folder: the run's output folder.
+        rows: of `result_rows`, for the last weights.
+        run: facts of the run.
+        picture: file name of the panels beside results.md, if there are any.
+        best: see `write_results`.
+    """
     notes = [line for note in NOTES for line in (note, "")]
-    text = "\n".join(["# Results", "", *notes, *tables, *image, *facts]) + "\n"
-    write_whole(folder / "results.md", text.encode())
+    image = [f"![Image, ground truth, SAM and HQ-SAM]({picture})", ""] if picture else []
+    facts = [f"- {escape_markdown(key)}: {escape_markdown(str(value))}" for key, value in run.items()]
+    lines = ["# Results", "", *notes, *_markdown(rows)]
+    if best is not None:
+        lines += [f"# {BEST_TITLE}", "", escape_markdown(describe_best(best, run.get("steps"))), ""]
+        lines += _markdown(best["rows"]) if differs(best, run) else []
+    write_whole(folder / "results.md", ("\n".join([*lines, *image, *facts]) + "\n").encode())
 
 
-def print_results(rows: list[dict[str, Any]], console: Console) -> None:
-    """Prints the tables; differences of all objects alone, since results.md has those of thin and solid ones."""
+def describe_best(best: dict[str, Any], last_step: int | None) -> str:
+    """Which weights best.ckpt holds, in a sentence."""
+    which = f"best.ckpt is of epoch {best['epoch'] + 1}, step {best['step']}: {best['monitor']} {best['score']:.4f}."
+    if best["step"] == last_step:
+        return f"{which} These are the last weights."
+    return f"{which} The last weights are of step {last_step}."
+
+
+def differs(best: dict[str, Any], run: dict[str, Any]) -> bool:
+    """Whether best.ckpt holds other weights than the last ones."""
+    return bool(best["step"] != run.get("steps"))
+
+
+def print_results(rows: list[dict[str, Any]], console: Console | None = None, note: str = "") -> None:
+    """Prints the tables; differences of all objects alone, since results.md has those of thin and solid ones.
+
+    Args:
+        rows: of `result_rows`.
+        console: to print on; None is standard output, whose lines are not cropped where it is no terminal.
+        note: put behind each title.
+    """
+    console = console or wide_console()
     for title, (head, *body) in _tables(rows, ("all",)):
-        table = Table(title=title)
+        table = Table(title=Text(printable(f"{title}{note}")))
         for name in head:
             table.add_column(
-                name, justify="left" if name in ("method", "logits", "objects") else "right", overflow="fold"
+                Text(printable(name)),
+                justify="left" if name in ("method", "logits", "objects") else "right",
+                overflow="fold",
             )
         for cells in body:
-            table.add_row(*cells)
+            table.add_row(*(Text(printable(cell)) for cell in cells))
         console.print(table)
+
+
+def wide_console() -> Console:
+    """A console on standard output that folds nothing where there is no terminal, which has a width."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
+
+
+def _markdown(rows: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for title, cells in _tables(rows, GROUPS):
+        escaped = [[escape_markdown(cell) for cell in line] for line in cells]
+        lines += [f"## {escape_markdown(title)}", "", *markdown_table(escaped), ""]
+    return lines
 
 
 def _tables(rows: list[dict[str, Any]], compared: Sequence[str]) -> list[tuple[str, list[list[str]]]]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
-import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import torch
 from omegaconf import DictConfig
 
 from hqsam_lightning import __version__
+from hqsam_lightning.run_names import own_command
 from hqsam_lightning.training.batching import BatchPlan
 from hqsam_lightning.training.fit_clock import FitClock
 from hqsam_lightning.training.module import HQSamModule
@@ -27,7 +26,7 @@ def run_facts(
     commit = source_commit()
     return {
         "name": config.name,
-        "command": shlex.join(["python", "-m", "hqsam_lightning.train", *sys.argv[1:]]),
+        "command": own_command("hqsam_lightning.train"),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "seed": config.seed,
         "sam": module.sam.name,
@@ -41,13 +40,18 @@ def run_facts(
         "steps": trainer.global_step,
         "fit_seconds": round(clock.seconds, 1),
         "step_seconds": round(clock.seconds / max(trainer.global_step, 1), 3),
-        "peak_memory_gib": round(clock.peak_memory / 2**30, 2),
+        **_peak_memory(clock),
         "trainable_parameters": parameter_counts(module),
         "total_parameters": total_parameter_counts(module),
         "hqsam_lightning": __version__,
         **({"commit": commit} if commit else {}),
         "torch": torch.__version__,
     }
+
+
+def _peak_memory(clock: FitClock) -> dict[str, float]:
+    """Left out where it is not known."""
+    return {} if clock.peak_memory is None else {"peak_memory_gib": round(clock.peak_memory / 2**30, 2)}
 
 
 def parameter_counts(module: HQSamModule) -> dict[str, int]:

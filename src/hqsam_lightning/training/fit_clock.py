@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import lightning as L
+import torch
 
 from hqsam_lightning.memory import peak_memory
 
@@ -17,6 +18,7 @@ class FitClock(L.Callback):
         self._before = 0.0
         self._started: float | None = None
         self._peak_memory: int | None = None
+        self._device: torch.device | None = None
 
     @property
     def seconds(self) -> float:
@@ -24,18 +26,22 @@ class FitClock(L.Callback):
         return self._before + (time.monotonic() - self._started if self._started is not None else 0.0)
 
     @property
-    def peak_memory(self) -> int:
+    def peak_memory(self) -> int | None:
         """Most bytes of the process up to the last step, see `hqsam_lightning.memory.peak_memory`."""
-        return peak_memory() if self._peak_memory is None else self._peak_memory
+        return peak_memory(self._device) if self._peak_memory is None else self._peak_memory
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Keeps the device whose memory counts."""
+        self._device = trainer.strategy.root_device
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clock."""
         self._started = time.monotonic()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stops it."""
+        """Stops the clock."""
         self._before, self._started = self.seconds, None
-        self._peak_memory = peak_memory()
+        self._peak_memory = peak_memory(self._device)
 
     def state_dict(self) -> dict[str, Any]:
         """Goes into checkpoints."""

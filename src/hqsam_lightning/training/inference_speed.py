@@ -10,6 +10,7 @@ import lightning as L
 import torch
 
 from hqsam_lightning.benchmarking.timing import take_turns
+from hqsam_lightning.decoration import decoration
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.types import Batch, PromptGroup
@@ -38,11 +39,14 @@ class InferenceSpeed(L.Callback):
     @torch.no_grad()
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measures on the first process."""
-        if not trainer.is_global_zero:
-            return
         module = cast(HQSamModule, pl_module)
         was_training = module.training
-        module.eval()
+        if trainer.is_global_zero:
+            with decoration("callbacks.speed, timing inference,"):
+                self._measure(module.eval())
+            module.train(was_training)
+
+    def _measure(self, module: HQSamModule) -> None:
         batch = one_box(module.sam.image_size, module.device)
         predict = {name: partial(module, batch, {name: head}) for name, head in module.heads.items()}
         timings = take_turns(predict, self.rounds)
@@ -50,7 +54,6 @@ class InferenceSpeed(L.Callback):
         if module.device.type == "cuda":
             for name, run in predict.items():
                 self.costs[name]["gpu_gib"] = round(_gpu_memory(module, name, run) / 2**30, 2)
-        module.train(was_training)
 
 
 def one_box(image_size: int, device: torch.device) -> Batch:

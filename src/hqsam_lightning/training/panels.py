@@ -19,7 +19,9 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from hqsam_lightning.data.overlay import hatch
+from hqsam_lightning.decoration import decoration
 from hqsam_lightning.errors import choice_error
+from hqsam_lightning.reporting.escaping import plain_text, printable
 from hqsam_lightning.seeding import derive_seed
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.scores import BASELINE, BASELINE_ROW, MaskScores, Row, to_original_size
@@ -37,7 +39,7 @@ class Panel:
     """One row of the picture.
 
     Attributes:
-        title: the image, which of its masks, and how thin that is.
+        title: the image, which of its masks, and how thin that is; plain text of two lines.
         image: (h, w, 3) uint8, at the photo's aspect.
         box: xyxy box prompt in pixels of the image, or None.
         masks: (h, w) float32 share of each pixel that is mask, by column title, ground truth first.
@@ -80,6 +82,7 @@ class ImagePanels(L.Callback):
         self.seed = seed
         self.variant = variant
         self._kept: dict[tuple[str, str], list[tuple[Rank, Panel]]] = {}
+        self._failed = False
 
     @property
     def panels(self) -> list[Panel]:
@@ -107,6 +110,7 @@ class ImagePanels(L.Callback):
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begins a new set of panels."""
         self._kept = {}
+        self._failed = False
 
     def on_validation_batch_end(
         self,
@@ -118,10 +122,18 @@ class ImagePanels(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Takes the masks that come before those kept so far by a rule; equal ones in the order of their ids."""
+        if self._failed:
+            return
         assert isinstance(pl_module, HQSamModule)
-        rows = [(variant, pl_module.output_of(variant)) for variant in pl_module.heads]
+        self._failed = True
+        with decoration("callbacks.panels, making a panel,"):
+            self._take(pl_module, outputs, batch)
+            self._failed = False
+
+    def _take(self, module: HQSamModule, outputs: Any, batch: Batch) -> None:
+        rows = [(variant, module.output_of(variant)) for variant in module.heads]
         shown = {name: outputs["logits"][name] for name in rows}
-        judged = self.judged(pl_module)
+        judged = self.judged(module)
         for row, scored in enumerate(outputs["scores"]):
             gain = scored.scores[judged][1] - scored.scores[BASELINE_ROW][1]
             for rule, count in self.rules.items():
@@ -129,7 +141,7 @@ class ImagePanels(L.Callback):
                 kept = self._kept.setdefault((scored.dataset, rule), [])
                 place = bisect(kept, rank, key=itemgetter(0))
                 if place < count:
-                    kept.insert(place, (rank, self.make(pl_module, batch, row, shown, scored, judged)))
+                    kept.insert(place, (rank, self.make(module, batch, row, shown, scored, judged)))
                     del kept[count:]
 
     def make(
@@ -152,9 +164,10 @@ class ImagePanels(L.Callback):
         """Logs the panels to W&B."""
         if trainer.sanity_checking or not self.panels:
             return
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("val/panels", [_to_array(draw_panels(self.panels))])
+        with decoration("callbacks.panels, logging the panels,"):
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    logger.log_image("val/panels", [_to_array(draw_panels(self.panels))])
 
 
 def make_panel(batch: Batch, row: int, logits: dict[Row, Tensor], scored: MaskScores) -> Panel:
@@ -183,26 +196,26 @@ def make_panel(batch: Batch, row: int, logits: dict[Row, Tensor], scored: MaskSc
         box = box * np.tile(np.array(size) / np.array(frame.shape[1::-1]), 2)
     image = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     kind = "thin" if scored.thin else "solid"
-    title = f"{scored.sample_id}\nmask {scored.mask}, {kind} ({scored.thinness:.2f})"
+    title = f"{printable(scored.sample_id)}\nmask {scored.mask}, {kind} ({scored.thinness:.2f})"
     captions = {_title(name): _caption(*scored.scores[name]) for name in logits}
     return Panel(title, image, box, small, captions, _shrink_ignore(batch.original_ignore_of(row), size))
 
 
 def draw_panels(panels: list[Panel]) -> Figure:
-    """Draws a row a panel and a column a mask."""
+    """Draws a row per panel and a column per mask."""
     titles = list(panels[0].masks)
     figure = Figure(figsize=(2.4 * (len(titles) + 1), 2.4 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), len(titles) + 1, squeeze=False)
     for panel, row in zip(panels, axes, strict=True):
         row[0].imshow(panel.image)
-        row[0].set_title(panel.title, fontsize=8)
+        row[0].set_title(_literal(panel.title), fontsize=8)
         if panel.box is not None:
             x0, y0, x1, y1 = panel.box
             row[0].add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="lime", linewidth=1.5))
         for axis, title in zip(row[1:], titles, strict=True):
             overlay = _overlay(panel.image, panel.masks[title])
             axis.imshow(overlay if panel.ignore is None else hatch(overlay, panel.ignore))
-            axis.set_title("\n".join([title, panel.captions.get(title, "")]), fontsize=8)
+            axis.set_title(_literal("\n".join([title, panel.captions.get(title, "")])), fontsize=8)
         for axis in row:
             axis.set_axis_off()
     return figure
@@ -213,11 +226,15 @@ def save_panels(panels: list[Panel], path: Path) -> None:
     draw_panels(panels).savefig(path, dpi=110)
 
 
+def _literal(text: str) -> str:
+    return "\n".join(plain_text(line) for line in text.split("\n"))
+
+
 def _title(name: Row) -> str:
     variant, output = name
     if variant == BASELINE:
         return "SAM"
-    return f"{variant} ({'HQ logits' if output == 'hq' else 'SAM + HQ'})"
+    return f"{printable(variant)} ({'HQ logits' if output == 'hq' else 'SAM + HQ'})"
 
 
 def _caption(iou: float, biou: float) -> str:

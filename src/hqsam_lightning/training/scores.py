@@ -51,6 +51,25 @@ class MaskScores:
 
 
 @dataclass(frozen=True)
+class BestScores:
+    """The validation whose weights best.ckpt holds.
+
+    Attributes:
+        epoch: counted from 0.
+        step: optimiser steps that were taken.
+        monitor: what the checkpoint was chosen by.
+        score: its value.
+        masks: every mask's scores.
+    """
+
+    epoch: int
+    step: int
+    monitor: str
+    score: float
+    masks: list[MaskScores]
+
+
+@dataclass(frozen=True)
 class Score:
     """One cell of a table.
 

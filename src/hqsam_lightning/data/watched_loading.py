@@ -1,0 +1,178 @@
+"""A loader that reports which samples its processes were reading when one was killed, crashed or stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import multiprocessing
+import os
+import re
+import signal
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from hqsam_lightning.data.samples import SampleSet
+from hqsam_lightning.errors import ConfigError, DataError, HQSamError
+
+Key = tuple[int, ...]
+Result = TypeVar("Result")
+
+KEY_PARTS = 3
+FIELDS = 2 + KEY_PARTS
+"""Numbers noted per process: its id, the parts of the key it is reading (0 when idle), and the key."""
+
+_DEAD = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*)", re.DOTALL)
+_LATE = re.compile(r"DataLoader timed out after (\S+) seconds")
+_loaders: weakref.WeakSet[WatchedLoader] = weakref.WeakSet()
+
+
+class WatchedDataset(Dataset[Any]):
+    """A dataset whose loading processes note, in shared memory, which sample they are reading.
+
+    Args:
+        examples: the dataset; its keys are integers or tuples of at most three.
+        num_workers: number of loading processes.
+    """
+
+    def __init__(self, examples: Dataset[Any], num_workers: int) -> None:
+        self.examples = examples
+        self.notes = multiprocessing.RawArray("q", FIELDS * num_workers)
+
+    def __len__(self) -> int:
+        return len(self.examples)  # type: ignore[arg-type]
+
+    def __getitem__(self, key: int | Key) -> Any:
+        """Reads a sample; the note stays where reading it ends the process, or fails."""
+        worker = get_worker_info()
+        if worker is None:
+            return self.examples[key]
+        start = FIELDS * worker.id
+        parts = key if isinstance(key, tuple) else (key,)
+        self.notes[start : start + 2 + len(parts)] = [os.getpid(), len(parts), *parts]
+        example = self.examples[key]
+        self.notes[start + 1] = 0
+        return example
+
+    def reading(self) -> dict[int, Key | None]:
+        """The key that each process that has begun is reading, by process id; None for an idle one."""
+        noted = {}
+        for start in range(0, len(self.notes), FIELDS):
+            pid, parts, *key = self.notes[start : start + FIELDS]
+            if pid:
+                noted[pid] = tuple(key[:parts]) if parts else None
+        return noted
+
+
+class WatchedLoader(DataLoader):
+    """A DataLoader whose errors about its processes name the samples that these were reading.
+
+    Args:
+        examples: the dataset.
+        name_of: name of the sample of a key, for messages.
+        options: of `DataLoader`; a `timeout` in seconds holds where there are loading processes.
+
+    Raises:
+        ConfigError: for a negative timeout.
+        DataError: while iterating, when a loading process ends, or gives no batch within the timeout.
+    """
+
+    def __init__(self, examples: Dataset[Any], name_of: Callable[[Key], str] | None = None, **options: Any) -> None:
+        workers, timeout = options.get("num_workers", 0), options.pop("timeout", 0)
+        if timeout < 0:
+            raise ConfigError(f"loader.timeout: expected seconds >= 0 (0 waits for ever); got {timeout}")
+        super().__init__(WatchedDataset(examples, workers), timeout=timeout if workers else 0, **options)
+        self._name_of = name_of
+        _loaders.add(self)
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Yields the batches."""
+        batches = super().__iter__()
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                raise explained(error) from error
+            yield batch
+
+    def reading(self) -> dict[int, str]:
+        """What each loading process that has begun is reading, by process id."""
+        watched = self.dataset
+        assert isinstance(watched, WatchedDataset)
+        return {pid: self._name(key) for pid, key in watched.reading().items()}
+
+    def _name(self, key: Key | None) -> str:
+        if key is None:
+            return "no sample"
+        return f"sample {key}" if self._name_of is None else self._name_of(key)
+
+
+def sample_name(samples: SampleSet, index: int) -> str:
+    """Id of a sample, or its number where its files are gone."""
+    try:
+        return samples.identify(index).sample_id
+    except (HQSamError, OSError):
+        return f"sample number {index}"
+
+
+def explained(error: RuntimeError) -> Exception:
+    """The `DataError` for what torch raises about loading processes; any other error as it is.
+
+    Torch may raise it in the midst of a training step, since a signal brings the news.
+    """
+    dead, late = _DEAD.match(str(error)), _LATE.match(str(error))
+    reading = {pid: name for loader in _loaders for pid, name in loader.reading().items()}
+    if dead:
+        return _dead_error([int(pid) for pid in dead[1].split(",")], dead[2], reading)
+    if late:
+        _continue_stopped(reading)
+        return _late_error(late[1], reading)
+    return error
+
+
+def with_loader_errors(command: Callable[..., Result]) -> Callable[..., Result]:
+    """Makes a command raise `explained` errors where a loading process ends in the midst of a step."""
+
+    @functools.wraps(command)
+    def wrapper(*arguments: Any) -> Result:
+        try:
+            return command(*arguments)
+        except RuntimeError as error:
+            clearer = explained(error)
+            if clearer is error:
+                raise
+            raise clearer from error
+
+    return wrapper
+
+
+def _dead_error(pids: list[int], how: str, reading: dict[int, str]) -> DataError:
+    names = ", ".join(reading.get(pid, "an unknown sample") for pid in pids)
+    listed = ", ".join(str(pid) for pid in pids)
+    return DataError(
+        f"loader: expected loading process {listed} to give batches; it {how.strip().rstrip('.')}, reading {names}. "
+        "Possible reasons: memory ran out (lower loader.num_workers; the system's log names processes that it ended "
+        "for that), the file crashes its decoder (loader.num_workers=0 shows where), or something ended the process; "
+        "then run the same command again"
+    )
+
+
+def _late_error(seconds: str, reading: dict[int, str]) -> DataError:
+    names = "; ".join(f"process {pid}: {name}" for pid, name in reading.items()) or "none began"
+    return DataError(
+        f"loader.timeout: expected a batch within {seconds} s, got none; the loading processes are reading: {names}. "
+        "Possible reasons: the storage hangs or is slow, a process was stopped or waits for memory, or the images are "
+        "very large; check that these files can be read, or raise loader.timeout (0 waits for ever)"
+    )
+
+
+def _continue_stopped(reading: dict[int, str]) -> None:
+    """A stopped process does not end when it is told to, and this process would wait for it at its own end."""
+    for child in multiprocessing.active_children():
+        if child.pid is not None and child.pid in reading:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGCONT)

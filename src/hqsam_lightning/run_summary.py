@@ -1,0 +1,88 @@
+"""What a run is about to do, in a few lines; the whole config is in the run's folder."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from omegaconf import DictConfig
+
+from hqsam_lightning.data import DataSets
+from hqsam_lightning.reporting.escaping import printable
+
+log = logging.getLogger(__name__)
+
+LISTED = 8
+"""Names that a line lists; the others are counted."""
+
+
+@rank_zero_only
+def log_summary(config: DictConfig, trainer: L.Trainer, model: str, sets: DataSets, images: int, batch: str) -> None:
+    """Logs what is trained, on which data, for how long, where to, and from where.
+
+    Args:
+        config: of the run.
+        trainer: that will run it.
+        model: what is trained, see `describe_variants`.
+        sets: what is read.
+        images: that an optimiser step sees.
+        batch: how a step's images are spread over devices.
+    """
+    folder = Path(config.paths.output_dir)
+    device = trainer.strategy.root_device.type
+    lines = {
+        "run": f"{config.name}, seed {config.seed}, on {trainer.world_size} {device} device(s)",
+        "model": model,
+        "train": _training(sets),
+        "validate": _listed([f"{name} {len(samples)}" for name, samples in sets.validation.items()]) or "nothing",
+        "length": _length(trainer, sets.epoch_size, images),
+        "step": batch,
+        "resume": f"from {config.ckpt_path}" if config.ckpt_path else "begins anew",
+        "folder": str(folder),
+        "config": f"{folder / '.hydra' / 'config.yaml'}; --cfg job --resolve prints it",
+    }
+    log.info("%s", "\n".join(["", *(f"  {key:<9} {printable(value)}" for key, value in lines.items())]))
+
+
+def describe_variants(sam: Any, parameters: dict[str, int]) -> str:
+    """Such as "SAM nano (weights de953d5bd46b), frozen; hq: 202,752 trainable parameters".
+
+    Args:
+        sam: the frozen model.
+        parameters: trainable parameters by variant.
+    """
+    learned = [f"{name}: {count:,} trainable parameters" for name, count in parameters.items() if count]
+    return f"SAM {sam.name} (weights {sam.weights_sha256[:12]}), frozen; {_listed(learned)}"
+
+
+def _training(sets: DataSets) -> str:
+    """Sources by name and number of images, and their weights where these differ."""
+    named = []
+    for samples, weight in sets.train:
+        name = getattr(samples, "name", type(samples).__name__)
+        named.append(f"{name} {len(samples)}" + ("" if weight == 1 else f" (weight {weight:g})"))
+    return f"{sum(len(samples) for samples, _ in sets.train)} images of {len(sets.train)} source(s): {_listed(named)}"
+
+
+def _length(trainer: L.Trainer, epoch_size: int, images: int) -> str:
+    steps = epoch_size // images
+    parts = []
+    if trainer.max_epochs is not None and trainer.max_epochs > 0:
+        parts.append(f"{trainer.max_epochs} epoch(s) of {steps} step(s)")
+    if trainer.max_steps > 0:
+        parts.append(f"at most {trainer.max_steps} steps")
+    every = trainer.check_val_every_n_epoch
+    if every is not None and not math.isinf(every):
+        parts.append(f"validated every {every} epoch(s)")
+    else:
+        parts.append(f"validated every {trainer.val_check_interval} steps")
+    return ", ".join([*parts, "the remaining time is logged from the first steps on"])
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
