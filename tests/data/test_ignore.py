@@ -172,9 +172,14 @@ def test_batches_travel_with_their_ignored_pixels() -> None:
 def test_packed_ignored_pixels_are_read_back(tmp_path: Path, width: int) -> None:
     pixels = torch.rand(3, 1, 20, width, generator=torch.Generator().manual_seed(width)) < 0.5
     ignored = [None, pixels[0], None, pixels[1], pixels[2]]
-    stored = StoredFeatures(torch.zeros(2, 1, 1, dtype=torch.bfloat16), torch.zeros(2, 1, 1, dtype=torch.bfloat16))
-    masks = torch.zeros(1, 1, 20, width, dtype=torch.uint8)
-    entries = [Entry(stored, masks, pack_ignore(each)) for each in ignored]
+    entries = [
+        Entry(
+            StoredFeatures(*(torch.zeros(2, 1, 1, dtype=torch.bfloat16) for _ in range(2))),
+            torch.zeros(1, 1, 20, width, dtype=torch.uint8),
+            pack_ignore(each),
+        )
+        for each in ignored
+    ]
     place = Place(cache="a" * 64, number=0, entries=len(entries))
     (tmp_path / "shard.safetensors").write_bytes(pack_shard(place, entries))
     for row, expected in enumerate(ignored):
