@@ -20,7 +20,8 @@ from rich.console import Console
 from hqsam_lightning import __version__
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data import PromptedDataModule
-from hqsam_lightning.errors import CheckpointError, ConfigError
+from hqsam_lightning.data.fingerprint import fingerprint
+from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.pretraining.blending import blend, check_start_share, copy_of_state
 from hqsam_lightning.pretraining.module import PretrainingModule
 from hqsam_lightning.pretraining.report import print_results, result_rows, round_to_half, write_results
@@ -32,12 +33,17 @@ from hqsam_lightning.session import (
     build_datamodule,
     print_config,
     quieten,
-    refuse_to_overwrite,
     require_full_step,
     with_debug,
 )
-from hqsam_lightning.training.checkpoint import check_recipe, read_checkpoint
+from hqsam_lightning.signals import stop_on_signals, stops_deferred
+from hqsam_lightning.training.checkpoint import check_data
+from hqsam_lightning.training.finite import FiniteWatch
 from hqsam_lightning.training.fit_clock import FitClock
+from hqsam_lightning.training.last_checkpoint import LastCheckpoint, find_last
+from hqsam_lightning.training.resuming import Resumed, load_resumed
+from hqsam_lightning.training.run_folder import continue_command, owned, write_hydra_files
+from hqsam_lightning.training.stopping import StopOnSignal, stops_reported
 
 log = logging.getLogger(__name__)
 
@@ -61,27 +67,44 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """
     quieten()
     L.seed_everything(config.seed, verbose=False)
+    folder = Path(config.paths.output_dir)
+    callbacks = [instantiate(value) for value in config.callbacks.values()]
+    last = find_last(callbacks)
+    _check_only_validate(config)
+    with stop_on_signals(), stops_reported(last, continue_command("pretrain", folder)), owned(folder):
+        resumed = load_resumed(config, "pretrain", RECIPE, last)
+        write_hydra_files(folder, config)
+        return _pretrain(config, callbacks, last, resumed)
+
+
+def _pretrain(
+    config: DictConfig, chosen: list[L.Callback], last: LastCheckpoint | None, resumed: Resumed | None
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     ema, clock = instantiate(config.ema), FitClock()
     # the average is taken before a checkpoint holds it
-    callbacks = [ema, clock, *(instantiate(value) for value in config.callbacks.values())]
+    callbacks = [ema, clock, *chosen, FiniteWatch(last), StopOnSignal(last)]
     loggers = [instantiate(value) for value in config.logger.values()]
     try:
         trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
         _refuse_many_devices(trainer)
         module, datamodule = build(config)
         log.info("batch of %d scenes a step; %s", config.batch_size, datamodule.sets.describe())
-        _check_checkpoints(config)
+        module.data_facts = fingerprint(datamodule.sets)
+        if resumed is not None:
+            check_data(resumed.content, module.data_facts)
         for logger in loggers:
             logger.log_hyperparams(as_plain(config))
         facts = {}
         if not config.only_validate:
             start = copy_of_state(module.model.sam)
-            trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
+            with stops_deferred():
+                trainer.fit(module, datamodule, ckpt_path=resumed.path if resumed else None, weights_only=True)
             facts = _training_facts(config, trainer, clock.seconds)
             ema.hand_over(module)
             blend(module.model.sam, start, config.start_share)
             round_to_half(module.model.sam)
-        trainer.validate(module, datamodule, verbose=False)
+        with stops_deferred():
+            trainer.validate(module, datamodule, verbose=False)
         rows = _report(config, module, facts)
     finally:
         # else the next point of a multirun would log into this one's W&B run
@@ -128,21 +151,12 @@ def _refuse_many_devices(trainer: L.Trainer) -> None:
         )
 
 
-def _check_checkpoints(config: DictConfig) -> None:
+def _check_only_validate(config: DictConfig) -> None:
     if config.only_validate and (config.ckpt_path is not None or config.sam.weights == "random"):
         raise ConfigError(
             f"only_validate: expected weights to score in sam.weights, and no ckpt_path; got "
             f"sam.weights={config.sam.weights} and ckpt_path={config.ckpt_path}; set sam.weights=embedded or a file"
         )
-    if config.ckpt_path is not None:
-        checkpoint = read_checkpoint(Path(config.ckpt_path))
-        if "averaging_state" not in checkpoint:
-            raise CheckpointError(
-                f"ckpt_path={config.ckpt_path}: expected a checkpoint that pretrain wrote; it is another command's; "
-                "use checkpoints/last.ckpt of the run"
-            )
-        check_recipe(checkpoint, as_plain(config), 1, RECIPE)
-    refuse_to_overwrite(Path(config.paths.output_dir), config.ckpt_path)
 
 
 def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]) -> list[dict[str, Any]]:
@@ -162,12 +176,14 @@ def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]
         **({"commit": commit} if commit else {}),
         "torch": torch.__version__,
     }
+    weights = folder / "sam.safetensors"
+    if not config.only_validate:
+        save_shipped(module.model.sam, weights)
+    # last: a folder with metrics.json holds a finished run
     write_results(folder, rows, run, as_plain(config))
     print_results(rows, Console())
     print(f"results in {folder}")
     if not config.only_validate:
-        weights = folder / "sam.safetensors"
-        save_shipped(module.model.sam, weights)
         print(f"use the model with sam={config.sam.name} sam.weights={weights}")
     return rows
 
