@@ -16,7 +16,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -106,7 +106,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except OSError as cause:
         raise storage_error(path, cause) from cause
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def storage_error(path: Path, cause: OSError) -> StorageError:

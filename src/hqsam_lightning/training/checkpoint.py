@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     require_regular_file(path, CheckpointError, "check ckpt_path")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that other programs wrote
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         raise CheckpointError(f"ckpt_path={path}: {describe_unreadable(path, error)}; {REMEDY}") from error
     info = checkpoint.get(INFO_KEY) if isinstance(checkpoint, dict) else None
