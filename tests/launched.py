@@ -22,15 +22,18 @@ class SignalAt(L.Callback):
         step: number of steps.
         numbers: of the signals, one after the other.
         ranks: that get them.
+        sanity: also in the validation before training.
     """
 
-    def __init__(self, hook: str, step: int, numbers: list[int], ranks: tuple[int, ...] = (0,)) -> None:
-        self.step, self.numbers, self.ranks = step, list(numbers), tuple(ranks)
+    def __init__(
+        self, hook: str, step: int, numbers: list[int], ranks: tuple[int, ...] = (0,), sanity: bool = False
+    ) -> None:
+        self.step, self.numbers, self.ranks, self.sanity = step, list(numbers), tuple(ranks), sanity
         self.sent = False
         setattr(self, hook, self.send)
 
-    def send(self, trainer: L.Trainer, *arguments: object) -> None:
-        if trainer.global_step == self.step and not self.sent and not trainer.sanity_checking:
+    def send(self, trainer: L.Trainer, *arguments: object, **options: object) -> None:
+        if trainer.global_step == self.step and not self.sent and trainer.sanity_checking <= self.sanity:
             self.sent = True
             if trainer.global_rank in self.ranks:
                 for number in self.numbers:
@@ -40,7 +43,7 @@ class SignalAt(L.Callback):
 def signal_at(hook: str, step: int, *numbers: int, ranks: tuple[int, ...] = (0,)) -> str:
     """The override that adds the callback."""
     fields = f"_target_:launched.SignalAt,hook:{hook},step:{step},numbers:{[int(number) for number in numbers]}"
-    return f"+callbacks.signal_at={{{fields},ranks:{list(ranks)}}}".replace(" ", "")
+    return f"+callbacks.signal_at={{{fields},ranks:{list(ranks)},sanity:false}}".replace(" ", "")
 
 
 def launch(config: DictConfig, log: Path) -> int:

@@ -39,9 +39,9 @@ def end(process: subprocess.Popen, kill: bool = False) -> None:
 def test_another_process_is_named_and_a_kill_frees(tmp_path: Path) -> None:
     owner = begin_owner(tmp_path / "run")
     try:
-        with pytest.raises(BusyError, match=rf"run: expected a folder .*process {owner.pid} on .* does; wait"):
-            with claim(tmp_path / "run", "wait"):
-                raise AssertionError("claimed twice")
+        message = rf"run: expected a folder .*process {owner.pid} on .* does; wait"
+        with pytest.raises(BusyError, match=message), claim(tmp_path / "run", "wait"):
+            raise AssertionError("claimed twice")
         with claim(tmp_path / "other", "wait"):
             pass
     finally:

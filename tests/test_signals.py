@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,36 +19,37 @@ def send(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
+def work(numbers: list[int], deferred: bool, looks: bool = False) -> list[object]:
+    """Gets the signals in the midst of what it does; tells how far it came."""
+    done: list[object] = []
+    with pytest.raises(Stopped) as stop, stop_on_signals():  # noqa: PT012
+        with stops_deferred() if deferred else nullcontext():
+            for number in numbers:
+                send(number)
+            done.append(stop_requested())
+            if looks:
+                raise_if_stopped()
+            done.append("saved")
+        done.append("not reached")
+    return [*done, stop.value.code]
+
+
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138), (signal.SIGHUP, 129)]
 )
 def test_a_signal_ends_at_once_where_nothing_is_lost(number: int, status: int) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(Stopped) as stop, stop_on_signals():
-        send(number)
-        raise AssertionError("not stopped")
-    assert (stop.value.code, stop.value.signal) == (status, number)
+    assert work([number], deferred=False) == [status]
     assert signal.getsignal(number) == before
 
 
 def test_work_that_saves_looks_itself() -> None:
-    done = []
-    with pytest.raises(Stopped), stop_on_signals(), stops_deferred():
-        send(signal.SIGTERM)
-        send(signal.SIGTERM)  # again, as launchers do
-        done.append(stop_requested())
-        raise_if_stopped()
-    assert done == [signal.SIGTERM]
+    # launchers send it again
+    assert work([signal.SIGTERM, signal.SIGTERM], deferred=True, looks=True) == [signal.SIGTERM, 143]
 
 
 def test_what_nobody_looked_at_counts_at_the_end() -> None:
-    done = []
-    with pytest.raises(Stopped), stop_on_signals():
-        with stops_deferred():
-            send(signal.SIGINT)
-            done.append("saved")
-        done.append("not reached")
-    assert done == ["saved"]
+    assert work([signal.SIGINT], deferred=True) == [signal.SIGINT, "saved", 130]
 
 
 def test_nested_uses_and_later_ones_begin_afresh() -> None:
@@ -122,7 +124,11 @@ def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("number", "environment", "expected"),
     [
         (signal.SIGUSR1, {"SLURM_JOB_ID": "17"}, "requeue 17\n"),
-        (signal.SIGUSR1, {"SLURM_JOB_ID": "19", "SLURM_ARRAY_JOB_ID": "18", "SLURM_ARRAY_TASK_ID": "3"}, "requeue 18_3\n"),
+        (
+            signal.SIGUSR1,
+            {"SLURM_JOB_ID": "19", "SLURM_ARRAY_JOB_ID": "18", "SLURM_ARRAY_TASK_ID": "3"},
+            "requeue 18_3\n",
+        ),
         (signal.SIGUSR1, {}, None),
         (signal.SIGTERM, {"SLURM_JOB_ID": "17"}, None),
         (signal.SIGUSR1, {"SLURM_JOB_ID": "17", "RANK": "1"}, None),

@@ -201,7 +201,9 @@ def test_a_truncated_checkpoint_is_refused(run, tmp_path: Path) -> None:
 def test_an_earlier_run_is_not_overwritten(run, tmp_path: Path) -> None:
     run()
     kept = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    with pytest.raises(ConfigError, match=r"expected a folder without a run; .*metrics\.json is there, of a finished run"):
+    with pytest.raises(
+        ConfigError, match=r"expected a folder without a run; .*metrics\.json is there, of a finished run"
+    ):
         run()
     assert {path: path.read_bytes() for path in kept} == kept
 

@@ -58,9 +58,7 @@ def test_an_empty_folder_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ({"SLURM_PROCID": "2"}, False),
     ],
 )
-def test_one_process_owns_the_folder(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], first: bool
-) -> None:
+def test_one_process_owns_the_folder(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], first: bool) -> None:
     for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK", "NODE_RANK", "GROUP_RANK"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
