@@ -146,6 +146,20 @@ def test_a_signal_saves_and_says_so(
     assert_same_end(folder, uninterrupted(train, ()))
 
 
+def test_a_folder_that_was_moved(train: Train, uninterrupted: Callable[..., Path], tmp_path: Path) -> None:
+    """The best score so far moves along: the second validation's, which is worse, does not replace it."""
+    folder, moved = tmp_path / "killed", tmp_path / "moved"
+    assert train(folder, signal_at("on_train_batch_end", STEPS_AN_EPOCH + 3, signal.SIGKILL)) == -signal.SIGKILL
+    before = read_checkpoint(folder / "checkpoints" / "last.ckpt")["callbacks"]
+    folder.rename(moved)
+    assert train(moved) == 0
+    after = read_checkpoint(moved / "checkpoints" / "last.ckpt")["callbacks"]
+    (best,) = (key for key in before if key.startswith("ModelCheckpoint"))
+    assert after[best]["best_model_score"] >= before[best]["best_model_score"]
+    assert after[best]["best_model_path"] == str(moved / "checkpoints" / "best.ckpt")
+    assert_same_end(moved, uninterrupted(train, ()))
+
+
 def test_a_second_ctrl_c_ends_at_once(train: Train, tmp_path: Path) -> None:
     folder = tmp_path / "stopped"
     assert train(folder, signal_at("on_train_batch_start", 3, signal.SIGINT, signal.SIGINT)) == 130

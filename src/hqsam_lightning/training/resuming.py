@@ -41,7 +41,7 @@ def load_resumed(
         config: of the run.
         command: name of the entry point, "train" or "pretrain".
         recipe: see `check_recipe`.
-        last: of the run; learns whether a run that ended early stays ended.
+        last: of the run; learns what of the checkpoint still holds.
 
     Raises:
         ConfigError: the folder holds another run, see `find_checkpoint`.
@@ -60,6 +60,7 @@ def load_resumed(
     plain, before = as_plain(config), content[INFO_KEY]["config"]
     check_recipe(content, plain, recipe)
     if last is not None:
+        last.resumes_folder = last.path.parent.resolve() == path.parent.resolve()
         last.resumes_plan = all(before[key] == plain[key] for key in ("trainer", "callbacks"))
     log.info("continuing at step %d, from %s", content["global_step"], path)
     return Resumed(path, content)

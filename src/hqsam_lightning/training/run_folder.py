@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
@@ -15,9 +16,10 @@ from lightning.fabric.utilities.rank_zero import _get_rank
 from omegaconf import DictConfig, OmegaConf
 
 from hqsam_lightning.errors import ConfigError, choice_error
-from hqsam_lightning.files import write_whole
+from hqsam_lightning.files import storage_error, write_whole
 from hqsam_lightning.locks import claim
 
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 RESUME = ("auto", "never")
 PLAIN_PATH = re.compile(r"[\w./+@-]+", re.ASCII)
 """Paths that Hydra takes without quotes."""
@@ -41,11 +43,17 @@ def owned(folder: Path) -> Iterator[None]:
 
     Raises:
         BusyError: another run writes there.
-        StorageError: the folder cannot be written.
+        StorageError: the folder cannot be written, or its disk is full.
     """
     remedy = "wait for its end, or choose another hydra.run.dir"
     with claim(folder, remedy) if is_first_process() else nullcontext():
-        yield
+        try:
+            yield
+        except OSError as cause:
+            # of a library that writes there, such as a logger
+            if cause.errno in DISK_ERRORS:
+                raise storage_error(Path(cause.filename or folder), cause) from cause
+            raise
 
 
 def find_checkpoint(folder: Path, ckpt_path: str | None, resume: str) -> Path | None:
