@@ -52,6 +52,20 @@ def test_a_run_prints_what_it_does_and_the_table(tmp_path: Path) -> None:
     assert "mIoU / mBIoU in percent" in result.stdout
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"metrics.json", "results.md", "results.png"}
     assert "batch of 2 images a step" in result.stderr + result.stdout
+    assert {path.name for path in (tmp_path / "out" / ".hydra").iterdir()} == {
+        "config.yaml",
+        "hydra.yaml",
+        "overrides.yaml",
+    }
+    before = content(tmp_path / "out")
+    again = run(tmp_path, *TINY, "hydra.run.dir=out", "seed=7")
+    assert again.returncode == 1
+    assert "of a finished run" in again.stderr
+    assert content(tmp_path / "out") == before
+
+
+def content(folder: Path) -> dict[Path, tuple[bytes, int]]:
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_multirun_with_the_basic_sweeper(tmp_path: Path) -> None:

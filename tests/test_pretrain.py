@@ -242,7 +242,7 @@ def test_train_refuses_a_pretraining_checkpoint(uninterrupted: tuple[Path, str],
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         tiny = ("sam=tiny_random", "trainer=cpu", "data.train_size=40", "data.val_size=1", f"ckpt_path={checkpoint}")
         config = compose("train", overrides=[*tiny, f"paths.output_dir={tmp_path}", "~callbacks.progress_bar"])
-    with pytest.raises(CheckpointError, match="expected heads trained on this SAM"):
+    with pytest.raises(CheckpointError, match="expected a checkpoint that train wrote; it is one of pretrain"):
         train(config)
 
 

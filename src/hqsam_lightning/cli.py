@@ -14,6 +14,7 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from hqsam_lightning.errors import HQSamError
+from hqsam_lightning.signals import Stopped, stop_on_signals
 
 
 def conf_dir() -> str:
@@ -39,9 +40,10 @@ def clean_errors(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
 def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
     """Runs a `hydra.main` function; when Hydra refuses an override, adds the keys it could have been."""
     try:
-        entry()
+        with stop_on_signals():
+            entry()
     except SystemExit as stop:
-        if stop.code:
+        if stop.code and not isinstance(stop, Stopped):
             for hint in override_hints(sys.argv[1:], config_name):
                 print(hint, file=sys.stderr)
         raise

@@ -28,6 +28,10 @@ class CheckpointError(HQSamError):
     """A training checkpoint is damaged, or belongs to another SAM or other variants."""
 
 
+class DivergedError(HQSamError):
+    """A loss, gradient or weight became NaN or infinite in training."""
+
+
 class StorageError(HQSamError):
     """A file cannot be written: the disk is full, read-only, or gone."""
 

@@ -15,10 +15,10 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -80,19 +80,34 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         StorageError: the disk is full or cannot be written; a file that was there before stays as it was.
     """
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file beside the one that it takes the place of at the end, as `write_whole` does.
+
+    Args:
+        path: replaced where it exists; its folder is made where it is missing.
+
+    Raises:
+        StorageError: the disk is full or cannot be written; a file that was there before stays as it was.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(partial, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
         _sync_folder(path.parent)
     except OSError as cause:
-        with suppress(OSError):
-            partial.unlink()
         raise storage_error(path, cause) from cause
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def storage_error(path: Path, cause: OSError) -> StorageError:

@@ -17,8 +17,9 @@ from hqsam_lightning import __version__
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data import PromptedDataModule
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
+from hqsam_lightning.data.fingerprint import fingerprint
 from hqsam_lightning.data.watched_loading import with_loader_errors
-from hqsam_lightning.errors import CheckpointError, ConfigError
+from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.pretraining.blending import blend, check_start_share, copy_of_state
 from hqsam_lightning.pretraining.module import PretrainingModule
 from hqsam_lightning.pretraining.report import print_results, result_rows, round_to_half, write_results
@@ -32,14 +33,19 @@ from hqsam_lightning.sam.state_dicts import state_dict_sha256
 from hqsam_lightning.session import (
     as_plain,
     build_datamodule,
-    refuse_to_overwrite,
     require_full_step,
     with_debug,
 )
+from hqsam_lightning.signals import stop_on_signals, stops_deferred
 from hqsam_lightning.training.build_trainer import build_trainer
-from hqsam_lightning.training.checkpoint import check_recipe, read_checkpoint
+from hqsam_lightning.training.checkpoint import check_data
+from hqsam_lightning.training.finite import FiniteWatch
 from hqsam_lightning.training.fit_clock import FitClock
+from hqsam_lightning.training.last_checkpoint import LastCheckpoint, find_last
 from hqsam_lightning.training.loggers import finish_wandb
+from hqsam_lightning.training.resuming import Resumed, load_resumed
+from hqsam_lightning.training.run_folder import continue_command, owned, write_hydra_files
+from hqsam_lightning.training.stopping import StopOnSignal, stops_reported
 
 log = logging.getLogger(__name__)
 
@@ -64,29 +70,46 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         HQSamError: for input that cannot work, before any long work starts.
     """
     L.seed_everything(config.seed, verbose=False)
+    folder = Path(config.paths.output_dir)
+    callbacks = [instantiate(value) for value in config.callbacks.values()]
+    last = find_last(callbacks)
+    _check_only_validate(config)
+    with stop_on_signals(), stops_reported(last, continue_command("pretrain", folder)), owned(folder):
+        resumed = load_resumed(config, "pretrain", RECIPE, last)
+        write_hydra_files(folder, config)
+        return _pretrain(config, callbacks, last, resumed)
+
+
+def _pretrain(
+    config: DictConfig, chosen: list[L.Callback], last: LastCheckpoint | None, resumed: Resumed | None
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     ema, clock = instantiate(config.ema), FitClock()
     # the average is taken before a checkpoint holds it
-    callbacks = [ema, clock, *(instantiate(value) for value in config.callbacks.values())]
+    callbacks = [ema, clock, *chosen, FiniteWatch(last), StopOnSignal(last)]
     loggers = [instantiate(value) for value in config.logger.values()]
     try:
         trainer = build_trainer(config, callbacks, loggers)
         apply_to_device(config, trainer)
         _refuse_many_devices(trainer)
         module, datamodule = build(config)
-        _summarise(config, trainer, module, datamodule)
-        _check_checkpoints(config)
+        _summarise(config, trainer, module, datamodule, resumed)
+        module.data_facts = fingerprint(datamodule.sets)
+        if resumed is not None:
+            check_data(resumed.content, module.data_facts)
         for logger in loggers:
             logger.log_hyperparams(as_plain(config))
         facts = {}
         if not config.only_validate:
             write_contact_sheets(datamodule.sets, Path(config.paths.output_dir), config.seed)
             start = copy_of_state(module.model.sam)
-            trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
+            with stops_deferred():
+                trainer.fit(module, datamodule, ckpt_path=resumed.path if resumed else None, weights_only=True)
             facts = _training_facts(config, trainer, clock.seconds)
             ema.hand_over(module)
             blend(module.model.sam, start, config.start_share)
             round_to_half(module.model.sam)
-        trainer.validate(module, datamodule, verbose=False)
+        with stops_deferred():
+            trainer.validate(module, datamodule, verbose=False)
         rows = _report(config, module, facts)
     finally:
         finish_wandb()
@@ -132,25 +155,20 @@ def _refuse_many_devices(trainer: L.Trainer) -> None:
         )
 
 
-def _check_checkpoints(config: DictConfig) -> None:
+def _check_only_validate(config: DictConfig) -> None:
     if config.only_validate and (config.ckpt_path is not None or config.sam.weights == "random"):
         raise ConfigError(
             f"only_validate: expected weights to score in sam.weights, and no ckpt_path; got "
             f"sam.weights={config.sam.weights} and ckpt_path={config.ckpt_path}; set sam.weights=embedded or a file"
         )
-    if config.ckpt_path is not None:
-        checkpoint = read_checkpoint(Path(config.ckpt_path))
-        if "averaging_state" not in checkpoint:
-            raise CheckpointError(
-                f"ckpt_path={config.ckpt_path}: expected a checkpoint that pretrain wrote; it is another command's; "
-                "use checkpoints/last.ckpt of the run"
-            )
-        check_recipe(checkpoint, as_plain(config), 1, RECIPE)
-    refuse_to_overwrite(Path(config.paths.output_dir), config.ckpt_path)
 
 
 def _summarise(
-    config: DictConfig, trainer: L.Trainer, module: PretrainingModule, datamodule: PromptedDataModule
+    config: DictConfig,
+    trainer: L.Trainer,
+    module: PretrainingModule,
+    datamodule: PromptedDataModule,
+    resumed: Resumed | None,
 ) -> None:
     count = sum(parameter.numel() for parameter in module.parameters())
     model = f"SAM {module.name} (weights: {config.sam.weights}), {count:,} parameters"
@@ -158,7 +176,8 @@ def _summarise(
         log.info("scoring %s; %s", model, datamodule.sets.describe())
         return
     batch = f"{config.batch_size} images, {config.rounds} round(s) of prompts"
-    log_summary(config, trainer, f"{model}, all trained", datamodule.sets, config.batch_size, batch)
+    path = resumed.path if resumed else None
+    log_summary(config, trainer, f"{model}, all trained", datamodule.sets, config.batch_size, batch, path)
 
 
 def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]) -> list[dict[str, Any]]:
@@ -178,12 +197,14 @@ def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]
         **({"commit": commit} if commit else {}),
         "torch": torch.__version__,
     }
+    weights = folder / "sam.safetensors"
+    if not config.only_validate:
+        save_shipped(module.model.sam, weights)
+    # last: a folder with metrics.json holds a finished run
     write_results(folder, rows, run, as_plain(config))
     print_results(rows, wide_console())
     print(f"results in {folder}")
     if not config.only_validate:
-        weights = folder / "sam.safetensors"
-        save_shipped(module.model.sam, weights)
         print(f"use the model with sam={config.sam.name} sam.weights={weights}")
     return rows
 

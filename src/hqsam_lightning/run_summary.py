@@ -21,7 +21,15 @@ LISTED = 8
 
 
 @rank_zero_only
-def log_summary(config: DictConfig, trainer: L.Trainer, model: str, sets: DataSets, images: int, batch: str) -> None:
+def log_summary(
+    config: DictConfig,
+    trainer: L.Trainer,
+    model: str,
+    sets: DataSets,
+    images: int,
+    batch: str,
+    resumed_from: Path | None,
+) -> None:
     """Logs what is trained, on which data, for how long, where to, and from where.
 
     Args:
@@ -31,6 +39,7 @@ def log_summary(config: DictConfig, trainer: L.Trainer, model: str, sets: DataSe
         sets: what is read.
         images: that an optimiser step sees.
         batch: how a step's images are spread over devices.
+        resumed_from: the checkpoint that the run continues from; None begins a new one.
     """
     folder = Path(config.paths.output_dir)
     device = trainer.strategy.root_device.type
@@ -41,7 +50,7 @@ def log_summary(config: DictConfig, trainer: L.Trainer, model: str, sets: DataSe
         "validate": _listed([f"{name} {len(samples)}" for name, samples in sets.validation.items()]) or "nothing",
         "length": _length(trainer, sets.epoch_size, images),
         "step": batch,
-        "resume": f"from {config.ckpt_path}" if config.ckpt_path else "begins anew",
+        "resume": f"from {resumed_from}" if resumed_from else "no, a new run",
         "folder": str(folder),
         "config": f"{folder / '.hydra' / 'config.yaml'}; --cfg job --resolve prints it",
     }

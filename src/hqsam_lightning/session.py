@@ -114,19 +114,3 @@ def build_datamodule(
         cache=cache,
         decode=decode,
     )
-
-
-def refuse_to_overwrite(folder: Path, ckpt_path: str | None) -> None:
-    """Makes sure that the output folder holds no run but the one that is resumed.
-
-    Raises:
-        ConfigError: when it does.
-    """
-    if ckpt_path is not None and folder.resolve() in Path(ckpt_path).resolve().parents:
-        return
-    for earlier in (folder / "checkpoints" / "last.ckpt", folder / "metrics.json"):
-        if earlier.exists():
-            raise ConfigError(
-                f"paths.output_dir: expected a folder without a run; {earlier} is there and would be overwritten; "
-                "resume that run by its own ckpt_path, or choose another hydra.run.dir"
-            )

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +14,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
-from hqsam_lightning.data import PromptedDataModule
+from hqsam_lightning.data import DataSets, PromptedDataModule
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
+from hqsam_lightning.data.fingerprint import fingerprint
 from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.heads import Head
@@ -31,18 +29,23 @@ from hqsam_lightning.session import (
     build_datamodule,
     build_sets,
     open_cache,
-    refuse_to_overwrite,
     require_full_step,
     with_debug,
 )
+from hqsam_lightning.signals import stop_on_signals, stops_deferred
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
 from hqsam_lightning.training.build_trainer import build_trainer
-from hqsam_lightning.training.checkpoint import check_checkpoint, check_recipe, read_checkpoint
+from hqsam_lightning.training.checkpoint import RECIPE, check_checkpoint, check_data, check_world_size
+from hqsam_lightning.training.finite import FiniteWatch
 from hqsam_lightning.training.fit_clock import FitClock
 from hqsam_lightning.training.inference_speed import InferenceSpeed
+from hqsam_lightning.training.last_checkpoint import LastCheckpoint, find_last
 from hqsam_lightning.training.loggers import finish_wandb
 from hqsam_lightning.training.module import HQSamModule
+from hqsam_lightning.training.resuming import Resumed, load_resumed
+from hqsam_lightning.training.run_folder import continue_command, is_first_process, owned, write_hydra_files
 from hqsam_lightning.training.run_report import report_run
+from hqsam_lightning.training.stopping import StopOnSignal, stop_if_agreed, stops_reported, together
 
 log = logging.getLogger(__name__)
 
@@ -62,27 +65,42 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         HQSamError: for input that cannot work, before any long work starts.
     """
     L.seed_everything(config.seed, verbose=False)
+    folder = Path(config.paths.output_dir)
     callbacks = {name: instantiate(value) for name, value in config.callbacks.items()}
+    last = find_last(callbacks.values())
+    with stop_on_signals(), stops_reported(last, continue_command("train", folder)), owned(folder):
+        resumed = load_resumed(config, "train", RECIPE, last)
+        write_hydra_files(folder, config)
+        return _train(config, callbacks, last, resumed)
+
+
+def _train(
+    config: DictConfig, callbacks: dict[str, L.Callback], last: LastCheckpoint | None, resumed: Resumed | None
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     clock = FitClock()
     loggers = [instantiate(value) for value in config.logger.values()]
     try:
-        trainer = build_trainer(config, [clock, *callbacks.values()], loggers)
+        watching = [clock, *callbacks.values(), FiniteWatch(last), StopOnSignal(last)]
+        trainer = build_trainer(config, watching, loggers)
         apply_to_device(config, trainer)
         _refuse_multirun_on_many_devices(trainer)
         plan = plan_batch(config.batch.total, config.batch.max_per_device, trainer.world_size)
         trainer.accumulate_grad_batches = plan.accumulate
         module, datamodule = build(config, plan)
         model = describe_variants(module.sam, parameter_counts(module))
-        log_summary(config, trainer, model, datamodule.sets, plan.total, plan.describe())
-        _check_checkpoints(config, module, trainer.world_size)
+        path = resumed.path if resumed else None
+        log_summary(config, trainer, model, datamodule.sets, plan.total, plan.describe(), path)
+        _check_resumed(resumed, trainer, module, datamodule.sets)
         for logger in loggers:
             logger.log_hyperparams(as_plain(config))
         if trainer.is_global_zero:
             write_contact_sheets(datamodule.sets, Path(config.paths.output_dir), config.seed)
-        with _together(trainer):
-            trainer.fit(module, datamodule, ckpt_path=config.ckpt_path, weights_only=True)
-        if datamodule.sets.validation and module.scored_step != trainer.global_step:
-            trainer.validate(module, datamodule, verbose=False)
+        with together(trainer), stops_deferred():
+            trainer.fit(module, datamodule, ckpt_path=path, weights_only=True)
+            stop_if_agreed(trainer)
+            if datamodule.sets.validation and module.scored_step != trainer.global_step:
+                trainer.validate(module, datamodule, verbose=False)
+                stop_if_agreed(trainer)
         facts = run_facts(config, trainer, module, plan, datamodule.sets.describe(), clock)
         for callback in callbacks.values():
             if isinstance(callback, InferenceSpeed):
@@ -137,12 +155,14 @@ def _refuse_cache(cache: EmbeddingCache | None, variants: dict[str, Head]) -> No
         )
 
 
-def _check_checkpoints(config: DictConfig, module: HQSamModule, world_size: int) -> None:
-    if config.ckpt_path is not None:
-        checkpoint = read_checkpoint(Path(config.ckpt_path))
-        check_checkpoint(checkpoint, module.trainable_state, module.sam.name, module.sam.weights_sha256)
-        check_recipe(checkpoint, as_plain(config), world_size)
-    refuse_to_overwrite(Path(config.paths.output_dir), config.ckpt_path)
+def _check_resumed(resumed: Resumed | None, trainer: L.Trainer, module: HQSamModule, sets: DataSets) -> None:
+    if is_first_process():
+        module.data_facts = fingerprint(sets)
+    if resumed is not None:
+        check_world_size(resumed.content, trainer.world_size)
+        check_checkpoint(resumed.content, module.trainable_state, module.sam.name, module.sam.weights_sha256)
+        if module.data_facts is not None:
+            check_data(resumed.content, module.data_facts)
 
 
 def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:
@@ -154,17 +174,6 @@ def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:
             f"trainer.devices: expected one device a point of a multirun; got {trainer.world_size}, whose processes "
             "would each run the whole sweep; use trainer=gpu or trainer=cpu, or start each point with torchrun"
         )
-
-
-@contextmanager
-def _together(trainer: L.Trainer) -> Iterator[None]:
-    """When this process fails, the ones it launched end too, instead of waiting for it in a collective."""
-    try:
-        yield
-    except BaseException:
-        if trainer.strategy.launcher is not None:
-            trainer.strategy.launcher.kill(signal.SIGTERM)
-        raise
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.pretraining.ema import WeightEMA
 from hqsam_lightning.training.last_checkpoint import LastCheckpoint
+from hqsam_lightning.training.trainer import Trainer
 
 
 class Normed(L.LightningModule):
@@ -44,7 +45,7 @@ class History(L.Callback):
 def fit(folder: Path, module: Normed, *callbacks: L.Callback, steps: int = 20, ckpt_path: Path | None = None) -> None:
     generator = torch.Generator().manual_seed(0)
     loader = DataLoader(torch.randn(80, 3, generator=generator), batch_size=4)
-    trainer = L.Trainer(
+    trainer = Trainer(
         default_root_dir=folder,
         accelerator="cpu",
         max_epochs=1,

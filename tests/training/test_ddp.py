@@ -1,6 +1,7 @@
 """Two gloo processes see the samples of one, score them once, and refuse what cannot work."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 
 from hqsam_lightning.reporting.score_file import read_scores
 from hqsam_lightning.training.checkpoint import read_checkpoint
+from launched import signal_at
 
 RECIPE = (
     "sam=tiny_random",
@@ -29,9 +31,13 @@ RECIPE = (
 )
 
 
-def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess:
+def run(folder: Path, *overrides: str, paths: Path | None = None) -> subprocess.CompletedProcess:
+    """Trains from the command line; `paths` are looked at for modules too."""
+    search = [str(paths)] if paths else []
+    search += [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
     return subprocess.run(
-        [sys.executable, "-m", "hqsam_lightning.train", *RECIPE, f"hydra.run.dir={folder}", *overrides],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(search)},
+        args=[sys.executable, "-m", "hqsam_lightning.train", *RECIPE, f"hydra.run.dir={folder}", *overrides],
         capture_output=True,
         text=True,
         timeout=240,
@@ -129,3 +135,13 @@ def test_a_process_that_fails_takes_the_others_along(tmp_path: Path) -> None:
     # Lightning kills rank 0 when it finds rank 1 dead before rank 0's own error has ended it
     assert result.returncode in (1, -signal.SIGKILL)
     assert "image file is truncated" in result.stderr
+
+
+@pytest.mark.parametrize("ranks", [(1,), (0, 1)])
+def test_a_signal_to_any_rank_ends_all(tmp_path: Path, ranks: tuple[int, ...]) -> None:
+    overrides = ("trainer=ddp_cpu", "trainer.max_epochs=2", "trainer.limit_val_batches=1")
+    stop = signal_at("on_train_batch_start", 1, signal.SIGTERM, ranks=ranks)
+    result = run(tmp_path, *overrides, stop, paths=Path(__file__).parents[1])
+    assert result.returncode == 143, result.stderr
+    assert f"stopped by SIGTERM at step 2; continue with: python -m hqsam_lightning.train {RECIPE[0]}" in result.stderr
+    assert read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == 2

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hqsam_lightning.errors import CheckpointError, ConfigError
+from hqsam_lightning.errors import CheckpointError, ConfigError, DivergedError
 from hqsam_lightning.train import train
 from hqsam_lightning.training.checkpoint import INFO_KEY, read_checkpoint, require_finite
 
@@ -194,14 +194,16 @@ def test_a_truncated_checkpoint_is_refused(run, tmp_path: Path) -> None:
         damaged.write_bytes(whole[:size])
         with pytest.raises(CheckpointError, match=r"damaged\.ckpt.*damaged or of another kind"):
             run(f"ckpt_path={damaged}", name="resumed")
-    with pytest.raises(CheckpointError, match="found none"):
+    with pytest.raises(CheckpointError, match=r"absent\.ckpt: expected a file, cannot find it"):
         run(f"ckpt_path={tmp_path / 'absent.ckpt'}", name="resumed")
 
 
 def test_an_earlier_run_is_not_overwritten(run, tmp_path: Path) -> None:
     run()
     kept = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    with pytest.raises(ConfigError, match=r"expected a folder without a run; .*last\.ckpt is there"):
+    with pytest.raises(
+        ConfigError, match=r"expected a folder without a run; .*metrics\.json is there, of a finished run"
+    ):
         run()
     assert {path: path.read_bytes() for path in kept} == kept
 
@@ -212,8 +214,10 @@ def test_weights_that_are_not_finite_are_not_saved() -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="expected finite"):
+    with pytest.raises(DivergedError, match=r"step 2 \(epoch 0\).*the first that are NaN or infinite are") as caught:
         run("optimizer.lr=1e30", "trainer.max_epochs=3", "trainer.log_every_n_steps=1")
+    assert "no checkpoint was written" in str(caught.value)
+    assert "samples of the step: synthetic/" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ class WeightEMA(WeightAveraging):
     """Lightning's averaging callback with a decay that warms up: min(decay, (1 + n) / (10 + n)) at update n.
 
     Buffers are averaged alike, so that BatchNorm's statistics belong to the averaged weights; whole numbers are copied.
-    Validation and the end of training see the averages; checkpoints hold both.
+    Validation sees the averages, checkpoints hold both, and `hand_over` puts the averages into the module.
 
     Args:
         decay: of the average once warmed up, in [0, 1).
@@ -42,6 +42,9 @@ class WeightEMA(WeightAveraging):
             torch._foreach_lerp_(averages, current, 1 - min(self.decay, (1 + int(updates)) / (10 + int(updates))))
         else:
             torch._foreach_copy_(averages, current)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Leaves the weights as they are, for the last checkpoint; Lightning would copy the averages."""
 
     def hand_over(self, module: L.LightningModule) -> None:
         """Leaves the averages in the module for good.

@@ -64,6 +64,8 @@ class PretrainingModule(L.LightningModule):
         self.scored_masks = 0
         self._optimizer = optimizer
         self._scheduler = scheduler
+        self.data_facts: dict[str, Any] | None = None
+        """Fingerprint of the run's data, kept in checkpoints."""
         self._config = config or {}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -125,4 +127,4 @@ class PretrainingModule(L.LightningModule):
         """
         state = self.model.sam.state_dict()
         require_finite(state)
-        checkpoint[INFO_KEY] = checkpoint_info(self.name, state_dict_sha256(state), self._config, world_size=1)
+        checkpoint[INFO_KEY] = checkpoint_info(self.name, state_dict_sha256(state), self._config, 1, self.data_facts)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,16 @@ import torch
 from torch import Tensor
 
 from hqsam_lightning import __version__
+from hqsam_lightning.data.fingerprint import changes
 from hqsam_lightning.errors import CheckpointError
+from hqsam_lightning.files import UNREADABLE, content_sha256, require_regular_file
+from hqsam_lightning.training.foreign import describe_foreign, describe_unreadable
 
 INFO_KEY = "hqsam_lightning"
+FORMAT_VERSION = 2
+"""Of the layout; checkpoints before 2 had no checksum, and said in other words where the run was."""
+
+REMEDY = "use another checkpoint of the run, such as best.ckpt or last.ckpt"
 RECIPE = (
     *("seed", "batch", "data", "augmentation", "prompts", "loss", "own_losses", "optimizer", "scheduler"),
     *("sam.precision", "trainer.gradient_clip_val"),
@@ -29,7 +36,9 @@ PLACES = (
 """Keys that say where things lie on a machine, not what they are."""
 
 
-def checkpoint_info(sam_name: str, sam_sha256: str, config: dict[str, Any], world_size: int) -> dict[str, Any]:
+def checkpoint_info(
+    sam_name: str, sam_sha256: str, config: dict[str, Any], world_size: int, data: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """What a checkpoint says about its run, as plain values."""
     return {
         "version": __version__,
@@ -37,10 +46,11 @@ def checkpoint_info(sam_name: str, sam_sha256: str, config: dict[str, Any], worl
         "sam_sha256": sam_sha256,
         "config": config,
         "world_size": world_size,
+        "data": data,
     }
 
 
-def require_finite(state_dict: dict[str, Tensor]) -> None:
+def require_finite(state_dict: Mapping[str, Tensor]) -> None:
     """Refuses to save weights that hold NaN or infinity, so that the last good checkpoint stays.
 
     Raises:
@@ -49,31 +59,68 @@ def require_finite(state_dict: dict[str, Tensor]) -> None:
     for key, value in state_dict.items():
         if not torch.isfinite(value).all():
             raise CheckpointError(
-                f"{key}: expected finite weights, got NaN or infinity: training diverged; the last "
-                "checkpoint was kept; begin a new run with a lower optimizer.lr"
+                f"{key}: expected finite weights to save, got NaN or infinity; checkpoints written before stay as they "
+                "are"
             )
+
+
+def seal(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Puts the version of the layout and a checksum over everything in a checkpoint.
+
+    Args:
+        checkpoint: as Lightning made it, with the run's info where its module wrote one.
+    """
+    info = {**checkpoint.get(INFO_KEY, {}), "format_version": FORMAT_VERSION}
+    sealed = {**checkpoint, INFO_KEY: info}
+    return {**sealed, INFO_KEY: {**info, "sha256": content_sha256(sealed)}}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Reads a checkpoint without running code from it.
 
     Raises:
-        CheckpointError: when the file is missing, damaged or not a checkpoint of this package.
+        CheckpointError: the file is missing, damaged, not a checkpoint of this package or of another version of its
+            layout, or holds weights that are not finite.
     """
-    if not path.is_file():
-        raise CheckpointError(f"ckpt_path={path}: expected a checkpoint file, found none; check the path")
+    require_regular_file(path, CheckpointError, "check ckpt_path")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that other programs wrote
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        raise CheckpointError(f"ckpt_path={path}: {describe_unreadable(path, error)}; {REMEDY}") from error
+    info = checkpoint.get(INFO_KEY) if isinstance(checkpoint, dict) else None
+    if not isinstance(info, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise CheckpointError(
-            f"ckpt_path={path}: expected a whole checkpoint; it is damaged or of another kind ({error}); "
-            "use another checkpoint of the run, such as best.ckpt or last.ckpt"
-        ) from error
-    if not isinstance(checkpoint, dict) or INFO_KEY not in checkpoint or "state_dict" not in checkpoint:
-        raise CheckpointError(
-            f"ckpt_path={path}: expected a checkpoint written by hqsam_lightning; it is of another kind"
+            f"ckpt_path={path}: expected a checkpoint written by hqsam_lightning, got {describe_foreign(checkpoint)}"
         )
+    if info.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(
+            f"ckpt_path={path}: expected format_version {FORMAT_VERSION}, got {info.get('format_version')}: another "
+            f"version of hqsam_lightning wrote it ({info.get('version')}, this is {__version__}); use that version, or "
+            "begin a new run"
+        )
+    plain = {**checkpoint, INFO_KEY: {key: value for key, value in info.items() if key != "sha256"}}
+    if info.get("sha256") != content_sha256(plain):
+        raise CheckpointError(
+            f"ckpt_path={path}: its content does not match its sha256: the file was damaged or changed; {REMEDY}"
+        )
+    for name in ("state_dict", "current_model_state", "optimizer_states"):
+        for key, value in _floats(checkpoint.get(name), name):
+            if not torch.isfinite(value).all():
+                raise CheckpointError(f"ckpt_path={path}: {key}: expected finite values, got NaN or infinity; {REMEDY}")
     return checkpoint
+
+
+def _floats(value: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        yield prefix, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _floats(inner, f"{prefix}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _floats(inner, f"{prefix}.{index}")
 
 
 def check_checkpoint(
@@ -106,32 +153,56 @@ def check_checkpoint(
         )
 
 
-def check_recipe(
-    checkpoint: dict[str, Any], config: dict[str, Any], world_size: int, recipe: Sequence[str] = RECIPE
-) -> None:
-    """Makes sure that a resumed run goes on with the recipe it began with; only then are its steps the same.
+def check_recipe(checkpoint: dict[str, Any], config: dict[str, Any], recipe: Sequence[str] = RECIPE) -> None:
+    """Makes sure that a resumed run continues the recipe it began with; only then are its steps the same.
 
     Args:
         checkpoint: as read.
         config: the resuming run's config as plain values.
-        world_size: number of its processes.
         recipe: sections and keys (``"a.b"``) of the config that must be the same.
 
     Raises:
         CheckpointError: naming the keys that differ, with both values.
     """
-    info = checkpoint[INFO_KEY]
-    before, now = (
-        {"number of devices": size, **_of_recipe(flatten(values), recipe)}
-        for size, values in ((info["world_size"], info["config"]), (world_size, config))
-    )
+    before, now = (_of_recipe(flatten(values), recipe) for values in (checkpoint[INFO_KEY]["config"], config))
     changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
     changed = [key for key in changed if key not in PLACES]
     if changed:
         listed = "; ".join(f"{key}: {before.get(key)} before, {now.get(key)} now" for key in changed)
         raise CheckpointError(
             f"ckpt_path: expected the recipe that the run began with, which its optimiser and data position belong to; "
-            f"{listed}; set these keys as before, or begin a new run"
+            f"{listed}; set these keys as before, or begin a new run in another hydra.run.dir"
+        )
+
+
+def check_world_size(checkpoint: dict[str, Any], world_size: int) -> None:
+    """Makes sure that a resumed run has as many processes as before, which its position in the data belongs to.
+
+    Raises:
+        CheckpointError: naming both numbers.
+    """
+    before = checkpoint[INFO_KEY]["world_size"]
+    if before != world_size:
+        raise CheckpointError(
+            f"ckpt_path: expected the number of devices that the run began with, {before}; got {world_size}; set "
+            "trainer.devices and trainer.num_nodes as before, or begin a new run in another hydra.run.dir"
+        )
+
+
+def check_data(checkpoint: dict[str, Any], data: dict[str, Any]) -> None:
+    """Makes sure that a resumed run trains and validates on the images that it began with.
+
+    Args:
+        checkpoint: as read.
+        data: `fingerprint` of what the resuming run found.
+
+    Raises:
+        CheckpointError: naming the sets that differ, and how.
+    """
+    if changed := changes(checkpoint[INFO_KEY]["data"], data):
+        raise CheckpointError(
+            f"ckpt_path: expected the data that the run began with; {'; '.join(changed)}; put it back as it was, or "
+            "begin a new run in another hydra.run.dir"
         )
 
 

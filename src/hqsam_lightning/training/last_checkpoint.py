@@ -1,36 +1,140 @@
-"""The checkpoint that a killed or finished run is resumed from."""
+"""The checkpoint that a stopped or killed run is resumed from."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 
+from hqsam_lightning.errors import CheckpointError, ConfigError
+from hqsam_lightning.training.trainer import FitLoop, settled
+
+
+def find_last(callbacks: Iterable[L.Callback]) -> LastCheckpoint | None:
+    """The one that writes last.ckpt; None where the run has none."""
+    return next((each for each in callbacks if isinstance(each, LastCheckpoint)), None)
+
 
 class LastCheckpoint(L.Callback):
-    """Writes last.ckpt every n optimiser steps and after the last one, atomically.
+    """Writes last.ckpt every n optimiser steps, before every validation, and when training ends, for whatever reason.
 
-    It writes behind a step, before the epoch is closed, so that a run which max_steps ended in mid-epoch goes on there
-    when it is resumed with more. (`ModelCheckpoint` knows no last step.)
+    Every checkpoint of the run, also the best one, then says where the run was after its last optimiser step, and
+    whether what follows that step (validation, the end of the epoch) was run; see `hqsam_lightning.training.trainer`.
+    So a run killed at any moment and resumed validates, chooses its best checkpoint and ends as if it had not been.
 
     Args:
         dirpath: folder of the checkpoint.
         every_n_steps: a killed run loses at most this many optimiser steps.
+
+    Raises:
+        ConfigError: every_n_steps is not positive.
     """
 
     def __init__(self, dirpath: str, every_n_steps: int) -> None:
+        if every_n_steps < 1:
+            raise ConfigError(f"callbacks.last.every_n_steps: expected an integer >= 1; got {every_n_steps}")
         self.path = Path(dirpath) / "last.ckpt"
         self.every_n_steps = every_n_steps
-        self._saved_step = 0
+        self.saved_step = 0
+        self.resumes_folder = False
+        """Whether a run is resumed in its own folder, which may have been moved."""
+        self.resumes_plan = True
+        """Whether a resumed run has the limits and callbacks that it had: if one of them had ended it, it is ended."""
+        self._step = 0
+        self._loops: dict[str, Any] | None = None
+        self._closes = False
+        self._owes = False
+        self._stopped = False
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Checks the trainer.
+
+        Raises:
+            ConfigError: it could not resume what is saved here.
+        """
+        if not isinstance(trainer.fit_loop, FitLoop):
+            raise ConfigError(
+                f"trainer._target_: expected hqsam_lightning.training.trainer.Trainer, whose loops resume what "
+                f"callbacks.last saves; got {type(trainer).__module__}.{type(trainer).__name__}"
+            )
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves when a step was taken and it is time."""
-        step = trainer.global_step
-        last_epoch = trainer.max_epochs is not None and trainer.current_epoch + 1 == trainer.max_epochs
-        ends = step == trainer.max_steps or (last_epoch and trainer.is_last_batch)
-        if step != self._saved_step and (ends or step % self.every_n_steps == 0):
+        """Notes where the run is when a step was taken, and saves when it is time."""
+        if trainer.global_step == self._step:
+            return
+        self._step, self._loops, self._owes = trainer.global_step, trainer.fit_loop.state_dict(), True
+        self._closes = trainer.fit_loop.epoch_loop._num_ready_batches_reached()
+        if self._step % self.every_n_steps == 0:
+            self.save(trainer)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Saves, so that a run that ends within the validation loses no step."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self.save(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Saves the end of training: by its limits, by the clock, or because a callback asked for it."""
+        if self._loops is not None:
+            self._owes, self._stopped, self.saved_step = False, trainer.should_stop, 0
+            self.save(trainer)
+
+    def save(self, trainer: L.Trainer) -> None:
+        """Saves the run behind its last step, unless that was done; all ranks must call it."""
+        if self._loops is not None and self.saved_step != self._step:
             trainer.save_checkpoint(self.path, weights_only=False)
-            self._saved_step = step
+            self.saved_step = self._step
+
+    def state_dict(self) -> dict[str, Any]:
+        """Goes into checkpoints: whether a callback or the clock has ended the run before its limits."""
+        return {"stopped": self._stopped, "closes": self._closes}
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Puts the noted position in place of the loops' counters, which may be in mid-transition."""
+        if self._loops is not None:
+            checkpoint["loops"]["fit_loop"] = settled(self._loops, self._closes, self._owes)
+
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Takes over where the run was; ends it at once where a callback or the clock had ended it.
+
+        Raises:
+            CheckpointError: the checkpoint was written without this callback.
+        """
+        state = checkpoint.get("callbacks", {}).get(self.state_key)
+        if state is None:
+            raise CheckpointError(
+                "checkpoint: expected one that callbacks.last took part in; it does not say where the run was; "
+                "use last.ckpt of a run with callbacks.last"
+            )
+        self._step = self.saved_step = checkpoint["global_step"]
+        self._closes = state["closes"]
+        loops = checkpoint["loops"]["fit_loop"]
+        if loops["epoch_loop.state_dict"]["owes"]:
+            self._loops, self._owes = loops, True
+        trainer.should_stop = state["stopped"] and self.resumes_plan
+        if self.resumes_folder:
+            follow_move(checkpoint["callbacks"].values(), os.path.realpath(self.path.parent))
+
+
+def follow_move(states: Iterable[dict[str, Any]], folder: str) -> None:
+    """Puts a run's folder of today into the states of its `ModelCheckpoint`s, which forget the best score otherwise.
+
+    Args:
+        states: of callbacks, changed in place.
+        folder: of the checkpoints.
+    """
+    for state in states:
+        before = state.get("dirpath")
+        if isinstance(before, str) and before != folder:
+            moved = {
+                key: folder + value.removeprefix(before)
+                if isinstance(value, str) and value.startswith(before)
+                else value
+                for key, value in state.items()
+            }
+            best = {folder + path.removeprefix(before): score for path, score in state["best_k_models"].items()}
+            state.update(moved, best_k_models=best)

@@ -86,6 +86,8 @@ class HQSamModule(L.LightningModule):
         self.board = ScoreBoard(val_sets, self.rows, dilation_ratio)
         self._optimizer = optimizer
         self._scheduler = scheduler
+        self.data_facts: dict[str, Any] | None = None
+        """Fingerprint of the run's data, kept in checkpoints."""
         self._config = config or {}
         # checkpoints lack the frozen SAM on purpose; on_load_checkpoint checks the other keys
         self.strict_loading = False
@@ -159,6 +161,21 @@ class HQSamModule(L.LightningModule):
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch.masks))
         return total
 
+    def first_not_finite(self, batch: Batch) -> str | None:
+        """Names the first of features, losses and their parts that is NaN or infinite for a batch; None if none is."""
+        if any(head.own_encoder is None for head in self.trained.values()):
+            features = self.sam.features(batch.images)
+            if not all(torch.isfinite(value).all() for value in (features.image_embeddings, features.early)):
+                return "the features of the frozen SAM"
+        weights = batch.mask_weights()
+        for name, logits in self._predictions(batch, self.trained):
+            if not torch.isfinite(logits.select("hq")).all():
+                return f"the logits of variant {name}"
+            for term, value in self.loss_of(name)(logits.hq, batch.masks, batch.seeds, weights).items():
+                if not torch.isfinite(value).all():
+                    return f"the loss of variant {name} ({term})"
+        return None
+
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
         """Scores every row at original size.
 
@@ -211,7 +228,7 @@ class HQSamModule(L.LightningModule):
         checkpoint["state_dict"] = {key: checkpoint["state_dict"][key] for key in self.trainable_state}
         require_finite(checkpoint["state_dict"])
         checkpoint[INFO_KEY] = checkpoint_info(
-            self.sam.name, self.sam.weights_sha256, self._config, self.trainer.world_size
+            self.sam.name, self.sam.weights_sha256, self._config, self.trainer.world_size, self.data_facts
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,0 +1,119 @@
+"""Lightning's trainer, such that a run is resumed exactly where its checkpoint was taken, and signals stay with us.
+
+Lightning saves the counters of its loops as they are when a hook is called, in the middle of a transition, and guesses
+from them on loading what was still to be done: a run saved behind the last step of an epoch never validates it. Here
+`LastCheckpoint` writes counters of one kind, all of them those of a finished step, and says what is owed: what follows
+a step (validation, the end of its epoch) is then run first.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.loops.fetchers import _DataFetcher
+from lightning.pytorch.loops.fit_loop import _FitLoop
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+
+COUNTS = ("total", "current")
+
+
+class EpochLoop(_TrainingEpochLoop):
+    """An epoch that begins behind the batches that a checkpoint counts."""
+
+    owes = False
+    """Whether what follows the last step of the loaded checkpoint, such as a validation, is still to be run."""
+
+    def reset(self) -> None:
+        """Begins a new epoch, or keeps the loaded counters as they are."""
+        if self.restarting:
+            self.restarting = False  # also of the loops inside: nothing is left half done
+        else:
+            super().reset()
+
+    def on_run_start(self, data_fetcher: _DataFetcher) -> None:
+        """Prepares the data, and runs what is owed."""
+        super().on_run_start(data_fetcher)
+        if self.owes:
+            self.owes = False
+            self.on_advance_end(data_fetcher)
+
+    def on_save_checkpoint(self) -> dict[str, Any]:
+        """What is not a counter."""
+        return {**super().on_save_checkpoint(), "owes": self.owes}
+
+    def on_load_checkpoint(self, state_dict: dict[str, Any]) -> None:
+        """Restores what is not a counter."""
+        super().on_load_checkpoint(state_dict)
+        self.owes = state_dict["owes"]
+
+    def _broadcast_sigterm_tensor(self) -> None:
+        """Replaced by `hqsam_lightning.training.stopping.StopOnSignal`, which all ranks take part in."""
+
+
+class FitLoop(_FitLoop):
+    """Epochs; a run whose limit is reached still runs what it owes."""
+
+    epoch_loop: EpochLoop
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to train or to validate."""
+        return not self.epoch_loop.owes and super().done
+
+
+class Trainer(L.Trainer):
+    """`lightning.Trainer` with the loops above, and without its signal handlers.
+
+    Lightning's handlers call a collective, which deadlocks where only some of the ranks get the signal; see
+    `hqsam_lightning.signals`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        steps = self.fit_loop.epoch_loop
+        loop = FitLoop(self, self.fit_loop.min_epochs, self.fit_loop.max_epochs)
+        loop.epoch_loop = EpochLoop(self, steps.min_steps, steps.max_steps)
+        self.fit_loop = loop
+        self._signal_connector.register_signal_handlers = _keep_handlers  # type: ignore[method-assign]
+
+
+def _keep_handlers() -> None:
+    """Leaves the signal handlers as they are."""
+
+
+def settled(state: dict[str, Any], closes: bool, owes: bool) -> dict[str, Any]:
+    """Turns the state of the fit loop in `on_train_batch_end` into that of a finished step.
+
+    Args:
+        state: `FitLoop.state_dict()` in that hook.
+        closes: whether the batch is the last of its epoch.
+        owes: whether what follows the step was not run yet.
+    """
+    state = deepcopy(state)
+    batches, others = state["epoch_loop.batch_progress"], state["epoch_loop.state_dict"]
+    for part in COUNTS:
+        _set_all(batches[part], batches[part]["ready"])
+    others["owes"] = owes
+    if owes:
+        return state
+    others["_batches_that_stepped"] += 1
+    if closes:
+        for part in COUNTS:
+            _set_all(state["epoch_progress"][part], state["epoch_progress"][part]["ready"])
+        batches["is_last_batch"] = False
+        _reset_current(state)
+    return state
+
+
+def _set_all(counts: dict[str, int], value: int) -> None:
+    counts.update(dict.fromkeys(counts, value))
+
+
+def _reset_current(state: dict[str, Any]) -> None:
+    """Sets the counters of the epoch to zero, as at its beginning."""
+    optimizer = state["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]
+    names = ("epoch_loop.batch_progress", "epoch_loop.scheduler_progress", "epoch_loop.val_loop.batch_progress")
+    for progress in (*(state[name] for name in names), optimizer["step"], optimizer["zero_grad"]):
+        _set_all(progress["current"], 0)
