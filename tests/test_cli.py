@@ -42,7 +42,7 @@ def test_a_run_prints_what_it_does_and_the_table(tmp_path: Path) -> None:
         "trainable parameters",
         "4 images of 1 source(s): synthetic 4",
         "1 epoch(s) of 2 step(s)",
-        "begins anew",
+        "resume    no, a new run",
         f"folder    {tmp_path / 'out'}",
         "step 2/2 (100 %), epoch 1, loss ",
         "images/s, 0:00 left",
