@@ -121,7 +121,9 @@ def test_a_folder_per_photo_holds_its_masks(tmp_path: Path) -> None:
         "x": ("x.jpg", ["x/9.png", "x/10.png", "x/cat 2.png"]),
         "y": ("y.jpg", ["y.png"]),
     }
-    assert list_source(APART, tmp_path).folders == []
+    touch(tmp_path, "gt/x/.hidden", "gt/x/deeper/1.png")
+    listing = list_source(APART, tmp_path)
+    assert (listing.other_files, listing.folders, listing.hidden) == (["notes.txt"], ["x/deeper"], 1)
 
 
 def test_a_photos_own_stem_wins_over_a_number(tmp_path: Path) -> None:
@@ -278,6 +280,12 @@ def test_an_excluded_photo_needs_no_mask(tmp_path: Path) -> None:
 def test_the_sources_other_folder_is_not_left_out(tmp_path: Path, images: str, masks: str) -> None:
     touch(tmp_path, f"{images}/a.jpg", f"{masks}/a.png", f"{images}/old/b.jpg")
     assert list_source(Source("birds", images, masks), tmp_path).folders == ["old"]
+
+
+def test_excluding_every_photo_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "im/a.jpg", "gt/a.png")
+    with pytest.raises(DataError, match=r"data\.catalogue\.birds\.exclude names all 1 photos"):
+        list_source(Source("birds", "im", "gt", exclude=("a",)), tmp_path)
 
 
 def test_photos_and_masks_in_one_folder_are_counted_once(tmp_path: Path) -> None:

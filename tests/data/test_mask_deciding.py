@@ -169,6 +169,13 @@ def test_the_log_says_what_was_decided_from_how_many(tmp_path: Path, caplog: pyt
     assert line == ("birds: mask_values=auto -> soft (0 and one other value: 2, grey edges: 1) from 3 of 3 files")
 
 
+def test_the_log_counts_alpha_channels_that_are_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    almost_opaque = np.where(GREY > 4, 255, 250)
+    with caplog.at_level(logging.INFO):
+        decided(tmp_path, WHITE, rgba(WHITE, almost_opaque), rgba(antialiased(), almost_opaque))
+    assert "alpha channels that vary and are not used: 2) from 3 of 3 files" in caplog.messages[-1]
+
+
 def test_damaged_masks_are_named_and_do_not_decide(tmp_path: Path) -> None:
     paths = save(tmp_path, disc() * np.uint8(1), WHITE)
     paths[1].write_bytes(paths[1].read_bytes()[:-30])

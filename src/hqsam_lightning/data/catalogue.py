@@ -35,7 +35,7 @@ class Source:
             takes all.
         expected: number of pairs in the whole set; None: unknown, not checked.
         exclude: stems of photos to leave out, such as ones whose mask is empty; `expected` counts them.
-        weight: how often a photo is drawn an epoch, on average.
+        weight: how often a photo is drawn per epoch, on average.
         title: the set's name in its paper.
         paper: authors, title, venue and arXiv id.
         licence: terms of use.

@@ -144,7 +144,7 @@ def _check_source(
     with ThreadPoolExecutor(threads) as pool:
         for each in pool.map(lambda pair: _quick(pair) if check == "quick" else _full(pair, values), pairs):
             found.add(each)
-    if wanted.kind == AUTO and len(found.unlike) > tolerated(len(pairs)):
+    if wanted.kind == AUTO and len(found.unlike) > tolerated(sum(len(pair.masks) for pair in pairs)):
         found.problems.append(
             f"{len(found.unlike)} mask(s) are unlike the rest of the source, which was taken for {values}: "
             f"{_shown(found.unlike)}; correct or exclude them, or set data.catalogue.{source.name}.mask_values"

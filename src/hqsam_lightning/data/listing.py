@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -108,47 +108,44 @@ def list_source(source: Source, data_dir: Path) -> Listing:
     for key, folder in (("images", image_dir), ("masks", mask_dir)):
         if not folder.is_dir():
             raise MissingDataError(f"{source.name}: {key} folder {folder} does not exist; {_how_to_get(source)}")
-    image_endings = [normal_form(suffix).lower() for suffix in source.image_suffixes]
+    endings = [normal_form(suffix).lower() for suffix in source.image_suffixes]
     mask_ending = normal_form(source.mask_suffix).lower()
     shared = image_dir.resolve() == mask_dir.resolve()
-    images = Folder.scan(image_dir, [*image_endings, mask_ending] if shared else image_endings)
+    images = Folder.scan(image_dir, [*endings, mask_ending] if shared else endings)
     masks = images if shared else Folder.scan(mask_dir, [mask_ending])
-    photos = images.by_stem(
-        source, [ending for ending in image_endings if not shared or ending != mask_ending], "photos"
-    )
+    photos = images.by_stem(source, [each for each in endings if not shared or each != mask_ending], "photos")
     if not photos and not (shared and images.with_ending(mask_ending)):
-        others = f", but other files ({_endings(images.others)})" if images.others else ""
-        raise MissingDataError(
-            f"{source.name}: folder {image_dir} holds no photo ({', '.join(source.image_suffixes)}){others}; "
-            f"{_how_to_get(source)}"
-        )
+        raise MissingDataError(_no_photo(source, images))
     found = _match(source, photos, masks, mask_ending)
-    if shared and mask_ending in image_endings:
+    if shared and mask_ending in endings:
         _refuse_ambiguous(source, image_dir, found.strays)
     wanted = _without_excluded(source, photos)
     _refuse_unmasked(source, masks, wanted, found)
     pairs = [Pair(image_dir / name, tuple(found.masks[stem]), stem) for stem, name in wanted.items()]
+    read = [images] if shared else [images, masks]
+    inside = list(found.folders.values())
+    subfolders = {*images.folders_beside(mask_dir), *masks.folders_beside(image_dir)} - set(found.folders)
     return Listing(
         sorted(pairs, key=lambda pair: normal_form(pair.photo.name)),
-        images.others + ([] if shared else masks.others),
-        sorted({*images.folders_beside(mask_dir), *masks.folders_beside(image_dir)} - found.folders),
+        [name for folder in [*read, *inside] for name in folder.others],
+        sorted([*subfolders, *(f"{folder.path.name}/{name}" for folder in inside for name in folder.folders)]),
         found.strays,
-        images.hidden + (0 if shared else masks.hidden),
+        sum(folder.hidden for folder in [*read, *inside]),
         len(photos) - len(wanted),
     )
 
 
 @dataclass
 class _Match:
-    """Masks by the stem of their photo, masks without a photo, and the folders that hold masks of a photo."""
+    """Masks by the stem of their photo, masks without a photo, and folders that hold the masks of a photo, by name."""
 
     masks: dict[str, list[Path]]
     strays: list[str]
-    folders: set[str]
+    folders: dict[str, Folder]
 
 
 def _match(source: Source, photos: dict[str, str], masks: Folder, ending: str) -> _Match:
-    found = _Match({}, [], set())
+    found = _Match({}, [], {})
     by_number: dict[str, list[tuple[int, str]]] = {}
     for stem, name in masks.by_stem(source, [ending], "masks").items():
         numbered = split_number(stem)
@@ -158,27 +155,19 @@ def _match(source: Source, photos: dict[str, str], masks: Folder, ending: str) -
             by_number.setdefault(numbered[0], []).append((numbered[1], name))
         else:
             found.strays.append(name)
-    in_folders = {stem: (name, paths) for stem, name, paths in _masks_in_folders(source, photos, masks, ending)}
-    for stem, parts in by_number.items():
-        _refuse_two_layouts(source, photos[stem], found.masks.get(stem), [masks.path / parts[0][1]])
-        found.masks[stem] = [masks.path / name for _, name in sorted(parts)]
-    for stem, (name, paths) in in_folders.items():
-        _refuse_two_layouts(source, photos[stem], found.masks.get(stem), paths)
-        found.masks[stem] = paths
-        found.folders.add(name)
-    return found
-
-
-def _masks_in_folders(
-    source: Source, photos: dict[str, str], masks: Folder, ending: str
-) -> Iterable[tuple[str, str, list[Path]]]:
-    """Folders that are called like a photo: its stem, the folder's name, and the masks inside."""
+    several = [(stem, [masks.path / name for _, name in sorted(parts)]) for stem, parts in by_number.items()]
     for name in masks.folders:
         if normal_form(name) in photos:
             inside = Folder.scan(masks.path / name, [ending])
             by_stem = inside.by_stem(source, [ending], "masks")
             if by_stem:
-                yield normal_form(name), name, [inside.path / by_stem[stem] for stem in sorted(by_stem, key=in_order)]
+                found.folders[name] = inside
+                paths = [inside.path / by_stem[stem] for stem in sorted(by_stem, key=in_order)]
+                several.append((normal_form(name), paths))
+    for stem, paths in several:
+        _refuse_two_layouts(source, photos[stem], found.masks.get(stem), paths)
+        found.masks[stem] = paths
+    return found
 
 
 def _without_excluded(source: Source, photos: dict[str, str]) -> dict[str, str]:
@@ -189,13 +178,24 @@ def _without_excluded(source: Source, photos: dict[str, str]) -> dict[str, str]:
             f"{source.name}: data.catalogue.{source.name}.exclude names {unknown[0]!r}, which no photo of "
             f"{source.images} is called; take it out of the list"
         )
-    return {stem: name for stem, name in photos.items() if stem not in excluded}
+    wanted = {stem: name for stem, name in photos.items() if stem not in excluded}
+    if photos and not wanted:
+        raise DataError(
+            f"{source.name}: data.catalogue.{source.name}.exclude names all {len(photos)} photos; leave at least one"
+        )
+    return wanted
+
+
+def _no_photo(source: Source, images: Folder) -> str:
+    others = f", but other files ({_endings(images.others)})" if images.others else ""
+    suffixes = ", ".join(source.image_suffixes)
+    return f"{source.name}: folder {images.path} holds no photo ({suffixes}){others}; {_how_to_get(source)}"
 
 
 def _how_to_get(source: Source) -> str:
     about = "; ".join(text.strip() for text in (source.title, source.paper, source.note) if text.strip())
     where = f" ({about})" if about else ""
-    return f"set paths.data_dir, download the set{where}, or set data.allow_missing=true to go on without it"
+    return f"set paths.data_dir, download the set{where}, or set data.allow_missing=true to continue without it"
 
 
 def _endings(names: Sequence[str]) -> str:

@@ -157,4 +157,6 @@ def _named(facts: list[MaskFacts]) -> str:
 def _summary(facts: list[MaskFacts]) -> str:
     """Which kinds of files there were, e.g. ``"0 and one other value: 12, grey edges: 3"``."""
     counts = Counter(each.shows for each in facts)
-    return ", ".join(f"{kind}: {counts[kind]}" for kind in sorted(counts)) or "no file could be read"
+    kinds = [f"{kind}: {counts[kind]}" for kind in sorted(counts)] or ["no file could be read"]
+    unused = sum(each.unused_alpha for each in facts)
+    return ", ".join([*kinds, f"alpha channels that vary and are not used: {unused}"] if unused else kinds)

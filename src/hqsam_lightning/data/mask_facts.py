@@ -41,6 +41,7 @@ class MaskFacts:
         high: the greatest value shown.
         full: the greatest value of the file's depth; 255 for a 16-bit file without greater values.
         is_16_bit: whether the file has that depth.
+        unused_alpha: whether the alpha channel varies and the mask is in the colours.
         inverted: whether the higher values cover most of the border and of the area, as a background does.
         text: the values, for messages.
     """
@@ -51,6 +52,7 @@ class MaskFacts:
     high: int
     full: int
     is_16_bit: bool
+    unused_alpha: bool
     inverted: bool
     text: str
 
@@ -76,13 +78,18 @@ def facts_of(pixels: MaskPixels, path: Path) -> MaskFacts:
     full = 255 if high <= 255 else pixels.full
     shows = _plane(pixels) or _kind(pixels, levels, full)
     inverted = shows in (TWO_LEVELS, SOFT_EDGES) and _is_inverted(pixels.shown > high / 2)
-    return MaskFacts(path, shows, low, high, full, pixels.full > 255, inverted, _text(pixels, levels))
+    unused_alpha = _varies(pixels.alpha) and shows not in (ALPHA, TWO_PLANES)
+    return MaskFacts(path, shows, low, high, full, pixels.full > 255, unused_alpha, inverted, _text(pixels, levels))
+
+
+def _varies(alpha: np.ndarray | None) -> bool:
+    return alpha is not None and bool(alpha.min() != alpha.max())
 
 
 def _plane(pixels: MaskPixels) -> str | None:
     """Says where the mask is, unless it is in the colours."""
     alpha = pixels.alpha
-    if alpha is None or alpha.min() == alpha.max():
+    if alpha is None or not _varies(alpha):
         return None
     opaque = alpha > 127
     in_alpha = 0 < opaque.mean() < _ALMOST_OPAQUE

@@ -26,11 +26,11 @@ class SampleSet(Protocol):
     def __getitem__(self, index: int) -> Sample: ...
 
     def reduced(self, index: int, longest: int) -> Sample:
-        """Gives a sample of any size whose longest side has so many pixels, or as many as it has."""
+        """Returns the sample, which may be downscaled to at least `longest` pixels on its longer side."""
         ...
 
     def identify(self, index: int) -> Identity:
-        """Tells a sample without reading all of it."""
+        """Returns what identifies the sample and its content, without decoding its files."""
         ...
 
 
@@ -135,7 +135,7 @@ class MergedSets:
         return samples.reduced(place, longest)
 
     def identify(self, index: int) -> Identity:
-        """Tells the sample of the set that the index falls into."""
+        """Identifies the sample of the set that the index falls into."""
         samples, place = self._find(index)
         return samples.identify(place)
 
