@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from collections.abc import Iterator
 
-from hqsam_lightning.errors import HQSamError
+from hqsam_lightning.errors import HQSamError, StorageError
 from hqsam_lightning.reporting.escaping import printable
 
 SIGNALLED = 128
 """Exit statuses above it are those of signals."""
 LONGEST = 500
+DISK_FAULTS = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 
 def interruption_status(error: BaseException) -> int | None:
@@ -54,3 +56,16 @@ def describe_error(error: BaseException) -> str:
     else:
         text = f"it ended with status {getattr(error, 'code', None)}"
     return printable(text)[:LONGEST]
+
+
+def raise_storage_fault(error: BaseException) -> None:
+    """A full disk is not the point's fault: the point is left to be done again.
+
+    Raises:
+        StorageError: the error comes from one.
+    """
+    for each in chain_of(error):
+        if isinstance(each, StorageError):
+            raise each from error
+        if isinstance(each, OSError) and each.errno in DISK_FAULTS:
+            raise StorageError(f"{each}; make room, or the folder writable, and run the same command again") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import Override
 from hydra.plugins.launcher import Launcher
 
-from hqsam_lightning.errors import ConfigError, DataError, HQSamError, StorageError
-from hqsam_lightning.interruption import chain_of, describe_error, interruption_status
+from hqsam_lightning.errors import ConfigError, DataError, HQSamError
+from hqsam_lightning.interruption import chain_of, describe_error, interruption_status, raise_storage_fault
 from hqsam_lightning.overrides import quote_override
 from hqsam_lightning.search_space import checked_objectives, distribution_of, require_integer
 from hqsam_lightning.seeding import derive_seed
@@ -29,7 +28,6 @@ log = logging.getLogger(__name__)
 PRUNING = "hqsam_lightning.training.pruning.OptunaPruning"
 MOST_FAILURES = 3
 """In a row: what is wrong is then not the point."""
-DISK_FAULTS = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 # overrides that leave a recipe what it is: where things lie, on what machine, what is logged
 NOT_RECIPE = ("paths", "loader", "logger", "callbacks", "trainer.devices", *PLACES)
 
@@ -87,19 +85,8 @@ class Search:
             raise ConfigError(
                 "hydra/sweeper=optuna: expected the package optuna; pip install 'hqsam-lightning[optuna]'"
             )
-        for key, text in (("study", study), ("name", name)):
-            if not isinstance(text, str) or not text or "\0" in text:
-                raise ConfigError(f"hydra.sweeper.{key}: expected text; got {text!r}")
-        require_integer("n_trials", n_trials, least=1)
-        require_integer("seed", seed, least=0)
-        if prune_after is not None:
-            require_integer("prune_after", prune_after, least=0)
         self.objectives = checked_objectives(objectives)
-        if prune_after is not None and len(self.objectives) > 1:
-            raise ConfigError(
-                f"hydra.sweeper.prune_after: expected null with several objectives ({', '.join(self.objectives)}), "
-                f"which Optuna cannot prune; got {prune_after}"
-            )
+        _check_settings(study, name, n_trials, seed, prune_after, self.objectives)
         self.path = Path(study).expanduser()
         self.name = name
         self.n_trials = n_trials
@@ -218,7 +205,7 @@ class Search:
             if status is not None:
                 log.warning("trial %s was stopped by a signal; the same command does its point again", trial.number)
                 raise SystemExit(status) from error
-            _raise_storage_fault(error)
+            raise_storage_fault(error)
             self._record_failure(study, trial, error)
             return None
         if values is None:
@@ -261,18 +248,22 @@ class Search:
             log.info("best: trial %s, %s with %s", trial.number, values, trial.params)
 
 
-def _raise_storage_fault(error: BaseException) -> None:
-    """A full disk is not the point's fault: the point is left to be done again.
-
-    Raises:
-        StorageError: the error comes from one.
-    """
-    for each in chain_of(error):
-        if isinstance(each, StorageError):
-            raise each from error
-        if isinstance(each, OSError) and each.errno in DISK_FAULTS:
-            raise StorageError(f"{each}; make room, or the folder writable, and run the same command again") from error
-
-
 def _as_text(key: str, override: Override) -> str:
     return f"{key}={override.get_value_element_as_str()}"
+
+
+def _check_settings(
+    study: str, name: str, n_trials: int, seed: int, prune_after: int | None, objectives: Sequence[str]
+) -> None:
+    for key, text in (("study", study), ("name", name)):
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise ConfigError(f"hydra.sweeper.{key}: expected text; got {text!r}")
+    require_integer("n_trials", n_trials, least=1)
+    require_integer("seed", seed, least=0)
+    if prune_after is not None:
+        require_integer("prune_after", prune_after, least=0)
+    if prune_after is not None and len(objectives) > 1:
+        raise ConfigError(
+            f"hydra.sweeper.prune_after: expected null with several objectives ({', '.join(objectives)}), "
+            f"which Optuna cannot prune; got {prune_after}"
+        )
