@@ -1,13 +1,18 @@
 """Results are on the disk before anything that may fail, whose failure is a warning."""
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from hqsam_lightning.data.samples import PhotoFolder
+from hqsam_lightning.errors import DataError
 from hqsam_lightning.train import train
 from hqsam_lightning.training import run_report
+from hqsam_lightning.types import Sample
 
 NAMES = ("cost_$5_$10", "[red]b[x]", "a_b$")
 TINY = (
@@ -65,3 +70,19 @@ def test_a_decoration_that_fails_is_a_warning(
     assert rows
     assert {"metrics.json", "scores.csv", "results.md"} <= set(there)
     assert f"failed ({type(error).__name__}" in caplog.text
+
+
+@pytest.mark.parametrize(("fate", "message"), [("SIGKILL", "loader: .*reading"), ("SIGSTOP", r"loader\.timeout")])
+def test_a_run_whose_loading_process_ends_or_stops_names_the_photo(
+    make_config, photos: Path, monkeypatch: pytest.MonkeyPatch, fate: str, message: str
+) -> None:
+    main, read = os.getpid(), PhotoFolder.__getitem__
+
+    def meet(self: PhotoFolder, index: int) -> Sample:
+        if os.getpid() != main:
+            os.kill(os.getpid(), getattr(signal, fate))
+        return read(self, index)
+
+    monkeypatch.setattr(PhotoFolder, "__getitem__", meet)
+    with pytest.raises(DataError, match=rf"{message}.*folder/(cost|\[red\]|a_b|zz)"):
+        train(make_config(*TINY, f"paths.data_dir={photos}", "loader.num_workers=1", "loader.timeout=3"))
