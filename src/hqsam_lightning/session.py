@@ -1,4 +1,4 @@
-"""What every training command does around its model: config, warnings, data, and a folder that holds no other run."""
+"""What every training command does around its model: config, warnings and data."""
 
 from __future__ import annotations
 
