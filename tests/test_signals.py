@@ -83,18 +83,20 @@ def test_a_thread_leaves_the_handlers_alone() -> None:
 
 
 FORKS = """
-import os, signal, sys, time
+import os, signal, sys
 from hqsam_lightning.signals import stop_on_signals, stops_deferred
 number = signal.Signals[sys.argv[1]]
 with stop_on_signals(), stops_deferred():
-    read, write = os.pipe()
+    (ready, tell_ready), (wait, let_go) = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(write, b"x")
-        time.sleep(0.2)
+        os.write(tell_ready, b"x")
+        os.read(wait, 1)
         os._exit(7)
-    os.read(read, 1)
+    os.read(ready, 1)
     os.kill(child, number)
+    if number != signal.SIGTERM:
+        os.write(let_go, b"x")
     _, status = os.waitpid(child, 0)
 print(os.waitstatus_to_exitcode(status))
 """

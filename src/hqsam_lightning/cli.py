@@ -14,7 +14,7 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from hqsam_lightning.errors import HQSamError
-from hqsam_lightning.signals import Stopped, stop_on_signals
+from hqsam_lightning.signals import stop_on_signals
 
 
 def conf_dir() -> str:
@@ -43,7 +43,7 @@ def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
         with stop_on_signals():
             entry()
     except SystemExit as stop:
-        if stop.code and not isinstance(stop, Stopped):
+        if stop.code == 1:  # not where a signal ended it
             for hint in override_hints(sys.argv[1:], config_name):
                 print(hint, file=sys.stderr)
         raise

@@ -1,4 +1,4 @@
-"""What every training command does around its model: config, data, and a folder that holds no other run."""
+"""What every training command does around its model: config and data."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def stop_on_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        _requests.depth = 0
+        _requests.received, _requests.depth = None, 0
 
 
 @contextmanager

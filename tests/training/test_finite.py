@@ -90,8 +90,8 @@ def test_the_source_is_named(
 def test_elsewhere_than_on_the_cpu_it_looks_before_a_checkpoint_is_saved() -> None:
     """Flags of several steps; the first bad one is named."""
     watch = FiniteWatch(None)
-    watch._seen = [Seen(step, 0, None, [torch.tensor(step < 3)]) for step in (1, 2, 3, 4)]
+    watch._seen = [Seen(step, 0, [f"birds/{step}"], None, [torch.tensor(step < 3)]) for step in (1, 2, 3, 4)]
     with pytest.raises(
-        DivergedError, match=r"step 3 \(epoch 0\).*the loss; samples of the step: unknown; no checkpoint"
+        DivergedError, match=r"step 3 \(epoch 0\).*the loss; samples of the step: birds/3; no checkpoint"
     ):
         watch.on_save_checkpoint(None, L.LightningModule(), {})

@@ -26,12 +26,14 @@ class Seen:
     Attributes:
         step: number of its optimiser step, from 1.
         epoch: from 0.
-        batch: of the pass; None where it is not one of this package's.
+        sample_ids: of the pass; empty where they are unknown.
+        batch: of the pass, where it is looked at at once; None where it would fill the device's memory.
         finite: flags on the device: of the loss, and of the gradients once they are there.
     """
 
     step: int
     epoch: int
+    sample_ids: list[str]
     batch: Batch | None
     finite: list[Tensor]
 
@@ -55,7 +57,9 @@ class FiniteWatch(L.Callback):
     ) -> None:
         """Notes whose samples they are."""
         known = batch if isinstance(batch, Batch) else None
-        self._seen.append(Seen(trainer.global_step + 1, trainer.current_epoch, known, []))
+        ids = list(dict.fromkeys(known.sample_ids)) if known is not None else []
+        kept = known if pl_module.device.type == "cpu" else None
+        self._seen.append(Seen(trainer.global_step + 1, trainer.current_epoch, ids, kept, []))
 
     def on_before_backward(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor) -> None:
         """Looks at the loss.
@@ -100,7 +104,7 @@ class FiniteWatch(L.Callback):
 
 def _message(bad: Seen, last: LastCheckpoint | None, pl_module: L.LightningModule) -> str:
     what, remedy = _first_not_finite(bad, pl_module)
-    ids = list(dict.fromkeys(bad.batch.sample_ids)) if bad.batch is not None else []
+    ids = bad.sample_ids
     shown = ", ".join(ids[:SHOWN_IDS]) + (f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else "")
     kept = f"{last.path} holds step {last.saved_step}" if last and last.saved_step else "no checkpoint was written"
     return (
@@ -116,7 +120,10 @@ def _first_not_finite(bad: Seen, module: L.LightningModule) -> tuple[str, str]:
     frozen = _not_finite((name, value) for name, value in named if not value.requires_grad)
     if frozen:
         return f"the frozen weights {frozen}", "use a sound sam.weights file"
-    if bad.batch is not None and (inputs := _not_finite(_inputs(bad.batch))):
+    if bad.batch is None:
+        # later steps have changed everything else
+        return "the gradients" if bad.finite[0] else "the loss", DIVERGED
+    if inputs := _not_finite(_inputs(bad.batch)):
         return f"the batch's {inputs}", "check these samples' files, and data.cache where there is one"
     if weights := _not_finite(named):
         return f"the weights {weights}, which the step before left so", DIVERGED
@@ -124,7 +131,7 @@ def _first_not_finite(bad: Seen, module: L.LightningModule) -> tuple[str, str]:
     if bad.finite[0]:
         return f"the gradients of {_not_finite(gradients) or 'the weights'}", DIVERGED
     diagnose = getattr(module, "first_not_finite", None)
-    if bad.batch is not None and diagnose is not None and (found := diagnose(bad.batch)):
+    if diagnose is not None and (found := diagnose(bad.batch)):
         return found, DIVERGED if "loss" in found else "set sam.precision=fp32, or leave these samples out"
     return "the loss", DIVERGED
 
