@@ -31,6 +31,7 @@ from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.memory import keep_freed_memory
 from hqsam_lightning.sam import FrozenSam
+from hqsam_lightning.schema import check_config
 from hqsam_lightning.session import as_plain, build_sets, quieten, with_debug
 
 log = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ def _write(config: DictConfig, folder: Path, sam: FrozenSam, views: OnlineViews,
 @clean_errors
 def main(config: DictConfig) -> None:
     """Entry point of the command line."""
-    precompute(with_debug(config))
+    precompute(check_config(with_debug(config), "precompute"))
 
 
 if __name__ == "__main__":

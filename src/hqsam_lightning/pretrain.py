@@ -27,6 +27,7 @@ from hqsam_lightning.pretraining.report import print_results, result_rows, round
 from hqsam_lightning.reporting.run_facts import source_commit
 from hqsam_lightning.sam.shipped import save_shipped
 from hqsam_lightning.sam.state_dicts import state_dict_sha256
+from hqsam_lightning.schema import check_config
 from hqsam_lightning.session import (
     as_plain,
     build_datamodule,
@@ -59,12 +60,13 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     Raises:
         HQSamError: for input that cannot work, before any long work starts.
     """
+    config = check_config(config, "pretrain")
     quieten()
     L.seed_everything(config.seed, verbose=False)
     ema, clock = instantiate(config.ema), FitClock()
     # the average is taken before a checkpoint holds it
     callbacks = [ema, clock, *(instantiate(value) for value in config.callbacks.values())]
-    loggers = [instantiate(value) for value in config.logger.values()]
+    loggers = [instantiate(value) for value in (config.get("logger") or {}).values()]
     try:
         trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers)
         _refuse_many_devices(trainer)
@@ -188,7 +190,7 @@ def _training_facts(config: DictConfig, trainer: L.Trainer, seconds: float) -> d
 @clean_errors
 def main(config: DictConfig) -> None:
     """Entry point of the command line."""
-    config = with_debug(config)
+    config = check_config(with_debug(config), "pretrain")
     print_config(config)
     pretrain(config)
 

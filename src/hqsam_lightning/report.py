@@ -15,6 +15,7 @@ from hqsam_lightning.reporting.paper import read_paper_table
 from hqsam_lightning.reporting.report_files import write_report
 from hqsam_lightning.reporting.runs import check_comparable, find_runs, group_runs, read_run
 from hqsam_lightning.reporting.summary import Summary
+from hqsam_lightning.schema import check_config
 
 
 def report(config: DictConfig) -> Summary:
@@ -45,7 +46,7 @@ def report(config: DictConfig) -> Summary:
 @clean_errors
 def main(config: DictConfig) -> None:
     """Entry point of the command line."""
-    report(config)
+    report(check_config(config, "report"))
 
 
 if __name__ == "__main__":

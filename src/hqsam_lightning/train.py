@@ -26,6 +26,7 @@ from hqsam_lightning.heads import Head
 from hqsam_lightning.memory import keep_freed_memory
 from hqsam_lightning.reporting.results import print_results, result_rows, write_results
 from hqsam_lightning.reporting.run_facts import parameter_counts, run_facts
+from hqsam_lightning.schema import check_config
 from hqsam_lightning.session import (
     as_plain,
     build_datamodule,
@@ -60,11 +61,12 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     Raises:
         HQSamError: for input that cannot work, before any long work starts.
     """
+    config = check_config(config, "train")
     quieten()
     L.seed_everything(config.seed, verbose=False)
     callbacks = {name: instantiate(value) for name, value in config.callbacks.items()}
     clock = FitClock()
-    loggers = [instantiate(value) for value in config.logger.values()]
+    loggers = [instantiate(value) for value in (config.get("logger") or {}).values()]
     try:
         trainer = instantiate(config.trainer, callbacks=[clock, *callbacks.values()], logger=loggers)
         if trainer.strategy.root_device.type == "cpu":
@@ -192,7 +194,7 @@ def _report(
 @clean_errors
 def main(config: DictConfig) -> dict[str, float]:
     """Entry point of the command line; gives what a search goes by."""
-    config = with_debug(config)
+    config = check_config(with_debug(config), "train")
     print_config(config)
     return train(config)[1]["module"].objectives
 

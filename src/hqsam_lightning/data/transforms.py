@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +10,15 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from hqsam_lightning.checks import arguments, integer, number, require_number
+from hqsam_lightning.data.appearance import check_appearance, require_pixels
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.seeding import derive_seed
 from hqsam_lightning.types import OBJECT_THRESHOLD
 
 IMAGE_PADDING = 128
+GREATEST_SCALE = 32.0
+"""Of the jitter: a scaled image of 32 times the frame's side still fits into memory."""
 
 
 class LargeScaleJitter(A.DualTransform):
@@ -32,14 +35,16 @@ class LargeScaleJitter(A.DualTransform):
         max_scale: greatest multiple.
 
     Raises:
-        ConfigError: unless 0 < min_scale <= max_scale, both finite.
+        ConfigError: unless 0 < min_scale <= max_scale <= `GREATEST_SCALE`.
     """
 
     def __init__(self, image_size: int, min_scale: float = 0.1, max_scale: float = 2.0) -> None:
         super().__init__(p=1.0)
-        if not 0 < min_scale <= max_scale < math.inf:
+        require_number("augmentation.min_scale", min_scale, 0, GREATEST_SCALE, above=True)
+        require_number("augmentation.max_scale", max_scale, 0, GREATEST_SCALE, above=True)
+        if min_scale > max_scale:
             raise ConfigError(
-                "augmentation.min_scale, augmentation.max_scale: expected 0 < min <= max, both finite; "
+                "augmentation.min_scale, augmentation.max_scale: expected min_scale <= max_scale; "
                 f"got {min_scale}, {max_scale}"
             )
         self.image_size = image_size
@@ -102,13 +107,22 @@ class Augmentation:
         min_scale: see `LargeScaleJitter`.
         max_scale: see `LargeScaleJitter`.
         redraws: how often a draw that lost the object is repeated.
-        appearance: albumentations transforms that change the image alone, in the input frame.
+        appearance: albumentations transforms that change the image alone, in the input frame: uint8 in, uint8 out, of
+            the same size. See `hqsam_lightning.data.appearance`.
         appearance_prob: probability that a sample gets them.
 
     Raises:
-        ConfigError: for a value out of range, named with its key.
+        ConfigError: for a value out of range, or an appearance that moves or rescales the image; named with its key.
     """
 
+    @arguments(
+        "augmentation",
+        flip_prob=number(0, 1),
+        min_scale=number(0, GREATEST_SCALE, above=True),
+        max_scale=number(0, GREATEST_SCALE, above=True),
+        redraws=integer(0, 1000),
+        appearance_prob=number(0, 1),
+    )
     def __init__(
         self,
         image_size: int,
@@ -119,11 +133,7 @@ class Augmentation:
         appearance: Sequence[A.ImageOnlyTransform] = (),
         appearance_prob: float = 1.0,
     ) -> None:
-        for key, value in (("flip_prob", flip_prob), ("appearance_prob", appearance_prob)):
-            if not 0 <= value <= 1:
-                raise ConfigError(f"augmentation.{key}: expected a number in [0, 1]; got {value}")
-        if redraws < 0:
-            raise ConfigError(f"augmentation.redraws: expected an integer >= 0; got {redraws}")
+        check_appearance(appearance)
         self.image_size = image_size
         self.redraws = redraws
         self.flip = A.HorizontalFlip(p=flip_prob)
@@ -142,10 +152,14 @@ class Augmentation:
         Returns:
             Image (image_size, image_size, 3) uint8, and at least one mask (m, image_size, image_size) float32, each
             with an object pixel.
+
+        Raises:
+            ConfigError: an appearance changed the image's type or size.
         """
         for attempt in range(1 + self.redraws):
             self._begin_draw(seed, attempt)
             drawn = self.transform(image=image, masks=masks)
+            require_pixels(drawn["image"], self.image_size)
             kept = has_object(drawn["masks"])
             if kept.any():
                 return drawn["image"], drawn["masks"] if kept.all() else drawn["masks"][kept]
