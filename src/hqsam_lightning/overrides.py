@@ -14,11 +14,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-PLAIN = re.compile(r"[A-Za-z0-9_./~+-]+")
+from hqsam_lightning.errors import ConfigError
+
+PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 """Text that Hydra's grammar and a shell take as it is; what reads as a number or null is quoted all the same."""
 RESERVED = re.compile(r"(?i)(null|true|false|[-+]?(nan|inf)|[-+]?[\d_.]+(e[-+]?[\d_]+)?|\?+)")
 KEY = re.compile(r"[+~]{0,2}[\w.@/-]+")
-REPEATED_SLASHES = re.compile(r"(\\+)(?=')|(\\+)$")
+SLASHES_BEFORE_QUOTE = re.compile(r'(\\+)(?=")|(\\+)$')
+REFERENCE = re.compile(r"(\\*)\$\{")
 
 
 def quote_override(key: str, value: Any) -> str:
@@ -26,10 +29,13 @@ def quote_override(key: str, value: Any) -> str:
 
     Args:
         key: may begin with ``+`` or ``++``.
-        value: of a config: text, number, bool, None, or lists and mappings of them. In a text ``${`` refers to a key.
+        value: of a config: text, number, bool, None, or lists and mappings of them. ``${`` in a text stays text.
 
     Returns:
         One argument of a command line, to be quoted for a shell by `shlex.join` or `shlex.quote`.
+
+    Raises:
+        ConfigError: a mapping has a key that the grammar cannot write.
     """
     return f"{key}={quote_value(value)}"
 
@@ -53,12 +59,15 @@ def _quote_text(text: str) -> str:
     if PLAIN.fullmatch(text) and not RESERVED.fullmatch(text):
         return text
     # within quotes a backslash stands for itself unless a quote follows
-    escaped = REPEATED_SLASHES.sub(lambda found: found[0] * 2, text).replace("'", r"\'")
-    return f"'{escaped}'"
+    literal = REFERENCE.sub(lambda found: found[1] * 2 + r"\${", text)
+    escaped = SLASHES_BEFORE_QUOTE.sub(lambda found: found[0] * 2, literal).replace('"', r"\"")
+    return f'"{escaped}"'
 
 
 def _quote_key(name: Any) -> str:
-    return str(name)
+    if not isinstance(name, str) or not PLAIN.fullmatch(name) or RESERVED.fullmatch(name):
+        raise ConfigError(f"expected a key of letters, digits and ./_+-, which Hydra's grammar can write; got {name!r}")
+    return name
 
 
 def override_hints(arguments: list[str], config_name: str, conf_dir: str) -> list[str]:
@@ -74,7 +83,8 @@ def override_hints(arguments: list[str], config_name: str, conf_dir: str) -> lis
         have, the keys that it does have.
     """
     overrides = [argument for argument in arguments if "=" in argument and not argument.startswith(("-", "~"))]
-    unreadable = [text for text in overrides if not _parses(text)]
+    is_multirun = any(argument in ("-m", "--multirun") for argument in arguments)
+    unreadable = [text for text in overrides if not _parses(text, is_multirun)]
     if unreadable:
         return [_quoting_hint(text) for text in unreadable]
     groups = [text for text in overrides if (Path(conf_dir) / text.lstrip("+").split("=")[0].split("@")[0]).is_dir()]
@@ -95,12 +105,12 @@ def near(name: str, choices: list[str]) -> str:
     return f"{guess}expected one of {', '.join(choices)}"
 
 
-def _parses(override: str) -> bool:
+def _parses(override: str, is_multirun: bool) -> bool:
     try:
-        OverridesParser.create().parse_override(override)
+        parsed = OverridesParser.create().parse_override(override)
     except HydraException:
         return False
-    return True
+    return is_multirun or not parsed.is_sweep_override()
 
 
 def _quoting_hint(override: str) -> str:

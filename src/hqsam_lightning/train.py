@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hydra
@@ -26,6 +28,7 @@ from hqsam_lightning.heads import Head
 from hqsam_lightning.memory import keep_freed_memory
 from hqsam_lightning.reporting.results import print_results, result_rows, write_results
 from hqsam_lightning.reporting.run_facts import parameter_counts, run_facts
+from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
 from hqsam_lightning.session import (
     as_plain,
@@ -113,22 +116,33 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
         config.data.decode,
         config.also_val_prompts,
     )
+    module = build_module(config, sam, datamodule.val_names)
+    _refuse_cache(cache, module.heads)
+    return module, datamodule
+
+
+def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) -> HQSamModule:
+    """Builds the variants, their losses and their optimiser over a SAM.
+
+    Args:
+        config: composed from conf/train.yaml.
+        sam: the frozen model.
+        val_sets: names of the validation sets.
+    """
     variants = {name: instantiate(head, sam=sam, seed=config.seed) for name, head in config.variants.items()}
-    _refuse_cache(cache, variants)
-    module = HQSamModule(
+    return HQSamModule(
         sam=sam,
         variants=variants,
         loss=instantiate(config.loss),
         optimizer=instantiate(config.optimizer),
         scheduler=instantiate(config.scheduler),
-        val_sets=datamodule.val_names,
+        val_sets=val_sets,
         output=config.evaluation.output,
         dilation_ratio=config.evaluation.dilation_ratio,
         config=as_plain(config),
         in_turn=config.in_turn,
         own_losses={name: instantiate(loss) for name, loss in config.own_losses.items()},
     )
-    return module, datamodule
 
 
 def _refuse_cache(cache: EmbeddingCache | None, variants: dict[str, Head]) -> None:
@@ -197,6 +211,16 @@ def main(config: DictConfig) -> dict[str, float]:
     config = check_config(with_debug(config), "train")
     print_config(config)
     return train(config)[1]["module"].objectives
+
+
+class _Entry(ModuleType):
+    """Makes `hqsam_lightning.train(config)` the function, though the name is this module's."""
+
+    def __call__(self, config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        return train(config)
+
+
+sys.modules[__name__].__class__ = _Entry
 
 
 if __name__ == "__main__":
