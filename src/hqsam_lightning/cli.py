@@ -61,9 +61,11 @@ def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
     try:
         entry()
     except (HydraException, OmegaConfBaseException) as error:
-        for hint in override_hints(sys.argv[1:], config_name, conf_dir()):
-            print(hint, file=sys.stderr)
-        fail(error)
+        try:
+            fail(error)
+        finally:
+            for hint in override_hints(sys.argv[1:], config_name, conf_dir()):
+                print(hint, file=sys.stderr)
     except Exception as error:
         fail(error)
     finally:

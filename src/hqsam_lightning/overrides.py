@@ -87,6 +87,9 @@ def override_hints(arguments: list[str], config_name: str, conf_dir: str) -> lis
     unreadable = [text for text in overrides if not _parses(text, is_multirun)]
     if unreadable:
         return [_quoting_hint(text) for text in unreadable]
+    references = [text for text in overrides if "${" in text]
+    if references:
+        return [_reference_hint(text) for text in references]
     groups = [text for text in overrides if (Path(conf_dir) / text.lstrip("+").split("=")[0].split("@")[0]).is_dir()]
     try:
         with initialize_config_dir(conf_dir, version_base="1.3"):
@@ -121,6 +124,11 @@ def _quoting_hint(override: str) -> str:
         )
     quoted = shlex.quote(quote_override(key, value.strip("\"'")))
     return f"{key}: expected a value in Hydra's grammar; got {value}; where it is plain text, write {quoted}"
+
+
+def _reference_hint(override: str) -> str:
+    key, _, value = override.partition("=")
+    return f"{key}: expected ${{KEY}} to refer to a key that the config has; got {value}"
 
 
 def _missing_key_hint(config: Any, key: str) -> str | None:

@@ -14,7 +14,7 @@ from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.overrides import near
 from hqsam_lightning.schema.annotations import annotated, signature_of
 from hqsam_lightning.schema.patterns import matches
-from hqsam_lightning.schema.resolving import Problems
+from hqsam_lightning.schema.resolving import Problems, entries
 from hqsam_lightning.schema.target_rules import rules_of
 
 NODES = (
@@ -130,7 +130,8 @@ def _check_arguments(key: str, node: Mapping[str, Any], target: Callable[..., An
     for name, value in given.items():
         problem = None
         if known is not None and name not in known:
-            problem = f"{node['_target_']} has no such argument; {near(str(name), sorted(known))}"
+            choices = sorted(known - set(_supplied(key, signature)))
+            problem = f"{node['_target_']} has no such argument; {near(str(name), choices)}"
         elif name in expected and not _is_node(value) and not expected[name].accepts(value):
             problem = f"expected {expected[name].text}; got {show(value)}"
         if problem:
@@ -140,11 +141,8 @@ def _check_arguments(key: str, node: Mapping[str, Any], target: Callable[..., An
 
 
 def _check_missing(key: str, given: set[str], signature: inspect.Signature, problems: Problems) -> None:
-    supplied = next((names for pattern, names in SUPPLIED.items() if matches(pattern, key)), ())
+    supplied = _supplied(key, signature)
     parameters = list(signature.parameters.values())
-    if key in ("optimizer", "scheduler"):
-        # their first argument, parameters or optimiser, is given by position
-        parameters = parameters[1:]
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     for name in supplied:
         if not takes_any and name not in signature.parameters:
@@ -160,23 +158,21 @@ def _check_missing(key: str, given: set[str], signature: inspect.Signature, prob
             problems.setdefault(f"{key}.{parameter.name}", "expected a value, which the target needs; got none")
 
 
+def _supplied(key: str, signature: inspect.Signature) -> tuple[str, ...]:
+    """Names of the arguments that the code gives."""
+    if key in ("optimizer", "scheduler"):
+        # their first one, parameters or optimiser, by position
+        return tuple(signature.parameters)[:1]
+    return next((names for pattern, names in SUPPLIED.items() if matches(pattern, key)), ())
+
+
 def require_nodes(values: dict[str, Any], problems: Problems) -> None:
     """Adds the keys that should hold a node with a ``_target_`` and do not."""
-    for pattern in NODES:
-        section, _, _ = pattern.partition(".*")
-        parts = section.split(".")
-        parent: Any = values
-        for part in parts:
-            parent = parent.get(part) if isinstance(parent, dict) else None
-        if parent is None:
-            continue
-        members = {section: parent}
-        if pattern.endswith(".*"):
-            members = {f"{section}.{name}": value for name, value in parent.items()} if isinstance(parent, dict) else {}
-        for key, value in members.items():
-            if not _is_node(value):
-                remedy = f"; leave it out with ~{key}" if pattern.endswith(".*") else ""
-                problems.setdefault(key, f"expected a mapping with a _target_; got {show(value)}{remedy}")
+    for key, value in entries(values):
+        pattern = next((pattern for pattern in NODES if matches(pattern, key)), None)
+        if pattern is not None and not _is_node(value):
+            remedy = f"; leave it out with ~{key}" if "*" in pattern else ""
+            problems.setdefault(key, f"expected a mapping with a _target_; got {show(value)}{remedy}")
 
 
 def _is_node(value: Any) -> bool:
