@@ -46,7 +46,7 @@ def test_readmes_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         HQSamModule.load_from_checkpoint(path)
     with pytest.raises(CheckpointError, match="expected heads trained on this SAM"):
         hqsam_lightning.load_run(path, ["sam.name=another"])
-    with pytest.raises(CheckpointError, match="gone.ckpt"):
+    with pytest.raises(CheckpointError, match=r"gone\.ckpt"):
         hqsam_lightning.load_run(path.with_name("gone.ckpt"))
 
 

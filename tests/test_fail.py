@@ -1,4 +1,4 @@
-"""How a command ends on an error: one message for ours and Hydra's, the traceback for a bug in code that a user wrote."""
+"""How a command ends on an error: one message for ours and Hydra's, the traceback for a bug in code of a user."""
 
 import subprocess
 import sys
@@ -54,7 +54,7 @@ def test_an_error_of_ours_that_a_user_handled_hides_no_bug(capsys: pytest.Captur
         try:
             raise ConfigError("handled")
         except ConfigError:
-            raise KeyError("the bug")
+            raise KeyError("the bug")  # noqa: B904
     except KeyError as error:
         shown = ending(error, capsys)
     assert "KeyError: 'the bug'" in shown

@@ -33,7 +33,7 @@ CONFIGS = [
     ("train", "+experiment=quickstart"),
     ("train", "data=folder", "trainer=ddp", "sam=vit_b", "logger=wandb", "augmentation=repainted"),
     ("train", "+experiment=table2_token", "data=coco"),
-    ("train", "+experiment=[table9_peft, table1_cost, table13_box_noise]", "data=sa1b", "debug=fast"),
+    ("train", "+experiment=[table9_peft, table1_cost, table13_box_noise]", "data=sa1b"),
     ("pretrain",),
     ("report",),
     ("scenes",),
@@ -105,7 +105,8 @@ def accepted(values: dict[str, Any], command: str, parts: tuple[str, ...]) -> li
     for label, value in ODD.items():
         problems = problems_with(values, command, parts, value)
         key = ".".join(parts)
-        assert not problems or any(name in key or key in name for name in problems), (key, label, problems)
+        named = any(name in key or key in f"{name}: {problem}" for name, problem in problems.items())
+        assert named or not problems, (key, label, problems)
         labels += [] if problems else [label]
     return labels
 
