@@ -95,3 +95,14 @@ def test_importing_the_package_is_light() -> None:
     assert {"compose", "train", "load_run"} <= set(dir(hqsam_lightning))
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         _ = hqsam_lightning.trian
+
+
+def test_a_run_without_logger_checkpoints_and_validation_batches(tmp_path: Path) -> None:
+    """Supported by docs/trainer.md, each in its way: nothing is logged, kept or scored, and results are written."""
+    given = ["~logger.csv", "~callbacks.learning_rate", "~callbacks.best", "+trainer.enable_checkpointing=false"]
+    honoured = ["trainer.limit_val_batches=0", "+trainer.detect_anomaly=true", "+trainer.inference_mode=false"]
+    rows, objects = hqsam_lightning.train(hqsam_lightning.compose([*TINY, *given, *honoured], output_dir=tmp_path))
+    assert objects["trainer"].global_step == 1
+    assert objects["trainer"].loggers == []
+    assert [row["sets"] for row in rows] == [{} for _ in rows]
+    assert (tmp_path / "metrics.json").is_file()

@@ -77,12 +77,15 @@ def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
 def fail(error: BaseException) -> NoReturn:
     """Ends the program with exit status 1 and what a user needs to know of an error.
 
-    An error of this package, or of Hydra and its config, is one message. Any other is a bug in code that the config
-    names, or in ours: its traceback is printed, and the key that names the code where Hydra knows it.
+    An error of this package, of Hydra and its config, or what Lightning says cannot be set so, is one message. Any other
+    is a bug in code that the config names, or in ours: its traceback is printed, and the key that names the code where
+    Hydra knows it.
     """
-    own = own_error(error)
+    own, refused = own_error(error), _refusal_of_lightning(error)
     if own is not None:
         print(f"error: {_message(own)}", file=sys.stderr)
+    elif refused is not None:
+        print(f"error: {_full_key(error) or 'trainer'}: Lightning cannot run this: {refused}", file=sys.stderr)
     elif isinstance(error, InstantiationException) and error.__cause__ is not None:
         cause = _innermost(error)
         traceback.print_exception(type(cause), cause, cause.__traceback__, file=sys.stderr)
@@ -119,6 +122,18 @@ def _innermost(error: BaseException) -> BaseException:
     while isinstance(error, InstantiationException) and error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+def _refusal_of_lightning(error: BaseException) -> str | None:
+    """What Lightning says of settings that it refuses, SLURM's among them; None for any other error."""
+    # imported here: reports need no Lightning
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    cause = _innermost(error)
+    frames = list(traceback.walk_tb(cause.__traceback__))
+    raised_in = str(frames[-1][0].f_globals.get("__name__")) if frames else ""
+    is_of_trainer = _full_key(error) == "trainer" and raised_in.startswith("lightning.")
+    return str(cause).strip() if isinstance(cause, MisconfigurationException) or is_of_trainer else None
 
 
 def _full_key(error: BaseException) -> str | None:

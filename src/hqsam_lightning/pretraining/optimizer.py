@@ -17,7 +17,7 @@ DECAYED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 @arguments(
     "optimizer",
-    lr=number(0, 1000, above=True),
+    lr=number(0, above=True),
     decoder_lr_scale=number(0, 1000),
     betas=list_of(number(0, 1, below=True), 2, 2),
     weight_decay=number(0, 1000),

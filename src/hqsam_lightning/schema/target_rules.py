@@ -159,7 +159,7 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
         "share": PROBABILITY,
     },
     "torch.optim.optimizer.Optimizer": {
-        "lr": number(0, 1000, above=True),
+        "lr": number(0, above=True),
         "betas": list_of(number(0, 1, below=True), 2, 2),
         "weight_decay": number(0, 1000),
         "eps": number(0, 1, above=True),
