@@ -77,9 +77,9 @@ def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
 def fail(error: BaseException) -> NoReturn:
     """Ends the program with exit status 1 and what a user needs to know of an error.
 
-    An error of this package, of Hydra and its config, or what Lightning says cannot be set so, is one message. Any other
-    is a bug in code that the config names, or in ours: its traceback is printed, and the key that names the code where
-    Hydra knows it.
+    An error of this package, of Hydra and its config, or what Lightning says cannot be set so, is one message. Any
+    other is a bug in code that the config names, or in ours: its traceback is printed, and the key that names the code
+    where Hydra knows it.
     """
     own, refused = own_error(error), _refusal_of_lightning(error)
     if own is not None:
