@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from segment_anything import sam_model_registry
 
 from conftest import ROOT
-from hqsam_lightning.cli import conf_dir, override_hints
+from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.overrides import override_hints
 from hqsam_lightning.sam import build
 from hqsam_lightning.session import build_sets, with_debug
 from hqsam_lightning.train import train
@@ -150,7 +151,7 @@ def test_an_unknown_choice_lists_the_choices(make_config) -> None:
     ],
 )
 def test_misspelt_keys_get_their_neighbours(argument: str, hint: str) -> None:
-    (found,) = override_hints(["+experiment=quickstart", "data=hqseg44k", argument, "seed=3"], "train")
+    (found,) = override_hints(["+experiment=quickstart", "data=hqseg44k", argument, "seed=3"], "train", conf_dir())
     assert hint in found
 
 

@@ -24,7 +24,10 @@ def test_command_writes_a_sheet_where_asked(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("file=sheet.xyz", "file: expected a picture's name"), ("percent=0", "percent: expected a whole number >= 1")],
+    [
+        ("file=sheet.xyz", "file: expected a picture's name"),
+        ("percent=0", "percent: expected an integer from 1 to 1000"),
+    ],
 )
 def test_a_picture_that_cannot_be_written(tmp_path, monkeypatch, capsys, override, message):
     monkeypatch.chdir(tmp_path)

@@ -27,6 +27,7 @@ from hqsam_lightning.benchmarking.plot import save_plot
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.errors import ConfigError, choice_error
 from hqsam_lightning.reporting.run_facts import source_commit
+from hqsam_lightning.schema import check_config
 
 CASES: dict[str, Case] = {
     case.__name__: case for case in (encoder, inference, step, variants, masks, reader, boundary, evaluation)
@@ -105,7 +106,7 @@ def _facts(config: DictConfig) -> dict[str, Any]:
 @clean_errors
 def main(config: DictConfig) -> None:
     """Entry point of the command line."""
-    benchmark(config)
+    benchmark(check_config(config, "benchmark"))
 
 
 if __name__ == "__main__":

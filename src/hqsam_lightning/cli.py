@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
+import os
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, InstantiationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from hqsam_lightning.errors import HQSamError
+from hqsam_lightning.overrides import override_hints
 from hqsam_lightning.signals import stop_on_signals
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
+"""Hydra's variable; set to 1 it leaves every error whole."""
+WORKER_TRACEBACK = "Original Traceback (most recent call last):"
 
 
 def conf_dir() -> str:
@@ -24,70 +30,124 @@ def conf_dir() -> str:
 
 
 def clean_errors(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    """Ends a run whose input is wrong with the error's message alone, and exit status 1."""
+    """Ends a run whose input is wrong with the error's message alone, and exit status 1; other errors pass."""
 
     @functools.wraps(task)
     def wrapper(config: DictConfig) -> Any:
         try:
             return task(config)
-        except (HQSamError, InstantiationException) as error:
-            print(f"error: {_root_message(error)}", file=sys.stderr)
-            sys.exit(1)
+        except Exception as error:
+            if own_error(error) is None:
+                raise
+            fail(error)
 
     return wrapper
 
 
 def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
-    """Runs a `hydra.main` function; when Hydra refuses an override, adds the keys it could have been."""
+    """Runs a `hydra.main` function; every error ends in `fail`, those of Hydra and of its plugins too.
+
+    When Hydra refuses an override, the keys it could have been follow, or how to quote its value.
+
+    Args:
+        entry: without arguments.
+        config_name: of the entry point.
+    """
+    wanted = os.environ.get(FULL_ERROR)
+    if wanted == "1":
+        with stop_on_signals():
+            entry()
+        return
+    # Hydra would print a user's error without the frames that say where it is
+    os.environ[FULL_ERROR] = "1"
     try:
         with stop_on_signals():
             entry()
-    except SystemExit as stop:
-        if stop.code == 1:  # not where a signal ended it
-            for hint in override_hints(sys.argv[1:], config_name):
+    except (HydraException, OmegaConfBaseException) as error:
+        try:
+            fail(error)
+        finally:
+            for hint in override_hints(sys.argv[1:], config_name, conf_dir()):
                 print(hint, file=sys.stderr)
-        raise
+    except Exception as error:
+        fail(error)
+    finally:
+        os.environ.pop(FULL_ERROR, None)
+        if wanted is not None:
+            os.environ[FULL_ERROR] = wanted
 
 
-def override_hints(arguments: list[str], config_name: str) -> list[str]:
-    """For each `a.b=value` whose key the config does not have, the keys that it does have.
+def fail(error: BaseException) -> NoReturn:
+    """Ends the program with exit status 1 and what a user needs to know of an error.
 
-    Args:
-        arguments: of the command line.
-        config_name: of the entry point.
+    An error of this package, of Hydra and its config, or what Lightning says cannot be set so, is one message. Any
+    other is a bug in code that the config names, or in ours: its traceback is printed, and the key that names the code
+    where Hydra knows it.
     """
-    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith(("-", "~"))]
-    groups = [text for text in overrides if (Path(conf_dir()) / text.lstrip("+").split("=")[0].split("@")[0]).is_dir()]
-    try:
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            config = compose(config_name, overrides=groups)
-    except HydraException:
-        return []
-    keys = [text.split("=")[0] for text in overrides if text not in groups and not text.startswith(("+", "hydra."))]
-    plain = OmegaConf.to_container(config, resolve=False)
-    return [hint for key in keys if (hint := _missing_key_hint(plain, key))]
+    own, refused = own_error(error), _refusal_of_lightning(error)
+    if own is not None:
+        print(f"error: {_message(own)}", file=sys.stderr)
+    elif refused is not None:
+        print(f"error: {_full_key(error) or 'trainer'}: Lightning cannot run this: {refused}", file=sys.stderr)
+    elif isinstance(error, InstantiationException) and error.__cause__ is not None:
+        cause = _innermost(error)
+        traceback.print_exception(type(cause), cause, cause.__traceback__, file=sys.stderr)
+        key = _full_key(error)
+        print(f"error: the code that {key or 'the config'} names raised this {type(cause).__name__}", file=sys.stderr)
+    elif isinstance(error, HydraException | OmegaConfBaseException):
+        print(f"error: {str(error).strip()}", file=sys.stderr)
+        if isinstance(error.__cause__, OmegaConfBaseException):
+            print(str(error.__cause__).strip(), file=sys.stderr)
+    else:
+        traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
+    sys.exit(1)
 
 
-def _missing_key_hint(config: Any, key: str) -> str | None:
-    node = config
-    for depth, part in enumerate(key.split(".")):
-        if not isinstance(node, dict):
-            return None
-        if part not in node:
-            parent = ".".join(key.split(".")[:depth]) or "the config"
-            choices = sorted(str(choice) for choice in node)
-            near = difflib.get_close_matches(part, choices, n=1)
-            guess = f"did you mean {near[0]!r}? " if near else ""
-            return f"{key}: {parent} has no key {part!r}; {guess}expected one of {', '.join(choices)}"
-        node = node[part]
+def own_error(error: BaseException) -> HQSamError | None:
+    """The package's own error: this one, or the one behind Hydra's error in instantiating; None where there is none."""
+    for each in _chain(error) if isinstance(error, InstantiationException) else [error]:
+        if isinstance(each, HQSamError):
+            return each
     return None
 
 
-def _root_message(error: BaseException) -> str:
-    """The package's own error where one is behind it, else the error with Hydra's full key."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, HQSamError):
-            return str(cause)
-        cause = cause.__cause__
-    return str(error)
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What Hydra's errors in instantiating were raised from."""
+    while isinstance(error, InstantiationException) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _refusal_of_lightning(error: BaseException) -> str | None:
+    """What Lightning says of settings that it refuses, SLURM's among them; None for any other error."""
+    # imported here: reports need no Lightning
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    cause = _innermost(error)
+    frames = list(traceback.walk_tb(cause.__traceback__))
+    raised_in = str(frames[-1][0].f_globals.get("__name__")) if frames else ""
+    is_of_trainer = _full_key(error) == "trainer" and raised_in.startswith("lightning.")
+    return str(cause).strip() if isinstance(cause, MisconfigurationException) or is_of_trainer else None
+
+
+def _full_key(error: BaseException) -> str | None:
+    found = [line.removeprefix("full_key:").strip() for line in str(error).splitlines() if line.startswith("full_key:")]
+    return found[0] if found else None
+
+
+def _message(error: HQSamError) -> str:
+    """The message alone, also of an error that a loading process raised, whose message torch makes a traceback."""
+    text = str(error)
+    if WORKER_TRACEBACK not in text:
+        return text
+    name = f"{type(error).__module__}.{type(error).__qualname__}: "
+    return text.rpartition(name)[2].strip()

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.schema import check_config
 
 if TYPE_CHECKING:
     import wandb_workspaces.reports.v2 as reports
@@ -103,7 +104,7 @@ def _pictures() -> reports.MediaBrowser:
 @clean_errors
 def main(config: DictConfig) -> None:
     """Entry point of the command line."""
-    dashboard(config)
+    dashboard(check_config(config, "dashboard"))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,27 @@
-"""Values quoted for Hydra's override grammar."""
+"""Overrides of the command line: hints for ones that Hydra refuses, and quoting of values for its grammar."""
 
 from __future__ import annotations
 
+import difflib
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Quote, QuotedString
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from hqsam_lightning.errors import ConfigError
+
+PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
+"""Text that Hydra's grammar and a shell take as it is; what reads as a number or null is quoted all the same."""
+RESERVED = re.compile(r"(?i)(null|true|false|[-+]?(nan|inf)|[-+]?[\d_.]+(e[-+]?[\d_]+)?|\?+)")
+KEY = re.compile(r"[+~]{0,2}[\w.@/-]+")
+SLASHES_BEFORE_QUOTE = re.compile(r'(\\+)(?=")|(\\+)$')
+REFERENCE = re.compile(r"(\\*)\$\{")
 
 
 def quote_override(key: str, value: Any) -> str:
@@ -12,7 +29,13 @@ def quote_override(key: str, value: Any) -> str:
 
     Args:
         key: may begin with ``+`` or ``++``.
-        value: text, number, bool, None, or lists and mappings of them. A ``${`` in a text stays plain text.
+        value: of a config: text, number, bool, None, or lists and mappings of them. ``${`` in a text stays text.
+
+    Returns:
+        One argument of a command line, to be quoted for a shell by `shlex.join` or `shlex.quote`.
+
+    Raises:
+        ConfigError: a mapping has a key that the grammar cannot write.
     """
     return f"{key}={quote_value(value)}"
 
@@ -24,9 +47,97 @@ def quote_value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return QuotedString(value.replace("${", r"\${"), Quote.single).with_quotes()
+        return _quote_text(value)
     if isinstance(value, dict):
-        return "{" + ",".join(f"{name}:{quote_value(each)}" for name, each in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(quote_value, value)) + "]"
+        return "{" + ",".join(f"{_quote_key(name)}:{quote_value(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ",".join(quote_value(each) for each in value) + "]"
     return repr(value)
+
+
+def _quote_text(text: str) -> str:
+    if PLAIN.fullmatch(text) and not RESERVED.fullmatch(text):
+        return text
+    # within quotes a backslash stands for itself unless a quote follows
+    literal = REFERENCE.sub(lambda found: found[1] * 2 + r"\${", text)
+    escaped = SLASHES_BEFORE_QUOTE.sub(lambda found: found[0] * 2, literal).replace('"', r"\"")
+    return f'"{escaped}"'
+
+
+def _quote_key(name: Any) -> str:
+    if not isinstance(name, str) or not PLAIN.fullmatch(name) or RESERVED.fullmatch(name):
+        raise ConfigError(f"expected a key of letters, digits and ./_+-, which Hydra's grammar can write; got {name!r}")
+    return name
+
+
+def override_hints(arguments: list[str], config_name: str, conf_dir: str) -> list[str]:
+    """What could have been meant by overrides that Hydra refuses.
+
+    Args:
+        arguments: of the command line.
+        config_name: of the entry point.
+        conf_dir: folder of the configs.
+
+    Returns:
+        For an override that cannot be parsed, how to quote it; for each ``a.b=value`` whose key the config does not
+        have, the keys that it does have.
+    """
+    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith(("-", "~"))]
+    is_multirun = any(argument in ("-m", "--multirun") for argument in arguments)
+    unreadable = [text for text in overrides if not _parses(text, is_multirun)]
+    if unreadable:
+        return [_quoting_hint(text) for text in unreadable]
+    references = [text for text in overrides if "${" in text]
+    if references:
+        return [_reference_hint(text) for text in references]
+    groups = [text for text in overrides if (Path(conf_dir) / text.lstrip("+").split("=")[0].split("@")[0]).is_dir()]
+    try:
+        with initialize_config_dir(conf_dir, version_base="1.3"):
+            config = compose(config_name, overrides=groups)
+    except HydraException:
+        return []
+    keys = [text.split("=")[0] for text in overrides if text not in groups and not text.startswith(("+", "hydra."))]
+    plain = OmegaConf.to_container(config, resolve=False)
+    return [hint for key in keys if (hint := _missing_key_hint(plain, key))]
+
+
+def near(name: str, choices: list[str]) -> str:
+    """The choices, and the nearest one first where there is one."""
+    found = difflib.get_close_matches(name, choices, n=1)
+    guess = f"did you mean {found[0]!r}? " if found else ""
+    return f"{guess}expected one of {', '.join(choices)}"
+
+
+def _parses(override: str, is_multirun: bool) -> bool:
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except HydraException:
+        return False
+    return is_multirun or not parsed.is_sweep_override()
+
+
+def _quoting_hint(override: str) -> str:
+    key, _, value = override.partition("=")
+    if not KEY.fullmatch(key):
+        return (
+            f"{override}: expected KEY=VALUE with a key of letters, digits, dots and underscores; got the key {key!r}"
+        )
+    quoted = shlex.quote(quote_override(key, value.strip("\"'")))
+    return f"{key}: expected a value in Hydra's grammar; got {value}; where it is plain text, write {quoted}"
+
+
+def _reference_hint(override: str) -> str:
+    key, _, value = override.partition("=")
+    return f"{key}: expected ${{KEY}} to refer to a key that the config has; got {value}"
+
+
+def _missing_key_hint(config: Any, key: str) -> str | None:
+    node = config
+    for depth, part in enumerate(key.split(".")):
+        if not isinstance(node, dict):
+            return None
+        if part not in node:
+            parent = ".".join(key.split(".")[:depth]) or "the config"
+            return f"{key}: {parent} has no key {part!r}; {near(part, sorted(str(choice) for choice in node))}"
+        node = node[part]
+    return None

@@ -39,6 +39,7 @@ from hqsam_lightning.memory import keep_freed_memory
 from hqsam_lightning.process_settings import ProcessSettings, begin_loading, with_process_settings
 from hqsam_lightning.progress import track
 from hqsam_lightning.sam import FrozenSam
+from hqsam_lightning.schema import check_config
 from hqsam_lightning.session import as_plain, build_sets, with_debug
 from hqsam_lightning.signals import Stopped, stop_on_signals, stop_requested, stops_deferred
 from hqsam_lightning.training.build_trainer import check_devices
@@ -211,7 +212,7 @@ def _write(
 @clean_errors
 def main(config: DictConfig) -> None:
     """Entry point of the command line."""
-    precompute(with_debug(config))
+    precompute(check_config(with_debug(config), "precompute"))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from hqsam_lightning.run_names import own_command
 from hqsam_lightning.run_summary import log_summary
 from hqsam_lightning.sam.shipped import save_shipped
 from hqsam_lightning.sam.state_dicts import state_dict_sha256
+from hqsam_lightning.schema import check_config
 from hqsam_lightning.session import (
     as_plain,
     build_datamodule,
@@ -69,6 +70,7 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     Raises:
         HQSamError: for input that cannot work, before any long work starts.
     """
+    config = check_config(config, "pretrain")
     L.seed_everything(config.seed, verbose=False)
     folder = Path(config.paths.output_dir)
     callbacks = [instantiate(value) for value in config.callbacks.values()]
@@ -86,7 +88,7 @@ def _pretrain(
     ema, clock = instantiate(config.ema), FitClock()
     # the average is taken before a checkpoint holds it
     callbacks = [ema, clock, *chosen, FiniteWatch(last), StopOnSignal(last)]
-    loggers = [instantiate(value) for value in config.logger.values()]
+    loggers = [instantiate(value) for value in (config.get("logger") or {}).values()]
     try:
         trainer = build_trainer(config, callbacks, loggers)
         apply_to_device(config, trainer)

@@ -18,6 +18,7 @@ from hqsam_lightning.reporting.report_files import write_report
 from hqsam_lightning.reporting.run_folders import find_runs, read_run
 from hqsam_lightning.reporting.runs import check_comparable, group_runs
 from hqsam_lightning.reporting.summary import Summary
+from hqsam_lightning.schema import check_config
 
 
 def report(config: DictConfig) -> Summary:
@@ -65,7 +66,7 @@ def _path(key: str, value: Any) -> Path:
 @clean_errors
 def main(config: DictConfig) -> None:
     """Entry point of the command line."""
-    report(config)
+    report(check_config(config, "report"))
 
 
 if __name__ == "__main__":

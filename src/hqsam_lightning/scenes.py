@@ -10,9 +10,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from PIL import Image
 
+from hqsam_lightning.checks import require_integer
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data.scenes.sheet import contact_sheet
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.schema import check_config
 
 
 def draw(config: DictConfig) -> np.ndarray:
@@ -30,8 +32,7 @@ def draw(config: DictConfig) -> np.ndarray:
     path = Path(config.file).expanduser()
     if path.suffix.lower() not in Image.registered_extensions():
         raise ConfigError(f"file: expected a picture's name such as scenes.jpg; got {config.file}")
-    if config.percent < 1:
-        raise ConfigError(f"percent: expected a whole number >= 1; got {config.percent}")
+    require_integer("percent", config.percent, 1)
     sheet = contact_sheet(instantiate(config.data).validation["synthetic"], config.rows, config.columns)
     path.parent.mkdir(parents=True, exist_ok=True)
     size = (sheet.shape[1] * config.percent // 100, sheet.shape[0] * config.percent // 100)
@@ -44,7 +45,7 @@ def draw(config: DictConfig) -> np.ndarray:
 @clean_errors
 def main(config: DictConfig) -> None:
     """Entry point of the command line."""
-    draw(config)
+    draw(check_config(config, "scenes"))
 
 
 if __name__ == "__main__":

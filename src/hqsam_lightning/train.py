@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hydra
@@ -24,6 +27,8 @@ from hqsam_lightning.heads import Head
 from hqsam_lightning.process_settings import apply_to_device, with_process_settings
 from hqsam_lightning.reporting.run_facts import parameter_counts, run_facts
 from hqsam_lightning.run_summary import describe_variants, log_summary
+from hqsam_lightning.sam import FrozenSam
+from hqsam_lightning.schema import check_config
 from hqsam_lightning.session import (
     as_plain,
     build_datamodule,
@@ -64,6 +69,7 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     Raises:
         HQSamError: for input that cannot work, before any long work starts.
     """
+    config = check_config(config, "train")
     L.seed_everything(config.seed, verbose=False)
     folder = Path(config.paths.output_dir)
     callbacks = {name: instantiate(value) for name, value in config.callbacks.items()}
@@ -78,7 +84,7 @@ def _train(
     config: DictConfig, callbacks: dict[str, L.Callback], last: LastCheckpoint | None, resumed: Resumed | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     clock = FitClock()
-    loggers = [instantiate(value) for value in config.logger.values()]
+    loggers = [instantiate(value) for value in (config.get("logger") or {}).values()]
     try:
         watching = [clock, *callbacks.values(), FiniteWatch(last), StopOnSignal(last)]
         trainer = build_trainer(config, watching, loggers)
@@ -128,22 +134,33 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
         config.data.decode,
         config.also_val_prompts,
     )
+    module = build_module(config, sam, datamodule.val_names)
+    _refuse_cache(cache, module.heads)
+    return module, datamodule
+
+
+def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) -> HQSamModule:
+    """Builds the variants, their losses and their optimiser over a SAM.
+
+    Args:
+        config: composed from conf/train.yaml.
+        sam: the frozen model.
+        val_sets: names of the validation sets.
+    """
     variants = {name: instantiate(head, sam=sam, seed=config.seed) for name, head in config.variants.items()}
-    _refuse_cache(cache, variants)
-    module = HQSamModule(
+    return HQSamModule(
         sam=sam,
         variants=variants,
         loss=instantiate(config.loss),
         optimizer=instantiate(config.optimizer),
         scheduler=instantiate(config.scheduler),
-        val_sets=datamodule.val_names,
+        val_sets=val_sets,
         output=config.evaluation.output,
         dilation_ratio=config.evaluation.dilation_ratio,
         config=as_plain(config),
         in_turn=config.in_turn,
         own_losses={name: instantiate(loss) for name, loss in config.own_losses.items()},
     )
-    return module, datamodule
 
 
 def _refuse_cache(cache: EmbeddingCache | None, variants: dict[str, Head]) -> None:
@@ -181,6 +198,16 @@ def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:
 def main(config: DictConfig) -> dict[str, float]:
     """Entry point of the command line; gives what a search goes by."""
     return train(with_debug(config))[1]["module"].objectives
+
+
+class _Entry(ModuleType):
+    """Makes `hqsam_lightning.train(config)` the function, though the name is this module's."""
+
+    def __call__(self, config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        return train(config)
+
+
+sys.modules[__name__].__class__ = _Entry
 
 
 if __name__ == "__main__":

@@ -498,9 +498,8 @@ def test_negative_redraws_are_named():
 @pytest.mark.parametrize("scales", [(0, 1), (-1, 1), (1.5, 1.0), (float("nan"), 1.0), (1.0, float("nan"))])
 @pytest.mark.parametrize("make", [LargeScaleJitter, Augmentation])
 def test_scales_that_cannot_work_are_named(make, scales):
-    with pytest.raises(ConfigError, match=r"^augmentation\.min_scale, augmentation\.max_scale: .* got ") as caught:
+    with pytest.raises(ConfigError, match=r"^augmentation\.(min|max)_scale.*: expected .* got (0|-1|1\.5, 1\.0|nan)$"):
         make(TARGET, min_scale=scales[0], max_scale=scales[1])
-    assert str(caught.value).endswith(f"got {scales[0]}, {scales[1]}")
 
 
 @pytest.mark.parametrize("flip_prob", [0, 0.5, 1])

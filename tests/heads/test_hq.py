@@ -176,8 +176,8 @@ def test_weights_depend_on_the_seed_alone(tiny_sam: FrozenSam, row: str) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"features": []}, r"\.features: expected some of decoder, final, early; got \[\]$"),
-        ({"features": ["decoder", "late"]}, r"\.features: expected some of .* got \['decoder', 'late'\]$"),
+        ({"features": []}, r"\.features: expected a list of some of decoder, final, early.*; got \[\]$"),
+        ({"features": ["decoder", "late"]}, r"\.features: expected a list of some of .* got \['decoder', 'late'\]$"),
         ({"fusion": "sum"}, r"\.fusion: expected one of none, conv, fpn; got 'sum'$"),
         ({"fusion": "none"}, r"\.features: fusion=none expects exactly \['decoder'\]; got .*fusion=conv"),
         ({"fusion": "none", "features": ["final"]}, r"\.features: fusion=none expects exactly \['decoder'\]"),

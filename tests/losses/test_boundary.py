@@ -80,7 +80,7 @@ def test_points_depend_on_their_own_mask_and_seed_alone() -> None:
 
 @pytest.mark.parametrize("ratio", [0, -0.1, 1.5, float("nan")])
 def test_bad_ratio(ratio: float) -> None:
-    with pytest.raises(ConfigError, match=r"own_losses\.<name>\.dilation_ratio: expected a number in \(0, 1\]; got"):
+    with pytest.raises(ConfigError, match=r"^loss\.dilation_ratio: expected a number in \(0, 1\]; got"):
         BoundaryMaskLoss(dilation_ratio=ratio)
 
 

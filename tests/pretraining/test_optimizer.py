@@ -56,12 +56,18 @@ def test_no_warmup_and_a_run_of_one_step() -> None:
     assert rates(1, warmup_steps=0, total_steps=1, final=0.1) == pytest.approx([2.0])
 
 
-@pytest.mark.parametrize(("warmup_steps", "total_steps"), [(5, 5), (-1, 5), (0, -1)])
+@pytest.mark.parametrize(("warmup_steps", "total_steps"), [(5, 5), (7, 5)])
 def test_a_warmup_that_does_not_fit(warmup_steps: int, total_steps: int) -> None:
     with pytest.raises(
         ConfigError, match=f"scheduler.warmup_steps, trainer.max_steps: .* got {warmup_steps}, {total_steps}"
     ):
         rates(0, warmup_steps=warmup_steps, total_steps=total_steps, final=0)
+
+
+@pytest.mark.parametrize(("key", "value"), [("warmup_steps", -1), ("total_steps", 0), ("final", 1.5), ("final", "x")])
+def test_a_value_of_the_schedule_out_of_range_is_named(key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=rf"^scheduler\.{key}: expected .*; got {value!r}$"):
+        rates(0, **{"warmup_steps": 0, "total_steps": 5, "final": 0, key: value})
 
 
 def test_a_final_share_out_of_range() -> None:

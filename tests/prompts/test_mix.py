@@ -133,12 +133,12 @@ def test_draws_depend_on_the_generator_alone() -> None:
     [
         (
             {"mix": {"box": 1, "scribble": 1}},
-            r"^prompts\.mix: expected the kinds box, .*; got scribble$",
+            r"^prompts\.mix: expected .*some of box, points, noise_mask.* got .*scribble",
         ),
-        ({"mix": {"box": -1, "points": 3}}, r"^prompts\.mix: expected finite weights >= 0 .* got .*-1"),
-        ({"mix": {"box": float("nan")}}, r"^prompts\.mix: expected finite weights >= 0 .* got .*nan"),
-        ({"mix": {"box": 0, "points": 0}}, r"^prompts\.mix: expected finite weights >= 0 with a sum > 0; got"),
-        ({"mix": {}}, r"^prompts\.mix: expected finite weights >= 0 with a sum > 0; got"),
+        ({"mix": {"box": -1, "points": 3}}, r"^prompts\.mix: expected a weight from 0 .* got .*-1"),
+        ({"mix": {"box": float("nan")}}, r"^prompts\.mix: expected a weight from 0 .* got .*nan"),
+        ({"mix": {"box": 0, "points": 0}}, r"^prompts\.mix: expected .* with a sum > 0; got"),
+        ({"mix": {}}, r"^prompts\.mix: expected .* with a sum > 0; got"),
         ({"mix": UNIFORM, "num_points": 0}, r"^prompts\.num_points: expected an integer >= 1; got 0$"),
         ({"mix": UNIFORM, "box_noise": 2}, r"^prompts\.box_noise: expected a number in \[0, 1\]; got 2$"),
         ({"mix": UNIFORM, "box_noise": -0.1}, r"^prompts\.box_noise: expected a number in \[0, 1\]; got -0\.1$"),

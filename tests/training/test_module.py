@@ -119,7 +119,7 @@ def test_accumulated_passes_make_the_same_step(run) -> None:
     sgd = ["optimizer._target_=torch.optim.SGD", "~optimizer.betas", "optimizer.lr=0.1", "data.objects=[1,2]"]
     _, whole = run(*sgd, "batch.max_per_device=4", "trainer.max_steps=1", name="whole")
     _, parts = run(*sgd, "batch.max_per_device=1", "trainer.max_steps=1", name="parts")
-    _, untrained = run(*sgd, "optimizer.lr=0", "trainer.max_steps=1", name="untrained")
+    _, untrained = run(*sgd, "optimizer.lr=1e-30", "trainer.max_steps=1", name="untrained")
     assert parts["trainer"].accumulate_grad_batches == 4
     assert whole["trainer"].global_step == parts["trainer"].global_step == 1
     a, b, start = (states(objects)["hq"] for objects in (whole, parts, untrained))

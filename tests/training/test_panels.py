@@ -123,7 +123,7 @@ def test_a_variant_that_cannot_be_judged_is_named_before_training(make_config, v
 
 
 def test_an_unknown_rule_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"callbacks\.panels\.rules: expected one of difference, .*got 'best'"):
+    with pytest.raises(ConfigError, match=r"callbacks\.panels\.rules: expected a mapping of difference, .*got {'best'"):
         ImagePanels({"best": 3})
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from hqsam_lightning.checks import arguments, integer, require_integer
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
 from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate
@@ -40,10 +41,14 @@ class PromptedDataModule(L.LightningDataModule):
         views: augmented views of a training sample, which the epochs show in turn; None is a new one every time.
         cache: holds the training samples' views; None makes them of the photos.
         decode: of the photos, "exact" or "reduced"; see `OnlineViews`.
+
+    Raises:
+        ConfigError: a number is out of its range.
     """
 
     allow_zero_length_dataloader_with_multiple_devices = True
 
+    @arguments("data", image_size=integer(1), mask_input_size=integer(1), batch_size=integer(1), accumulate=integer(1))
     def __init__(
         self,
         sets: DataSets,
@@ -72,6 +77,8 @@ class PromptedDataModule(L.LightningDataModule):
         self.batch_size = batch_size
         self.accumulate = accumulate
         self.seed = seed
+        require_integer("seed", seed, 0, 2**32 - 1)
+        require_integer("loader.num_workers", num_workers, 0)
         self.num_workers = num_workers
         self.loader_timeout = loader_timeout
         self.begin_loading = begin_loading or BeginLoading()

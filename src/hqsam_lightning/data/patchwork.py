@@ -8,7 +8,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.checks import number, require, rising_pair
 
 # waves: cells of the random grid along a side, and how far they move a pixel, as a share of the side
 WAVES = ((6, 0.085), (18, 0.03))
@@ -32,12 +32,9 @@ class Patchwork(A.ImageOnlyTransform):
 
     def __init__(self, patches: tuple[int, int] = (3, 11), share: float = 0.65, p: float = 0.85) -> None:
         super().__init__(p=p)
-        least, greatest = patches
-        if not 1 <= least <= greatest:
-            raise ConfigError(f"augmentation.appearance, patches: expected 1 <= least <= greatest; got {list(patches)}")
-        if not 0 <= share <= 1:
-            raise ConfigError(f"augmentation.appearance, share: expected a number in [0, 1]; got {share}")
-        self.patches = (least, greatest)
+        require("augmentation.appearance, patches", patches, rising_pair(1))
+        require("augmentation.appearance, share", share, number(0, 1))
+        self.patches = (patches[0], patches[1])
         self.share = share
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +11,8 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from hqsam_lightning.checks import arguments, integer, number, require_number
+from hqsam_lightning.data.appearance import check_appearance, require_pixels
 from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.seeding import derive_seed
 from hqsam_lightning.types import OBJECT_THRESHOLD, Sample
@@ -38,6 +39,10 @@ class Framed(NamedTuple):
     ignore: np.ndarray | None
 
 
+GREATEST_SCALE = 32.0
+"""Of the jitter: a scaled image of 32 times the frame's side still fits into memory."""
+
+
 class LargeScaleJitter(A.DualTransform):
     """Scales so that the longest side is a random multiple of the target, crops at random, pads right and bottom.
 
@@ -52,14 +57,16 @@ class LargeScaleJitter(A.DualTransform):
         max_scale: greatest multiple.
 
     Raises:
-        ConfigError: unless 0 < min_scale <= max_scale, both finite.
+        ConfigError: unless 0 < min_scale <= max_scale <= `GREATEST_SCALE`.
     """
 
     def __init__(self, image_size: int, min_scale: float = 0.1, max_scale: float = 2.0) -> None:
         super().__init__(p=1.0)
-        if not 0 < min_scale <= max_scale < math.inf:
+        require_number("augmentation.min_scale", min_scale, 0, GREATEST_SCALE, above=True)
+        require_number("augmentation.max_scale", max_scale, 0, GREATEST_SCALE, above=True)
+        if min_scale > max_scale:
             raise ConfigError(
-                "augmentation.min_scale, augmentation.max_scale: expected 0 < min <= max, both finite; "
+                "augmentation.min_scale, augmentation.max_scale: expected min_scale <= max_scale; "
                 f"got {min_scale}, {max_scale}"
             )
         self.image_size = image_size
@@ -122,13 +129,22 @@ class Augmentation:
         min_scale: see `LargeScaleJitter`.
         max_scale: see `LargeScaleJitter`.
         redraws: how often a draw that lost the object is repeated.
-        appearance: albumentations transforms that change the image alone, in the input frame.
+        appearance: albumentations transforms that change the image alone, in the input frame: uint8 in, uint8 out, of
+            the same size. See `hqsam_lightning.data.appearance`.
         appearance_prob: probability that a sample gets them.
 
     Raises:
-        ConfigError: for a value out of range, named with its key.
+        ConfigError: for a value out of range, or an appearance that moves or rescales the image; named with its key.
     """
 
+    @arguments(
+        "augmentation",
+        flip_prob=number(0, 1),
+        min_scale=number(0, GREATEST_SCALE, above=True),
+        max_scale=number(0, GREATEST_SCALE, above=True),
+        redraws=integer(0, 1000),
+        appearance_prob=number(0, 1),
+    )
     def __init__(
         self,
         image_size: int,
@@ -139,11 +155,7 @@ class Augmentation:
         appearance: Sequence[A.ImageOnlyTransform] = (),
         appearance_prob: float = 1.0,
     ) -> None:
-        for key, value in (("flip_prob", flip_prob), ("appearance_prob", appearance_prob)):
-            if not 0 <= value <= 1:
-                raise ConfigError(f"augmentation.{key}: expected a number in [0, 1]; got {value}")
-        if redraws < 0:
-            raise ConfigError(f"augmentation.redraws: expected an integer >= 0; got {redraws}")
+        check_appearance(appearance)
         self.image_size = image_size
         self.redraws = redraws
         self.flip = A.HorizontalFlip(p=flip_prob)
@@ -162,11 +174,15 @@ class Augmentation:
 
         Returns:
             The frame, with at least one of the masks.
+
+        Raises:
+            ConfigError: an appearance changed the image's type or size.
         """
         planes = masks if ignore is None else np.concatenate([masks, ignore[None].astype(masks.dtype)])
         for attempt in range(1 + self.redraws):
             self._begin_draw(seed, attempt)
             drawn = self.transform(image=image, masks=planes)
+            require_pixels(drawn["image"], self.image_size)
             framed = _framed(drawn["image"], drawn["masks"], has_ignore=ignore is not None)
             kept = has_object(framed.masks)
             if kept.any():
@@ -260,9 +276,9 @@ def _resize_masks(
         return resized, None
     touched = resize(ignore.astype(np.float32), size) > TOUCHED
     resized[:, touched] = 0
-    for number in np.flatnonzero(~has_object(resized)):
-        own = _own_pixels(masks[number], size)
-        resized[number][own], touched[own] = 1, False
+    for lost in np.flatnonzero(~has_object(resized)):
+        own = _own_pixels(masks[lost], size)
+        resized[lost][own], touched[own] = 1, False
     return resized, touched if touched.any() else None
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hqsam_lightning.checks import choice, integer, optional, require
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.samples import SampleSet
 from hqsam_lightning.data.transforms import Augmentation, clear_ignored
-from hqsam_lightning.errors import ConfigError, choice_error
 from hqsam_lightning.seeding import derive_seed
 from hqsam_lightning.types import Sample, View
 
@@ -52,10 +52,8 @@ class OnlineViews:
         count: int | None = None,
         decode: str = "exact",
     ) -> None:
-        if decode not in DECODES:
-            raise choice_error("data.decode", decode, DECODES)
-        if count is not None and (not isinstance(count, int) or count < 1):
-            raise ConfigError(f"data.views: expected an integer >= 1, or null; got {count!r}")
+        require("data.decode", decode, choice(*DECODES))
+        require("data.views", count, optional(integer(1)))
         self.samples = samples
         self.augmentation = augmentation
         self.seed = seed

@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 from torch import Tensor, nn
 
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.checks import arguments, integer
 from hqsam_lightning.heads.base import Head, SamSizes
-from hqsam_lightning.heads.fusion import SOURCES, build_fusion
+from hqsam_lightning.heads.fusion import FUSION, SOURCES, build_fusion
 from hqsam_lightning.sam.decoding import run_transformer, sam_masks, single_mask_weights
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.seeding import seeded_init
@@ -33,6 +33,7 @@ class ContextTokensHead(Head):
 
     outputs = ("hq",)
 
+    @arguments("variants.<name>", num_tokens=integer(1), seed=integer(0), **FUSION)
     def __init__(
         self,
         sam: SamSizes,
@@ -42,8 +43,6 @@ class ContextTokensHead(Head):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if num_tokens < 1:
-            raise ConfigError(f"variants.<name>.num_tokens: expected an integer >= 1; got {num_tokens}")
         with seeded_init(seed, "context"):
             self.tokens = nn.Embedding(num_tokens, sam.embed_dim)
         self.fusion = build_fusion(sam, features, fusion, seed)

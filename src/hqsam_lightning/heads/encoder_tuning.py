@@ -12,6 +12,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor, nn
 
+from hqsam_lightning.checks import arguments, integer
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.heads.base import Head
 from hqsam_lightning.sam.copies import sharing_copy
@@ -67,9 +68,8 @@ class LoraHead(TunedEncoderHead):
         ConfigError: for a rank below 1, or where `peft` is not installed.
     """
 
+    @arguments("variants.<name>", rank=integer(1), seed=integer(0))
     def __init__(self, sam: FrozenSam, rank: int = 4, seed: int = 0) -> None:
-        if rank < 1:
-            raise ConfigError(f"variants.<name>.rank: expected an integer >= 1; got {rank}")
         if find_spec("peft") is None:
             raise ConfigError("LoraHead: expected the package peft, found none; pip install 'hqsam-lightning[peft]'")
         from peft import LoraConfig, inject_adapter_in_model
@@ -106,9 +106,8 @@ class AdapterHead(TunedEncoderHead):
         ConfigError: for a width below 1.
     """
 
+    @arguments("variants.<name>", width=integer(1), seed=integer(0))
     def __init__(self, sam: FrozenSam, width: int = 64, seed: int = 0) -> None:
-        if width < 1:
-            raise ConfigError(f"variants.<name>.width: expected an integer >= 1; got {width}")
         encoder = sharing_copy(sam.sam.image_encoder)
         blocks = [module for module in encoder.modules() if hasattr(module, "attn") and hasattr(module, "mlp")]
         for number, block in enumerate(blocks):

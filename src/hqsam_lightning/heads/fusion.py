@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hqsam_lightning.errors import ConfigError, choice_error
+from hqsam_lightning.checks import arguments, choice, list_of, where
+from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.heads.base import SamSizes
 from hqsam_lightning.sam.channel_norm import ChannelNorm
 from hqsam_lightning.sam.decoding import token_logits
@@ -22,6 +23,15 @@ from hqsam_lightning.types import SamFeatures
 
 SOURCES = ("decoder", "final", "early")
 FUSIONS = ("none", "conv", "fpn")
+FUSION = {
+    "features": where(
+        list_of(choice(*SOURCES), least=1),
+        f"a list of some of {', '.join(SOURCES)}, each once",
+        lambda features: len(set(features)) == len(features),
+    ),
+    "fusion": choice(*FUSIONS),
+}
+"""What a head's features and fusion have to be."""
 
 
 class RawFusion(nn.Module):
@@ -122,6 +132,7 @@ class FpnFusion(nn.Module):
         return conv_logits(token, self.decoder(upscaled) + image_feature, self.smooth)
 
 
+@arguments("variants.<name>", **FUSION)
 def build_fusion(
     sam: SamSizes, features: Collection[str], fusion: str, seed: int, width: float = 1.0
 ) -> RawFusion | ConvFusion | FpnFusion:
@@ -137,11 +148,6 @@ def build_fusion(
     Raises:
         ConfigError: for an unknown source or fusion, a pair of them that does not exist, or a width of no channel.
     """
-    unknown = [source for source in features if source not in SOURCES]
-    if unknown or not features:
-        raise ConfigError(f"variants.<name>.features: expected some of {', '.join(SOURCES)}; got {list(features)}")
-    if fusion not in FUSIONS:
-        raise choice_error("variants.<name>.fusion", fusion, FUSIONS)
     if fusion == "conv":
         if round(width * sam.embed_dim / 4) < 1:
             raise ConfigError(f"variants.<name>.fusion_width: expected a number that leaves a channel; got {width}")

@@ -8,8 +8,9 @@ from pathlib import Path
 from segment_anything.modeling.mask_decoder import MLP
 from torch import Tensor, nn
 
+from hqsam_lightning.checks import arguments, boolean, integer, number, optional, path
 from hqsam_lightning.heads.base import Head, SamSizes
-from hqsam_lightning.heads.fusion import SOURCES, build_fusion
+from hqsam_lightning.heads.fusion import FUSION, SOURCES, build_fusion
 from hqsam_lightning.heads.official import load_official
 from hqsam_lightning.sam.decoding import DecoderState, run_transformer, sam_masks
 from hqsam_lightning.sam.frozen import FrozenSam
@@ -35,6 +36,14 @@ class HQHead(Head):
         WeightsError: when the official file does not fit, or was trained with another SAM.
     """
 
+    @arguments(
+        "variants.<name>",
+        **FUSION,
+        multimask_output=boolean(),
+        seed=integer(0),
+        weights=optional(path()),
+        fusion_width=number(0, 64, above=True),
+    )
     def __init__(
         self,
         sam: SamSizes,

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.checks import arguments, number
 from hqsam_lightning.losses.point_sampled import PointSampledMaskLoss, draw_uniform
 from hqsam_lightning.types import OBJECT_THRESHOLD
 
@@ -31,6 +31,7 @@ class BoundaryMaskLoss(PointSampledMaskLoss):
         ConfigError: a value is out of its range.
     """
 
+    @arguments("loss", dilation_ratio=number(0, 1, above=True))
     def __init__(
         self,
         dilation_ratio: float = 0.02,
@@ -41,8 +42,6 @@ class BoundaryMaskLoss(PointSampledMaskLoss):
         dice_weight: float = 1.0,
     ) -> None:
         super().__init__(num_points, oversample_ratio, importance_ratio, bce_weight, dice_weight)
-        if not 0 < dilation_ratio <= 1:
-            raise ConfigError(f"own_losses.<name>.dilation_ratio: expected a number in (0, 1]; got {dilation_ratio}")
         self.dilation_ratio = dilation_ratio
 
     def draw(self, logits: Tensor, masks: Tensor, seeds: list[int], count: int, ignore: Tensor | None = None) -> Tensor:

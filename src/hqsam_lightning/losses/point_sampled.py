@@ -12,7 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hqsam_lightning.checks import arguments, integer, number
 from hqsam_lightning.errors import ConfigError
+
+GREATEST_WEIGHT = 1e6
+"""Of a loss's part: float32 sums of squared gradients stay finite."""
 
 
 def draw_uniform(seeds: list[int], count: int, device: torch.device) -> Tensor:
@@ -104,6 +108,14 @@ class PointSampledMaskLoss(nn.Module):
         ConfigError: a value is out of its range.
     """
 
+    @arguments(
+        "loss",
+        num_points=integer(1),
+        oversample_ratio=number(1, 1000),
+        importance_ratio=number(0, 1),
+        bce_weight=number(0, GREATEST_WEIGHT),
+        dice_weight=number(0, GREATEST_WEIGHT),
+    )
     def __init__(
         self,
         num_points: int = 112 * 112,
@@ -113,13 +125,6 @@ class PointSampledMaskLoss(nn.Module):
         dice_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        if not isinstance(num_points, int):
-            raise ConfigError(f"loss.num_points: expected a whole number, got {num_points!r}")
-        _check_range("loss.num_points", num_points, 1, math.inf)
-        _check_range("loss.oversample_ratio", oversample_ratio, 1, math.inf)
-        _check_range("loss.importance_ratio", importance_ratio, 0, 1)
-        _check_range("loss.bce_weight", bce_weight, 0, math.inf)
-        _check_range("loss.dice_weight", dice_weight, 0, math.inf)
         if bce_weight == dice_weight == 0:
             raise ConfigError("loss.bce_weight, loss.dice_weight: expected at least one above 0, got 0 for both")
         self.num_candidates = int(oversample_ratio * num_points)
@@ -185,12 +190,6 @@ def _dice_loss(logits: Tensor, labels: Tensor, kept: Tensor | None = None) -> Te
         probabilities, labels = probabilities * kept, labels * kept
     overlap = 2 * (probabilities * labels).sum(1)
     return 1 - (overlap + 1) / (probabilities.sum(1) + labels.sum(1) + 1)
-
-
-def _check_range(key: str, value: object, low: float, high: float) -> None:
-    if not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
-        limits = f"in [{low}, {high}]" if math.isfinite(high) else f"from {low} up"
-        raise ConfigError(f"{key}: expected a finite number {limits}, got {value!r}")
 
 
 def _check_inputs(logits: Tensor, masks: Tensor, seeds: list[int]) -> None:

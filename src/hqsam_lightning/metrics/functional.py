@@ -11,8 +11,12 @@ import math
 import torch
 from torch import Tensor
 
+from hqsam_lightning.checks import number, require
 from hqsam_lightning.float64 import where_float64
 from hqsam_lightning.metrics import bits
+
+DILATION = number(0, 0.5, above=True)
+"""Ratios that leave a boundary: from half of the diagonal on it is the whole mask."""
 
 
 def mask_iou(pred: Tensor, target: Tensor, ignore: Tensor | None = None) -> Tensor:
@@ -90,9 +94,8 @@ def boundary_iou(pred: Tensor, target: Tensor, dilation_ratio: float = 0.02, ign
 
 
 def check_dilation_ratio(dilation_ratio: float) -> None:
-    """Raises a ValueError unless the ratio is a positive finite number."""
-    if not 0 < dilation_ratio < math.inf:
-        raise ValueError(f"expected dilation_ratio > 0, got {dilation_ratio!r}")
+    """Raises a `ConfigError`, which is a ValueError, unless the ratio is in (0, 0.5]."""
+    require("evaluation.dilation_ratio", dilation_ratio, DILATION)
 
 
 def _boundary(mask: Tensor, dilation_ratio: float, ignore: Tensor | None) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.checks import arguments, number
 
 
 class WeightEMA(WeightAveraging):
@@ -23,9 +23,8 @@ class WeightEMA(WeightAveraging):
         ConfigError: the decay is out of its range.
     """
 
+    @arguments("ema", decay=number(0, 1, below=True))
     def __init__(self, decay: float) -> None:
-        if not 0 <= decay < 1:
-            raise ConfigError(f"ema.decay: expected a number in [0, 1); got {decay}")
         self.decay = decay
         super().__init__(multi_avg_fn=self.average)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import sigmoid_focal_loss
 
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.checks import arguments, number
 from hqsam_lightning.pretraining.model import Decoded
 
 
@@ -24,11 +22,9 @@ class PretrainingLoss(nn.Module):
         ConfigError: a value is out of its range.
     """
 
+    @arguments("loss", pixel_weight=number(0, 1e6), gamma=number(0, 100))
     def __init__(self, pixel_weight: float = 20.0, gamma: float = 2.0) -> None:
         super().__init__()
-        for key, value in (("pixel_weight", pixel_weight), ("gamma", gamma)):
-            if not 0 <= value < math.inf:
-                raise ConfigError(f"loss.{key}: expected a finite number >= 0; got {value}")
         self.pixel_weight = pixel_weight
         self.gamma = gamma
 

@@ -9,11 +9,19 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from hqsam_lightning.checks import arguments, integer, list_of, number
 from hqsam_lightning.errors import ConfigError
 
 DECAYED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
+@arguments(
+    "optimizer",
+    lr=number(0, above=True),
+    decoder_lr_scale=number(0, 1000),
+    betas=list_of(number(0, 1, below=True), 2, 2),
+    weight_decay=number(0, 1000),
+)
 def build_optimizer(
     sam: Sam, lr: float, decoder_lr_scale: float, betas: tuple[float, float], weight_decay: float
 ) -> AdamW:
@@ -27,6 +35,9 @@ def build_optimizer(
         decoder_lr_scale: learning rate of prompt encoder and mask decoder as a multiple of lr.
         betas: of AdamW.
         weight_decay: of AdamW.
+
+    Raises:
+        ConfigError: a value is out of its range.
     """
     decayed = {
         id(module.weight) for module in sam.modules() if isinstance(module, DECAYED) and module.weight is not None
@@ -41,6 +52,7 @@ def build_optimizer(
     return AdamW(groups, lr=lr, betas=(betas[0], betas[1]))
 
 
+@arguments("scheduler", warmup_steps=integer(0), total_steps=integer(1), final=number(0, 1))
 def warmup_cosine(optimizer: Optimizer, warmup_steps: int, total_steps: int, final: float) -> LambdaLR:
     """A linear rise over the first steps, then half a cosine down to a share of the learning rate.
 
@@ -58,8 +70,6 @@ def warmup_cosine(optimizer: Optimizer, warmup_steps: int, total_steps: int, fin
             f"scheduler.warmup_steps, trainer.max_steps: expected 0 <= warmup_steps < max_steps; got {warmup_steps}, "
             f"{total_steps}"
         )
-    if not 0 <= final <= 1:
-        raise ConfigError(f"scheduler.final: expected a number in [0, 1]; got {final}")
 
     def factor(step: int) -> float:
         if step < warmup_steps:

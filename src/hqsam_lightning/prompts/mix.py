@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.checks import arguments, integer, mapping_of, number, where
 from hqsam_lightning.prompts.kinds import box_of, jitter_box, noise_mask, sample_points
 from hqsam_lightning.types import Prompt
 
@@ -28,16 +27,17 @@ class PromptMix:
         ConfigError: for an unknown kind, a negative weight, weights that sum to 0, or numbers out of range.
     """
 
+    @arguments(
+        "prompts",
+        mix=where(
+            mapping_of(number(0, 1e6), KINDS),
+            f"a weight from 0 to 1e6 of some of {', '.join(KINDS)}, with a sum > 0",
+            lambda mix: sum(mix.values()) > 0,
+        ),
+        num_points=integer(1),
+        box_noise=number(0, 1),
+    )
     def __init__(self, mix: Mapping[str, float], num_points: int = 10, box_noise: float = 0.0) -> None:
-        unknown = sorted(set(mix) - set(KINDS))
-        if unknown:
-            raise ConfigError(f"prompts.mix: expected the kinds {', '.join(KINDS)}; got {', '.join(unknown)}")
-        if not all(0 <= weight < math.inf for weight in mix.values()) or sum(mix.values()) <= 0:
-            raise ConfigError(f"prompts.mix: expected finite weights >= 0 with a sum > 0; got {dict(mix)}")
-        if not isinstance(num_points, int) or num_points < 1:
-            raise ConfigError(f"prompts.num_points: expected an integer >= 1; got {num_points}")
-        if not 0 <= box_noise <= 1:
-            raise ConfigError(f"prompts.box_noise: expected a number in [0, 1]; got {box_noise}")
         self.weights = {kind: float(mix.get(kind, 0)) for kind in KINDS}
         self.num_points = num_points
         self.box_noise = box_noise

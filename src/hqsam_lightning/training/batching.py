@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hqsam_lightning.checks import require_integer
 from hqsam_lightning.errors import ConfigError
 
 
@@ -35,10 +36,10 @@ def plan_batch(total: int, max_per_device: int, world_size: int) -> BatchPlan:
     """Keeps the total batch: fewer devices accumulate, more devices take fewer images each.
 
     Raises:
-        ConfigError: when the total is not a multiple of the number of devices.
+        ConfigError: for a size under 1, or a total that is no multiple of the number of devices.
     """
-    if total < 1 or max_per_device < 1:
-        raise ConfigError(f"batch.total, batch.max_per_device: expected integers >= 1; got {total}, {max_per_device}")
+    require_integer("batch.total", total, least=1)
+    require_integer("batch.max_per_device", max_per_device, least=1)
     if total % world_size:
         raise ConfigError(
             f"batch.total: expected a multiple of the {world_size} devices; got {total}; "

@@ -10,8 +10,8 @@ import lightning as L
 import torch
 
 from hqsam_lightning.benchmarking.timing import take_turns
+from hqsam_lightning.checks import arguments, integer
 from hqsam_lightning.decoration import decoration
-from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.types import Batch, PromptGroup
 
@@ -30,9 +30,8 @@ class InferenceSpeed(L.Callback):
         ConfigError: for no round.
     """
 
+    @arguments("callbacks.speed", rounds=integer(1))
     def __init__(self, rounds: int = 10) -> None:
-        if rounds < 1:
-            raise ConfigError(f"callbacks.speed.rounds: expected an integer >= 1; got {rounds}")
         self.rounds = rounds
         self.costs: dict[str, dict[str, float]] = {}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import lightning as L
 import torch
@@ -94,6 +94,18 @@ class HQSamModule(L.LightningModule):
         # DistributedDataParallel reads this: what is frozen is neither broadcast nor put into gradient buckets.
         state = self.state_dict(keep_vars=True)
         self._ddp_params_and_buffers_to_ignore = [name for name in state if not state[name].requires_grad]
+
+    @classmethod
+    def load_from_checkpoint(cls, *args: Any, **kwargs: Any) -> NoReturn:
+        """Is not supported: a checkpoint holds no SAM, losses or optimiser.
+
+        Raises:
+            CheckpointError: always, naming what to call.
+        """
+        raise CheckpointError(
+            "HQSamModule.load_from_checkpoint: a checkpoint holds the trained parts and the config, not SAM; "
+            "call hqsam_lightning.load_run(CHECKPOINT), which builds the rest from the config"
+        )
 
     @property
     def rows(self) -> list[Row]:

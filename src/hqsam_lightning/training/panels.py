@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from hqsam_lightning.checks import arguments, integer, mapping_of, optional, text
 from hqsam_lightning.data.overlay import hatch
 from hqsam_lightning.decoration import decoration
 from hqsam_lightning.errors import choice_error
@@ -74,10 +75,8 @@ class ImagePanels(L.Callback):
         ConfigError: for an unknown rule.
     """
 
+    @arguments("callbacks.panels", rules=mapping_of(integer(0), RULES), seed=integer(0), variant=optional(text(1)))
     def __init__(self, rules: Mapping[str, int], seed: int = 0, variant: str | None = None) -> None:
-        for rule in rules:
-            if rule not in RULES:
-                raise choice_error("callbacks.panels.rules", rule, RULES)
         self.rules = dict(rules)
         self.seed = seed
         self.variant = variant

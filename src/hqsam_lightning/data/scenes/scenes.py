@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import inf
-
 import numpy as np
 
+from hqsam_lightning.checks import arguments, boolean, choice, integer, number, rising_pair
 from hqsam_lightning.data.scenes.coarse import coarsen
 from hqsam_lightning.data.scenes.drawing import place_objects
 from hqsam_lightning.data.scenes.painting import paint_scene
-from hqsam_lightning.errors import ConfigError, choice_error
 from hqsam_lightning.types import Identity, Sample
 
 SPLITS = ("train", "val")
 MASKS = ("fine", "coarse")
-MIN_IMAGE_SIZE = 64
+MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 64, 8192
+
+SCENES = {
+    "image_size": integer(MIN_IMAGE_SIZE, MAX_IMAGE_SIZE),
+    "seed": integer(0, 2**32 - 1),
+    "objects": rising_pair(1),
+    "masks": choice(*MASKS),
+    "coarseness": number(0, 10),
+    "thin_objects": boolean(),
+}
+"""What the arguments of scenes have to be."""
 
 
 class SyntheticScenes:
@@ -36,6 +43,7 @@ class SyntheticScenes:
         ConfigError: for a value out of range, named with its key.
     """
 
+    @arguments("data", size=integer(1), split=choice(*SPLITS), **SCENES)
     def __init__(
         self,
         size: int,
@@ -48,20 +56,8 @@ class SyntheticScenes:
         thin_objects: bool = True,
         name: str = "synthetic",
     ) -> None:
-        for key, value, least in (("size", size, 1), ("image_size", image_size, MIN_IMAGE_SIZE), ("seed", seed, 0)):
-            if not isinstance(value, int) or value < least:
-                raise ConfigError(f"data.{key}: expected an integer >= {least}, got {value!r}; change it in the config")
-        if split not in SPLITS:
-            raise choice_error("data.split", split, SPLITS)
-        if masks not in MASKS:
-            raise choice_error("data.masks", masks, MASKS)
-        if not 0 <= coarseness < inf:
-            raise ConfigError(f"data.coarseness: expected a finite number >= 0, got {coarseness!r}; try 1.0")
-        pair = list(objects) if isinstance(objects, Sequence) else []
-        if len(pair) != 2 or not all(isinstance(count, int) for count in pair) or not 1 <= pair[0] <= pair[1]:
-            raise ConfigError(f"data.objects: expected [least, most], 1 <= least <= most, got {objects!r}; try [1, 2]")
         self.size, self.image_size, self.seed, self.split = size, image_size, seed, split
-        self.objects, self.masks, self.coarseness = (pair[0], pair[1]), masks, coarseness
+        self.objects, self.masks, self.coarseness = (objects[0], objects[1]), masks, coarseness
         self.thin_objects, self.name = thin_objects, name
 
     def __len__(self) -> int:

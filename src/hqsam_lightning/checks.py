@@ -1,0 +1,238 @@
+"""What values may be: types and ranges that constructors and the schema of the config share.
+
+A check is an `Expected`: a phrase that says what is wanted, and whether a value is that. Bools are no numbers, NumPy's
+numbers are, NaN and infinity are refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+from hqsam_lightning.errors import ConfigError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LONGEST_NAME = 255
+"""Bytes that file systems take in one part of a path."""
+SHOWN = 80
+"""Characters of a value that an error shows."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a value has to be.
+
+    Attributes:
+        text: a phrase for errors, after "expected".
+        accepts: whether a value is that.
+        is_path: whether it is a path, in which a leading ``~`` stands for the home folder.
+    """
+
+    text: str
+    accepts: Callable[[Any], bool]
+    is_path: bool = False
+
+
+def show(value: object) -> str:
+    """The value as errors print it, shortened where it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
+
+
+def require(key: str, value: object, expected: Expected) -> None:
+    """Raises a `ConfigError` that names the key unless the value is what is expected."""
+    if not expected.accepts(value):
+        raise ConfigError(f"{key}: expected {expected.text}; got {show(value)}")
+
+
+def require_integer(key: str, value: object, least: int | None = None, most: int | None = None) -> None:
+    """Raises a `ConfigError` that names the key unless the value is an integer in [least, most]."""
+    require(key, value, integer(least, most))
+
+
+def require_number(
+    key: str,
+    value: object,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    above: bool = False,
+    below: bool = False,
+) -> None:
+    """Raises a `ConfigError` that names the key unless the value is a number in the range; see `number`."""
+    require(key, value, number(low, high, above=above, below=below))
+
+
+def arguments(section: str, **expected: Expected) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorates a constructor or builder with what its arguments have to be.
+
+    A call with another value raises a `ConfigError`; the schema reads the same declaration, so that a config is checked
+    before anything is built.
+
+    Args:
+        section: of the config, which begins the keys in errors, e.g. ``"loss"``.
+        **expected: by argument.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            given = signature.bind(*args, **kwargs).arguments
+            for name, what in expected.items():
+                if name in given:
+                    require(f"{section}.{name}", given[name], what)
+            return function(*args, **kwargs)
+
+        wrapper.__expects__ = expected  # type: ignore[attr-defined]
+        return wrapper
+
+    return decorate
+
+
+def integer(least: int | None = None, most: int | None = None) -> Expected:
+    """An integer in [least, most]; None leaves a side open."""
+    bounds = {(True, False): f" >= {least}", (False, True): f" <= {most}", (True, True): f" from {least} to {most}"}
+    text = "an integer" + bounds.get((least is not None, most is not None), "")
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+            return False
+        return (least is None or int(value) >= least) and (most is None or int(value) <= most)
+
+    return Expected(text, accepts)
+
+
+def number(low: float = -math.inf, high: float = math.inf, *, above: bool = False, below: bool = False) -> Expected:
+    """A finite number.
+
+    Args:
+        low: the least.
+        high: the greatest.
+        above: whether low itself is refused.
+        below: whether high itself is refused.
+    """
+    if math.isfinite(high):
+        text = f"a number in {'(' if above else '['}{low:g}, {high:g}{')' if below else ']'}"
+    elif math.isfinite(low):
+        text = f"a finite number {'>' if above else '>='} {low:g}"
+    else:
+        text = "a finite number"
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, numbers.Real) or isinstance(value, bool) or not math.isfinite(value):
+            return False
+        size = float(value)
+        return (low < size if above else low <= size) and (size < high if below else size <= high)
+
+    return Expected(text, accepts)
+
+
+def boolean() -> Expected:
+    """True or false."""
+    return Expected("true or false", lambda value: isinstance(value, bool))
+
+
+def choice(*choices: Any) -> Expected:
+    """One of a few values, compared with their types: 1 is not true."""
+    shown = ", ".join(
+        "null" if each is None else str(each).lower() if each in (True, False) else str(each) for each in choices
+    )
+    return Expected(
+        f"one of {shown}" if len(choices) > 1 else shown,
+        lambda value: any(type(value) is type(each) and value == each for each in choices),
+    )
+
+
+def text(least: int = 0, most: int | None = None) -> Expected:
+    """A string of some length without control characters."""
+    phrase = "text" + (" that is not empty" if least else "") + (f" of at most {most} characters" if most else "")
+
+    def accepts(value: Any) -> bool:
+        return isinstance(value, str) and least <= len(value) <= (most or math.inf) and "\0" not in value
+
+    return Expected(phrase, accepts)
+
+
+def path() -> Expected:
+    """A path that a file system can take."""
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, str) or not value.strip() or "\0" in value:
+            return False
+        return all(len(part.encode("utf-8", "surrogateescape")) <= LONGEST_NAME for part in value.split("/"))
+
+    return Expected("a path (text, not empty, no part of it longer than 255 bytes)", accepts, is_path=True)
+
+
+def list_of(item: Expected, least: int = 0, most: int | None = None) -> Expected:
+    """A list or tuple of some length, each of its items as expected."""
+    length = f"{least} " if least == most else f"at least {least} " if least > 1 else ""
+    phrase = f"a list of {length}items, each {item.text}" + (", not empty" if least == 1 and most != 1 else "")
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+            return False
+        return least <= len(value) <= (math.inf if most is None else most) and all(map(item.accepts, value))
+
+    return Expected(phrase, accepts, item.is_path)
+
+
+def mapping_of(item: Expected, keys: Sequence[str] | None = None) -> Expected:
+    """A mapping by text, each of its values as expected; None takes any keys."""
+    names = f" of {', '.join(keys)}" if keys is not None else ""
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, Mapping):
+            return False
+        named = all(isinstance(key, str) and (keys is None or key in keys) for key in value)
+        return named and all(map(item.accepts, value.values()))
+
+    return Expected(f"a mapping{names}, each value {item.text}", accepts)
+
+
+def optional(item: Expected) -> Expected:
+    """Null, or what is expected."""
+    return Expected(f"{item.text}, or null", lambda value: value is None or item.accepts(value), item.is_path)
+
+
+def either(*options: Expected) -> Expected:
+    """Any of several."""
+    return Expected(
+        " or ".join(option.text for option in options),
+        lambda value: any(option.accepts(value) for option in options),
+        any(option.is_path for option in options),
+    )
+
+
+def anything() -> Expected:
+    """Whatever it is."""
+    return Expected("anything", lambda value: True)
+
+
+def where(item: Expected, phrase: str, holds: Callable[[Any], bool]) -> Expected:
+    """What is expected, with a condition on its value.
+
+    Args:
+        item: that the value has to be first.
+        phrase: the whole phrase for errors.
+        holds: of values that the item accepts.
+    """
+    return Expected(phrase, lambda value: item.accepts(value) and holds(value), item.is_path)
+
+
+def rising_pair(least: int) -> Expected:
+    """Two integers, the first at least `least` and the second no smaller."""
+    return where(
+        list_of(integer(least), 2, 2),
+        f"two integers [least, most], {least} <= least <= most",
+        lambda pair: pair[0] <= pair[1],
+    )

@@ -1,0 +1,95 @@
+"""What the arguments of a class or function have to be, by its signature and annotations."""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Union
+
+from hqsam_lightning.checks import (
+    Expected,
+    boolean,
+    choice,
+    either,
+    integer,
+    list_of,
+    mapping_of,
+    number,
+    optional,
+    path,
+    text,
+)
+
+SCALARS: dict[Any, Expected] = {
+    bool: boolean(),
+    int: integer(),
+    float: number(),
+    str: text(),
+    Path: path(),
+    type(None): choice(None),
+}
+LISTS = (
+    *(list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Collection),
+    *(collections.abc.Iterable, collections.abc.MutableSequence),
+)
+MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+
+
+@lru_cache(maxsize=512)
+def signature_of(target: Callable[..., Any]) -> inspect.Signature | None:
+    """The signature of a call to the target; None where Python knows none."""
+    try:
+        return inspect.signature(target)
+    except (TypeError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=512)
+def annotated(target: Callable[..., Any]) -> dict[str, Expected]:
+    """What the annotations say of each argument; arguments of classes that a config cannot write are left out."""
+    signature = signature_of(target)
+    function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
+    try:
+        hints = typing.get_type_hints(function)
+    except (AttributeError, NameError, TypeError):
+        # names that are imported for type checkers alone
+        return {}
+    found: dict[str, Expected] = {}
+    for name, parameter in (signature.parameters if signature else {}).items():
+        expected = of_annotation(hints.get(name, Any))
+        if expected is not None:
+            found[name] = optional(expected) if parameter.default is None else expected
+    return found
+
+
+def of_annotation(hint: Any) -> Expected | None:
+    """What a value has to be by its annotation; None where that says nothing of what a config can write."""
+    if hint in SCALARS:
+        return SCALARS[hint]
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return choice(*parts)
+    if origin in (Union, types.UnionType):
+        known = [] if any(part is Any or part is object for part in parts) else [of_annotation(part) for part in parts]
+        options = [option for option in known if option is not None]
+        return either(*options) if any(option is not SCALARS[type(None)] for option in options) else None
+    if origin in LISTS or hint in LISTS:
+        return _of_list(parts)
+    if origin in MAPPINGS or hint in MAPPINGS:
+        return mapping_of((of_annotation(parts[1]) if len(parts) == 2 else None) or _ANYTHING)
+    return None
+
+
+def _of_list(parts: tuple[Any, ...]) -> Expected:
+    kinds = {part for part in parts if part is not Ellipsis}
+    item = of_annotation(next(iter(kinds))) if len(kinds) == 1 else None
+    length = len(parts) if len(parts) > 1 and Ellipsis not in parts else None
+    return list_of(item or _ANYTHING, length or 0, length)
+
+
+_ANYTHING = Expected("anything", lambda value: True)

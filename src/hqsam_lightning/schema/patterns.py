@@ -1,0 +1,25 @@
+"""Patterns of dotted keys: ``*`` is one part, ``**`` any number of parts."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+
+@lru_cache(maxsize=4096)
+def matches(pattern: str, key: str) -> bool:
+    """Whether a dotted key is of a pattern, e.g. ``variants.*.weights`` or ``data.**.max_masks``."""
+    return _compiled(pattern).fullmatch(key) is not None
+
+
+@lru_cache(maxsize=512)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile("".join(map(_expression, pattern.split("."))).removesuffix("\\."))
+
+
+def _expression(part: str) -> str:
+    if part == "**":
+        return r"(?:[^.]+\.)*"
+    if part == "*":
+        return r"[^.]+\."
+    return re.escape(part).replace(r"\*", "[^.]*") + r"\."

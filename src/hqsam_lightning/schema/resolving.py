@@ -1,0 +1,58 @@
+"""A config as plain values, and what keeps its keys from having a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+Problems = dict[str, str]
+"""What is wrong, by full key."""
+
+
+def resolve(config: DictConfig) -> tuple[dict[str, Any], Problems]:
+    """Resolves every key; one that cannot be is left out.
+
+    Args:
+        config: as composed.
+
+    Returns:
+        Plain values, and for each key that cannot be resolved, or has no value, what is wrong with it.
+    """
+    problems: Problems = {}
+    try:
+        plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException:
+        plain = _resolve_node(config, "", problems)
+    return plain, problems
+
+
+def entries(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the full key and the value of every entry of nested mappings, an outer one before those in it."""
+    for name, value in values.items():
+        key = f"{prefix}.{name}" if prefix else str(name)
+        yield key, value
+        if isinstance(value, dict):
+            yield from entries(value, key)
+
+
+def _resolve_node(node: DictConfig | ListConfig, prefix: str, problems: Problems) -> Any:
+    """Resolves key by key, which is slow, where something cannot be resolved."""
+    is_list = isinstance(node, ListConfig)
+    values: dict[Any, Any] = {}
+    for name in range(len(node)) if is_list else list(node):
+        key = f"{prefix}[{name}]" if is_list else f"{prefix}.{name}" if prefix else str(name)
+        if OmegaConf.is_missing(node, name):
+            problems[key] = f"expected a value; got none (???); set {key}=VALUE"
+            continue
+        try:
+            value = node[name]
+        except OmegaConfBaseException as error:
+            reason = str(error).splitlines()[0]
+            problems[key] = f"expected a value, or a reference to a key that is there; got one that fails: {reason}"
+            continue
+        is_node = isinstance(value, DictConfig | ListConfig)
+        values[name] = _resolve_node(value, key, problems) if is_node else value
+    return list(values.values()) if is_list else values

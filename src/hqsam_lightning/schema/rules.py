@@ -1,0 +1,120 @@
+"""Types and ranges of the keys that are not arguments of a ``_target_``, by command. Every exact key is required."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hqsam_lightning.checks import (
+    Expected,
+    anything,
+    boolean,
+    choice,
+    integer,
+    list_of,
+    mapping_of,
+    number,
+    optional,
+    path,
+    text,
+)
+from hqsam_lightning.metrics.functional import DILATION
+
+SEED = integer(0, 2**32 - 1)
+NAME = text(1, 200)
+
+PATHS: Mapping[str, Expected] = {"paths.data_dir": path(), "paths.cache_dir": path(), "paths.output_dir": path()}
+RUN: Mapping[str, Expected] = {
+    "name": NAME,
+    "seed": SEED,
+    "ckpt_path": optional(path()),
+    "resume": choice("auto", "never"),
+    "loader.num_workers": integer(0, 1024),
+    "loader.timeout": integer(0, 86_400),
+    "process.keep_freed_memory": boolean(),
+    "process.loader_niceness": integer(0, 19),
+    "process.opencv_threads": integer(0, 1024),
+    "process.hide_expected_warnings": boolean(),
+    "process.quiet_ranks": boolean(),
+    "callbacks": mapping_of(anything()),
+    "logger*": optional(mapping_of(anything())),
+    "paths.*": path(),
+    **PATHS,
+}
+
+TRAIN: Mapping[str, Expected] = {
+    **RUN,
+    "data.cache": optional(path()),
+    "data.views": optional(integer(1)),
+    "data.decode": choice("exact", "reduced"),
+    "batch.total": integer(1),
+    "batch.max_per_device": integer(1),
+    "in_turn": boolean(),
+    "also_val_prompts": mapping_of(anything()),
+    "own_losses": mapping_of(anything()),
+    "evaluation.output": choice("hq", "sum"),
+    "evaluation.dilation_ratio": DILATION,
+}
+PRETRAIN: Mapping[str, Expected] = {
+    **RUN,
+    "only_validate": boolean(),
+    "batch_size": integer(1),
+    "rounds": integer(1, 1000),
+    "precision": choice("fp32", "bf16"),
+    "start_share": number(0, 1, below=True),
+}
+REPORT: Mapping[str, Expected] = {
+    "runs": list_of(path()),
+    "out": path(),
+    "table": optional(path()),
+}
+SCENES: Mapping[str, Expected] = {
+    "file": path(),
+    "percent": integer(1, 1000),
+    "rows": integer(1, 1000),
+    "columns": integer(1, 1000),
+}
+BENCHMARK: Mapping[str, Expected] = {
+    "name": NAME,
+    "cases": list_of(text(1), least=1),
+    "rounds": integer(1),
+    "batch_size": integer(1),
+    "num_points": integer(1),
+    "variants": list_of(integer(1), least=1),
+    "masks": list_of(integer(1), least=1),
+    "photos": optional(path()),
+    "paths.*": path(),
+    **PATHS,
+}
+DASHBOARD: Mapping[str, Expected] = {"entity": text(1), "project": text(1, 128), "name": text(1, 128)}
+
+COMMANDS: Mapping[str, Mapping[str, Expected]] = {
+    "train": TRAIN,
+    "precompute": TRAIN,
+    "pretrain": PRETRAIN,
+    "report": REPORT,
+    "scenes": SCENES,
+    "benchmark": BENCHMARK,
+    "dashboard": DASHBOARD,
+}
+"""Rules of each command."""
+
+_RECIPE = (
+    "sam",
+    "data",
+    "augmentation",
+    "prompts",
+    "val_prompts",
+    "loss",
+    "optimizer",
+    "scheduler",
+    "trainer",
+    "callbacks",
+)
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "train": (*_RECIPE, "variants"),
+    "precompute": (*_RECIPE, "variants"),
+    "pretrain": (*_RECIPE, "ema"),
+    "scenes": ("data",),
+    "benchmark": ("sam",),
+}
+"""Sections that each command needs."""

@@ -1,0 +1,109 @@
+"""Overrides: values quoted for Hydra's grammar, and hints for those that Hydra refuses."""
+
+import random
+import shlex
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.overrides import override_hints, quote_override
+
+HOSTILE = [
+    "/data/birds (2024)/x=1",
+    "a,b.ckpt",
+    "it's",
+    'say "hi"',
+    "back\\slash",
+    "end\\",
+    "\\'",
+    '\\"',
+    "#x",
+    " $HOME ",
+    "${oc.env:HOME}",
+    "x\\${a}'",
+    "{a: 1}",
+    "[1,2]",
+    "null",
+    "True",
+    "NaN",
+    "1e3",
+    "007",
+    "1_000",
+    "-inf",
+    "",
+    "tab\t",
+    "line\nbreak",
+    "é ü",
+    "a:b;c|d<e>&!*@%",
+    "~/x",
+    "${",
+    "..",
+]
+
+
+def read_back(override: str) -> object:
+    value = OverridesParser.create().parse_override(override).value()
+    plain = OmegaConf.to_container(OmegaConf.create({"value": value}), resolve=True)
+    assert isinstance(plain, dict)
+    return plain["value"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_any_text_comes_back(text: str) -> None:
+    assert read_back(quote_override("paths.data_dir", text)) == text
+
+
+def test_random_text_comes_back() -> None:
+    rng = random.Random(0)
+    for _ in range(500):
+        text = "".join(rng.choice("ab'\"\\$={}(),[]:# \t~%1.") for _ in range(rng.randint(0, 12)))
+        assert read_back(quote_override("a.b", text)) == text
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, False, 3, -1.5, 1e-9, [], ["a,b", 1, None], {}, {"box": 1, "b-c": ["x y", {"d": "'"}]}]
+)
+def test_values_keep_their_types(value: object) -> None:
+    back = read_back(quote_override("key", value))
+    assert (back, type(back)) == (value, type(value))
+
+
+def test_keys_that_the_grammar_cannot_write_are_refused() -> None:
+    with pytest.raises(ConfigError, match="got 'a b'"):
+        quote_override("key", {"a b": 1})
+
+
+def test_plain_text_stays_readable() -> None:
+    assert quote_override("paths.data_dir", "/data/hqseg-44k_v1.0") == "paths.data_dir=/data/hqseg-44k_v1.0"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("/data/birds (2024)/x=1", "/data/birds (2024)/x=1"),
+        ("a,b.ckpt", "a,b.ckpt"),
+        ("~/runs/last.ckpt", "~/runs/last.ckpt"),
+        ("/data/#1", "/data/#1"),
+        ("/data/it's", "/data/it's"),
+        ("[a", "[a"),
+    ],
+)
+def test_a_value_that_hydra_cannot_read_gets_its_quoted_form(value: str, text: str) -> None:
+    (hint,) = override_hints(["+experiment=quickstart", f"ckpt_path={value}"], "train", conf_dir())
+    quoted = hint.split("write ", 1)[1]
+    (argument,) = shlex.split(quoted)
+    assert hint.startswith("ckpt_path: expected")
+    assert argument.startswith("ckpt_path=")
+    assert read_back(argument) == text
+
+
+def test_a_sweep_needs_no_quotes() -> None:
+    assert override_hints(["seed=1,2", "--multirun"], "train", conf_dir()) == []
+
+
+def test_references_that_fail_are_pointed_at() -> None:
+    (hint,) = override_hints(["name=${nobody}"], "train", conf_dir())
+    assert hint.startswith("name: expected ${KEY} to refer to a key")
