@@ -11,7 +11,16 @@ from hqsam_lightning.schema.patterns import matches
 from hqsam_lightning.schema.resolving import entries, resolve
 
 PATH_KEYS = (
-    *("ckpt_path", "paths.*", "data.**.*dir", "data.**.cache", "data.**.folder", "data.**.annotations"),
+    *(
+        "ckpt_path",
+        "paths.*",
+        "data.**.*dir",
+        "data.**.cache",
+        "data.**.folder",
+        "data.**.annotations",
+        "data.**.val_annotations",
+        "data.**.val_images",
+    ),
     *("data.**.images", "data.**.masks", "sam.weights", "sam.cache_dir", "variants.*.weights", "callbacks.*.dirpath"),
     *("logger.*.save_dir", "trainer.default_root_dir", "table", "out", "runs", "file", "photos"),
 )

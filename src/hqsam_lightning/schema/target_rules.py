@@ -34,6 +34,13 @@ SHARE_OR_COUNT = Expected(
     "a share in [0, 1), or an integer >= 1",
     either(number(0, 1, below=True), integer(1)).accepts,
 )
+ANNOTATED: Mapping[str, Expected] = {
+    "max_masks": integer(1),
+    "holdout": SHARE_OR_COUNT,
+    "exclude": list_of(text(1)),
+    "check": choice("quick", "full"),
+    "exif": choice(None, "apply", "ignore"),
+}
 FOUR = list_of(integer(1), 4, 4)
 PROBABILITY = number(0, 1)
 PUBLISHED = where(
@@ -92,24 +99,26 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
         "check": choice("quick", "full"),
         "holdout": SHARE_OR_COUNT,
     },
-    "hqsam_lightning.data.sets.coco_sets": {
+    "hqsam_lightning.data.annotated_sets.coco_sets": {
+        **ANNOTATED,
         "data_dir": path(),
         "annotations": path(),
         "images": path(),
-        "max_masks": integer(1),
-        "holdout": SHARE_OR_COUNT,
+        "val_annotations": optional(path()),
+        "val_images": optional(path()),
     },
-    "hqsam_lightning.data.sets.sa1b_sets": {
+    "hqsam_lightning.data.annotated_sets.sa1b_sets": {
+        **ANNOTATED,
         "folder": path(),
-        "max_masks": integer(1),
         "limit": optional(integer(1)),
-        "holdout": SHARE_OR_COUNT,
     },
     "hqsam_lightning.data.catalogue.Source": {
         "images": path(),
         "masks": optional(path()),
         "weight": number(0, 1000, above=True),
         "expected": optional(integer(1)),
+        "max_masks": optional(integer(1)),
+        "exclude": list_of(text(1)),
         "image_suffixes": list_of(where(text(2), "a suffix such as .jpg", lambda suffix: suffix[0] == "."), least=1),
         "mask_suffix": where(text(2), "a suffix such as .png", lambda suffix: suffix[0] == "."),
     },
