@@ -11,17 +11,9 @@ from hqsam_lightning.schema.patterns import matches
 from hqsam_lightning.schema.resolving import entries, resolve
 
 PATH_KEYS = (
-    *(
-        "ckpt_path",
-        "paths.*",
-        "data.**.*dir",
-        "data.**.cache",
-        "data.**.folder",
-        "data.**.annotations",
-        "data.**.val_annotations",
-        "data.**.val_images",
-    ),
-    *("data.**.images", "data.**.masks", "sam.weights", "sam.cache_dir", "variants.*.weights", "callbacks.*.dirpath"),
+    *("ckpt_path", "paths.*", "data.**.*dir", "data.**.cache", "data.**.folder"),
+    *("data.**.annotations", "data.**.val_annotations", "data.**.images", "data.**.val_images", "data.**.masks"),
+    *("sam.weights", "sam.cache_dir", "variants.*.weights", "callbacks.*.dirpath"),
     *("logger.*.save_dir", "trainer.default_root_dir", "table", "out", "runs", "file", "photos"),
 )
 """Patterns of the keys whose values are paths."""
