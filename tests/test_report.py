@@ -150,7 +150,7 @@ def test_plots_that_fail_cost_no_number(
     report(config)
     monkeypatch.setattr("hqsam_lightning.reporting.report_files.draw_recall", fail)
     report(config)
-    assert "recall.png could not be drawn, left out of the report: MemoryError: no room to draw" in caplog.text
+    assert "recall.png, a plot of the report, failed (MemoryError: no room to draw)" in caplog.text
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"report.md", "report.html", "report.csv"}
     text = (tmp_path / "out" / "report.md").read_text()
     assert "![" not in text, "a picture that is not there is not shown"

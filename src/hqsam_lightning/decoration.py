@@ -22,6 +22,6 @@ def decoration(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         log.warning(
-            "%s failed (%s: %s); weights and scores do not depend on it, the run continues without",
+            "%s failed (%s: %s); weights and scores do not depend on it, the command continues without",
             *(what, type(error).__name__, error),
         )

@@ -189,8 +189,7 @@ def test_a_source_that_cannot_be_drawn_is_a_warning(
         written = write_contact_sheets(DataSets([(broken, 1.0), (Photos(2), 1.0)], {}), tmp_path, 0)
     assert [path.name for path in written] == ["train_set.jpg"]
     (record,) = caplog.records
-    assert "no contact sheet of source 0 (train" in record.getMessage()
-    assert record.exc_info is not None
+    assert "drawing the contact sheet of source 0 (train" in record.getMessage()
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

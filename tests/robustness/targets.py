@@ -481,8 +481,9 @@ class Configs(Target):
 
     def use(self, rng: random.Random) -> None:
         """Checks the config, and builds what needs neither data nor weights."""
-        from hqsam_lightning.schema import check_config
         from hydra.utils import instantiate
+
+        from hqsam_lightning.schema import check_config
 
         config = rng.choice(self.configs).copy()
         keys = list(leaves(OmegaConf.to_container(config, resolve=False)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import re
 from pathlib import Path
 
@@ -15,12 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 from hqsam_lightning.data.overlay import hatch, tint
 from hqsam_lightning.data.samples import SampleSet
 from hqsam_lightning.data.sets import DataSets
+from hqsam_lightning.decoration import decoration
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.files import write_whole
 from hqsam_lightning.seeding import derive_rng
 from hqsam_lightning.types import OBJECT_THRESHOLD, Sample
-
-log = logging.getLogger(__name__)
 
 FOLDER = "data"
 SAMPLES = 8
@@ -50,15 +48,12 @@ def write_contact_sheets(sets: DataSets, folder: Path, seed: int) -> list[Path]:
     sources += [("val", name, samples) for name, samples in sets.validation.items()]
     written: list[Path] = []
     for number, (part, name, samples) in enumerate(sources):
-        try:
+        with decoration(f"drawing the contact sheet of source {number} ({part}, {name or 'unnamed'})"):
             named = samples.identify(0).dataset if name is None else name
             path = _free_path(folder / FOLDER, f"{part}_{named}", written)
             content = io.BytesIO()
             Image.fromarray(draw_sheet(samples, f"{part}, {named}", seed)).save(content, "JPEG", quality=90)
             write_whole(path, content.getvalue())
-        except Exception:  # a picture for people: whatever is wrong with it must not end the run
-            log.warning("no contact sheet of source %d (%s, %s)", number, part, name or "unnamed", exc_info=True)
-        else:
             written.append(path)
     return written
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
+from hqsam_lightning.decoration import decoration
 from hqsam_lightning.files import UNREADABLE
 from hqsam_lightning.reporting.escaping import plain_text
 
@@ -59,7 +60,7 @@ def draw_picture(name: str, draw: Callable[[], Figure]) -> bytes | None:
     Returns:
         The file's bytes; None where drawing failed, which is logged: a report's numbers do not wait for its plots.
     """
-    try:
+    with decoration(f"{name}, a plot of the report,"):
         figure = draw()
         width, height = figure.get_size_inches() * DPI
         if width * height > MOST_PIXELS:
@@ -69,10 +70,8 @@ def draw_picture(name: str, draw: Callable[[], Figure]) -> bytes | None:
             # names in other scripts show as boxes
             warnings.filterwarnings("ignore", message="Glyph .* missing from")
             figure.savefig(file, dpi=DPI, format="png")
-    except Exception as error:  # whatever a drawing library raises, the tables are worth more
-        log.warning("%s could not be drawn, left out of the report: %s: %s", name, type(error).__name__, error)
-        return None
-    return file.getvalue()
+        return file.getvalue()
+    return None
 
 
 def plot_label(text: str) -> str:
