@@ -14,7 +14,7 @@ from pathlib import Path
 import hydra
 
 from hqsam_lightning.cli import clean_errors, conf_dir
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.errors import ConfigError, FinishedError
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
@@ -32,6 +32,8 @@ def main(config):
         sys.exit(143)
     if config.seed == 5:
         raise KeyboardInterrupt
+    if config.seed == 7:
+        raise FinishedError("paths.output_dir: expected a folder without a run")
     return {"miou": 0.5, "mbiou": config.seed / 100}
 
 
@@ -67,6 +69,13 @@ def test_points_behind_a_failing_one_are_run(tmp_path: Path) -> None:
         "  1 (seed=2): batch.total: expected at most 4\n"
         "  2 (seed=3): ValueError: broken here\n"
     )
+
+
+def test_a_point_that_was_finished_before_is_no_failure(tmp_path: Path) -> None:
+    result = run(tmp_path, "seed=7,1")
+    assert result.returncode == 0
+    assert begun(tmp_path) == ["7", "1"]
+    assert "point 0 was finished before, and is not run again" in result.stderr
 
 
 @pytest.mark.parametrize(("seed", "status"), [(4, 143), (5, 130)])

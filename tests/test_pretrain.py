@@ -259,7 +259,7 @@ def test_many_devices_are_refused(make_config: Compose) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("rounds=0", "rounds: expected an integer >= 1; got 0"),
+        ("rounds=0", "rounds: expected an integer from 1 to 1000; got 0"),
         ("sam.precision=bf16", "sam.precision: expected fp32, .*; set precision=bf16"),
         ("precision=fp8", "precision: expected one of fp32, bf16; got 'fp8'"),
         ("start_share=0.5", r"start_share: expected 0 for a run that begins with random weights; got 0\.5"),

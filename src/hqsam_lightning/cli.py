@@ -6,7 +6,7 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from hqsam_lightning.errors import HQSamError
+from hqsam_lightning.interruption import chain_of
 from hqsam_lightning.overrides import override_hints
 from hqsam_lightning.signals import stop_on_signals
 
@@ -105,19 +106,10 @@ def fail(error: BaseException) -> NoReturn:
 
 def own_error(error: BaseException) -> HQSamError | None:
     """The package's own error: this one, or the one behind Hydra's error in instantiating; None where there is none."""
-    for each in _chain(error) if isinstance(error, InstantiationException) else [error]:
+    for each in chain_of(error) if isinstance(error, InstantiationException) else [error]:
         if isinstance(each, HQSamError):
             return each
     return None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__
 
 
 def _innermost(error: BaseException) -> BaseException:

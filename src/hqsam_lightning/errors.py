@@ -12,6 +12,10 @@ class ConfigError(HQSamError, ValueError):
     """A config key holds a value that cannot work."""
 
 
+class FinishedError(ConfigError):
+    """The folder of a run holds one that is finished."""
+
+
 class DataError(HQSamError):
     """A photo, mask or data folder is missing or cannot be used."""
 

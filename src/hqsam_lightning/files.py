@@ -7,6 +7,7 @@ says what damaged files raise, and one place says what a file of ours carries.
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -47,6 +48,9 @@ UNREADABLE: tuple[type[Exception], ...] = (
     zlib.error,
 )
 """What damaged files make json, csv, pickle, torch, safetensors and zipfile raise; catch it around their call alone."""
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+"""Of an OSError that the disk is to blame for, not the file."""
 
 FORMAT = "hqsam_lightning"
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 import sys
 from collections.abc import Iterator
 
-from hqsam_lightning.errors import HQSamError, StorageError
+from hqsam_lightning.errors import FinishedError, HQSamError, StorageError
+from hqsam_lightning.files import DISK_ERRORS
 from hqsam_lightning.reporting.escaping import printable
 
 SIGNALLED = 128
 """Exit statuses above it are those of signals."""
 LONGEST = 500
-DISK_FAULTS = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 
 def interruption_status(error: BaseException) -> int | None:
@@ -44,6 +43,11 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
         each = each.__cause__ or each.__context__
 
 
+def is_finished(error: BaseException) -> bool:
+    """Whether a run was refused because it is finished."""
+    return any(isinstance(each, FinishedError) for each in chain_of(error))
+
+
 def describe_error(error: BaseException) -> str:
     """One line: the package's own message where one is behind the error, otherwise its class and message."""
     errors = list(chain_of(error))
@@ -67,5 +71,5 @@ def raise_storage_fault(error: BaseException) -> None:
     for each in chain_of(error):
         if isinstance(each, StorageError):
             raise each from error
-        if isinstance(each, OSError) and each.errno in DISK_FAULTS:
+        if isinstance(each, OSError) and each.errno in DISK_ERRORS:
             raise StorageError(f"{each}; make room, or the folder writable, and run the same command again") from error

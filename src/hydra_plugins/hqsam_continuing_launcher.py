@@ -13,7 +13,8 @@ from hydra.core.utils import JobReturn
 class ContinuingLauncher(BasicLauncher):
     """Runs the points of a multirun one after another, also those behind one that fails, and sums up at the end.
 
-    Hydra's own launcher ends a multirun at the first point that an error with a message, thus `sys.exit`, ends.
+    A point that is finished in its folder already, since the same multirun was begun before, is not run again. Hydra's
+    own launcher ends a multirun at the first point that an error with a message, thus `sys.exit`, ends.
     """
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -27,7 +28,7 @@ class ContinuingLauncher(BasicLauncher):
             SystemExit: with status 1 after the last point where one failed; at once, with a signal's status, where a
                 signal stopped one.
         """
-        from hqsam_lightning.interruption import describe_error, interruption_status
+        from hqsam_lightning.interruption import describe_error, interruption_status, is_finished
 
         if len(job_overrides) == 1:
             return super().launch(job_overrides, initial_job_idx)
@@ -43,6 +44,9 @@ class ContinuingLauncher(BasicLauncher):
                 if status is not None:
                     print(f"point {number} was stopped; the ones behind it were not begun", file=sys.stderr)
                     raise SystemExit(status) from error
+                if is_finished(error):
+                    print(f"point {number} was finished before, and is not run again", file=sys.stderr)
+                    continue
                 if not isinstance(error, SystemExit):
                     traceback.print_exception(error)
                 failed.append(f"  {number} ({' '.join(overrides)}): {describe_error(error)}")

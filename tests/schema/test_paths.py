@@ -18,7 +18,7 @@ from schema.test_checking import composed
         ("train", (), "sam.weights"),
         ("train", (), "variants.hq.weights"),
         ("train", ("data=folder",), "paths.data_dir"),
-        ("train", ("data=coco",), "data.validation.data_dir"),
+        ("train", ("data=coco",), "data.val_annotations"),
         ("train", ("data=coco",), "data.annotations"),
         ("train", ("data=sa1b",), "data.folder"),
         ("train", ("data=folder",), "data.catalogue.folder.masks"),

@@ -45,7 +45,7 @@ def test_the_best_epoch_is_reported_also_after_a_resume(
 ) -> None:
     """The epoch with the smallest number counts as the best one here."""
     folder = tmp_path / "run"
-    recipe = (*TINY, "optimizer.lr=0", "callbacks.best.monitor=epoch", "callbacks.best.mode=min")
+    recipe = (*TINY, "optimizer.lr=1e-30", "callbacks.best.monitor=epoch", "callbacks.best.mode=min")
     train(make_config(*recipe, "trainer.max_epochs=1"))
     first = metrics(folder)
     assert (first["best"]["step"], first["run"]["steps"]) == (2, 2)

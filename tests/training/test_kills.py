@@ -154,7 +154,7 @@ def test_a_folder_that_was_moved(train: Train, uninterrupted: Callable[..., Path
     folder.rename(moved)
     assert train(moved) == 0
     after = read_checkpoint(moved / "checkpoints" / "last.ckpt")["callbacks"]
-    (best,) = (key for key in before if key.startswith("ModelCheckpoint"))
+    (best,) = (key for key in before if key.startswith("BestCheckpoint"))
     assert after[best]["best_model_score"] >= before[best]["best_model_score"]
     assert after[best]["best_model_path"] == str(moved / "checkpoints" / "best.ckpt")
     assert_same_end(moved, uninterrupted(train, ()))

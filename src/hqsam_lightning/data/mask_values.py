@@ -82,6 +82,15 @@ def mask_values_from_config(key: str, value: Any) -> MaskValues:
     return MaskValues(LISTED, listed, ignore)
 
 
+def is_mask_values(value: Any) -> bool:
+    """Whether `mask_values_from_config` takes the value."""
+    try:
+        mask_values_from_config("mask_values", value)
+    except ConfigError:
+        return False
+    return True
+
+
 def ids_of(pixels: MaskPixels, values: MaskValues, path: str | Path) -> list[int]:
     """The ids of a mask's instances, in ascending order; [0] where the meaning is of one object per file.
 

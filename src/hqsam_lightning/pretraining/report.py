@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def result_rows(scores: dict[str, float]) -> list[dict[str, Any]]:
 
 
 def write_results(folder: Path, rows: list[dict[str, Any]], run: dict[str, Any], config: dict[str, Any]) -> None:
-    """Writes metrics.json and results.md.
+    """Writes results.md, then metrics.json, which marks a finished run.
 
     Args:
         folder: the run's output folder.
@@ -47,10 +48,11 @@ def write_results(folder: Path, rows: list[dict[str, Any]], run: dict[str, Any],
         ValueError: a number is NaN or infinite; nothing is written then.
     """
     body = {"run": run, "rows": rows, "config": config}
-    write_document(folder / METRICS_FILE, METRICS_KIND, METRICS_VERSION, body)
+    json.dumps(body, allow_nan=False)
     lines = ["# Results", "", "mIoU in percent, single-mask output.", "", *markdown_table([HEAD, *_cells(rows)])]
     facts = [f"- {escape_markdown(f'{key}: {value}')}" for key, value in run.items()]
     write_whole(folder / "results.md", ("\n".join([*lines, "", *facts]) + "\n").encode())
+    write_document(folder / METRICS_FILE, METRICS_KIND, METRICS_VERSION, body)
 
 
 def print_results(rows: list[dict[str, Any]], console: Console) -> None:

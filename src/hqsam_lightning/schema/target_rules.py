@@ -14,6 +14,7 @@ from typing import Any
 
 from hqsam_lightning.checks import (
     Expected,
+    anything,
     boolean,
     choice,
     either,
@@ -26,6 +27,7 @@ from hqsam_lightning.checks import (
     text,
     where,
 )
+from hqsam_lightning.data.mask_values import CHOICES, is_mask_values
 from hqsam_lightning.data.scenes.scenes import SCENES
 from hqsam_lightning.schema.trainer_rules import TRAINER
 
@@ -40,6 +42,7 @@ ANNOTATED: Mapping[str, Expected] = {
     "exclude": list_of(text(1)),
     "check": choice("quick", "full"),
     "exif": choice(None, "apply", "ignore"),
+    "validation": optional(mapping_of(anything())),
 }
 FOUR = list_of(integer(1), 4, 4)
 PROBABILITY = number(0, 1)
@@ -53,8 +56,9 @@ PUBLISHED = where(
 )
 MONITOR = where(
     text(1),
-    "a metric that a run logs: val/miou, val/mbiou, val/SET/VARIANT/LOGITS/METRIC, train/loss or train/VARIANT/loss",
-    lambda name: name.startswith(("val/", "train/")),
+    "a metric that a run logs: val/miou, val/mbiou, val/SET/VARIANT/LOGITS/METRIC, train/loss or train/VARIANT/loss; "
+    "or epoch or step",
+    lambda name: name.startswith(("val/", "train/")) or name in ("epoch", "step"),
 )
 
 TARGETS: Mapping[str, Mapping[str, Expected]] = {
@@ -118,6 +122,7 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
         "weight": number(0, 1000, above=True),
         "expected": optional(integer(1)),
         "max_masks": optional(integer(1)),
+        "mask_values": Expected(f"auto, {CHOICES}", is_mask_values),
         "exclude": list_of(text(1)),
         "image_suffixes": list_of(where(text(2), "a suffix such as .jpg", lambda suffix: suffix[0] == "."), least=1),
         "mask_suffix": where(text(2), "a suffix such as .png", lambda suffix: suffix[0] == "."),

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Quote, QuotedString
 from lightning.fabric.utilities.rank_zero import _get_rank
 from omegaconf import DictConfig, OmegaConf
 
-from hqsam_lightning.errors import ConfigError, choice_error
-from hqsam_lightning.files import storage_error, write_whole
+from hqsam_lightning.errors import ConfigError, FinishedError, choice_error
+from hqsam_lightning.files import DISK_ERRORS, storage_error, write_whole
 from hqsam_lightning.locks import claim
+from hqsam_lightning.overrides import quote_override
 
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 RESUME = ("auto", "never")
-PLAIN_PATH = re.compile(r"[\w./+@-]+", re.ASCII)
-"""Paths that Hydra takes without quotes."""
-
 FINISHED = "metrics.json"
 """Written last: a folder with it holds a finished run."""
 
@@ -65,7 +59,8 @@ def find_checkpoint(folder: Path, ckpt_path: str | None, resume: str) -> Path | 
         resume: of `RESUME`; "auto" continues an unfinished run of the folder.
 
     Raises:
-        ConfigError: the folder holds a finished run, or resume is "never" and it holds an unfinished one.
+        FinishedError: the folder holds a finished run.
+        ConfigError: resume is "never" and the folder holds an unfinished run.
     """
     if resume not in RESUME:
         raise choice_error("resume", resume, RESUME)
@@ -75,7 +70,7 @@ def find_checkpoint(folder: Path, ckpt_path: str | None, resume: str) -> Path | 
     own = folder / "checkpoints" / "last.ckpt"
     expected = "paths.output_dir: expected a folder without a run"
     if (folder / FINISHED).exists():
-        raise ConfigError(
+        raise FinishedError(
             f"{expected}; {folder / FINISHED} is there, of a finished run, and would be overwritten; choose another "
             f"hydra.run.dir, or train that run on with ckpt_path={own}"
         )
@@ -120,7 +115,6 @@ def continue_command(module: str, folder: Path) -> str:
     """
     if not HydraConfig.initialized():
         return f"{module}(config) with paths.output_dir={folder}"
-    quoted = QuotedString(str(folder), Quote.single).with_quotes()
-    place = folder if PLAIN_PATH.fullmatch(str(folder)) else quoted
     overrides = [text for text in HydraConfig.get().overrides.task if text.split("=")[0] not in ("ckpt_path", "resume")]
-    return shlex.join(["python", "-m", f"hqsam_lightning.{module}", *overrides, f"hydra.run.dir={place}"])
+    place = quote_override("hydra.run.dir", str(folder))
+    return shlex.join(["python", "-m", f"hqsam_lightning.{module}", *overrides, place])

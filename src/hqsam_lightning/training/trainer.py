@@ -8,6 +8,7 @@ a step (validation, the end of its epoch) is then run first.
 
 from __future__ import annotations
 
+import inspect
 from copy import deepcopy
 from typing import Any
 
@@ -69,6 +70,9 @@ class Trainer(L.Trainer):
     Lightning's handlers call a collective, which deadlocks where only some of the ranks get the signal; see
     `hqsam_lightning.signals`.
     """
+
+    __signature__ = inspect.signature(L.Trainer)
+    """The arguments, so that a misspelt one is found before anything is built."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
