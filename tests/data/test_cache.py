@@ -14,11 +14,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from hqsam_lightning.data.cache import SHARD, pack_masks, unpack_masks
+from hqsam_lightning.data.cache import SHARD, cache_facts, pack_masks, refuse_other_facts, unpack_masks
 from hqsam_lightning.data.transforms import Augmentation, Framed
 from hqsam_lightning.errors import CacheError, ConfigError
 from hqsam_lightning.precompute import precompute
 from hqsam_lightning.sam import FrozenSam
+from hqsam_lightning.session import as_plain
 from hqsam_lightning.train import train
 from hqsam_lightning.types import OBJECT_THRESHOLD, SamFeatures
 
@@ -259,3 +260,12 @@ def test_features_are_stored_in_bfloat16(of_photos: Callable) -> None:
         **{"masks": torch.uint8, "first_mask": torch.int64},
     }
     assert len(tensors["image_embeddings"]) == SHARD
+
+
+def test_a_cache_of_rounded_pixels_is_refused(of_photos: Callable, tmp_path: Path) -> None:
+    """Caches made before the jitter truncated pixels do not name the rule."""
+    facts = cache_facts(as_plain(of_photos()), 64, "weights", 2)
+    before = {key: value for key, value in facts.items() if key != "pixel_rule"}
+    refuse_other_facts(tmp_path, facts, facts)
+    with pytest.raises(CacheError, match="pixel_rule: None in the cache, truncate in this run; run"):
+        refuse_other_facts(tmp_path, before, facts)

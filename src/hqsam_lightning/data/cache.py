@@ -26,6 +26,9 @@ SHARD = 16
 FACTS_FILE = "cache.json"
 IMAGES_FILE = "images.json"
 FORMAT = 1
+PIXEL_RULE = "truncate"
+"""How the jitter makes whole numbers of resized pixels; caches without it were made of rounded ones."""
+
 REMEDY = "run `python -m hqsam_lightning.precompute` for this run into another folder, or set data.cache=null"
 
 
@@ -119,6 +122,7 @@ def cache_facts(config: Mapping[str, Any], image_size: int, weights_sha256: str,
         "image_size": image_size,
         "augmentation": config["augmentation"],
         "decode": config["data"]["decode"],
+        "pixel_rule": PIXEL_RULE,
         "seed": config["seed"],
         "views": views,
     }
