@@ -46,9 +46,9 @@ GREATEST_SCALE = 32.0
 class LargeScaleJitter(A.DualTransform):
     """Scales so that the longest side is a random multiple of the target, crops at random, pads right and bottom.
 
-    As in the released training code: both are resized bilinearly without antialiasing, the image is padded with 128,
-    the mask is padded with 0 and stays soft. (The released code truncates the image's values to uint8, this rounds
-    them: a pixel differs by 1 at most.) albumentations' own `RandomScale` antialiases
+    As in the released training code: both are resized bilinearly in float32 without antialiasing; the image is
+    truncated to uint8 and padded with 128, the mask is padded with 0 and stays soft. A pixel may differ by 1 from the
+    released code's where its exact value is next to a whole number. albumentations' own `RandomScale` antialiases
     nothing either but knows no longest-side target, and its crops pad in the middle.
 
     Args:
@@ -85,9 +85,9 @@ class LargeScaleJitter(A.DualTransform):
 
     def apply(self, img: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int], **params: Any) -> np.ndarray:
         """Transforms the (H0, W0, 3) uint8 image to (image_size, image_size, 3) uint8."""
-        frame = np.empty((self.image_size, self.image_size, *img.shape[2:]), img.dtype)
-        self._place(img, frame, scaled, corner, IMAGE_PADDING)
-        return frame
+        frame = np.empty((self.image_size, self.image_size, *img.shape[2:]), np.float32)
+        self._place(img.astype(np.float32), frame, scaled, corner, IMAGE_PADDING)
+        return frame.astype(np.uint8)
 
     def apply_to_mask(
         self, mask: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int], **params: Any
