@@ -10,8 +10,8 @@ from PIL import Image
 from torch.nn import functional as F
 
 from hqsam_lightning.benchmarking.authors_reader import read_and_jitter
+from hqsam_lightning.data.jitter import LargeScaleJitter
 from hqsam_lightning.data.reading import read_pair
-from hqsam_lightning.data.transforms import LargeScaleJitter
 
 
 @pytest.mark.parametrize("scale", [0.1, 0.37, 0.5, 1.0, 1.31, 2.0])

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from skimage.io import imread
 from torch import Tensor
 
-from hqsam_lightning.data.transforms import IMAGE_PADDING
+from hqsam_lightning.data.jitter import IMAGE_PADDING
 
 
 def read_and_jitter(

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hqsam_lightning.data.reading import file_fingerprint, read_image
+from hqsam_lightning.data.image_files import file_fingerprint
+from hqsam_lightning.data.reading import read_image
 from hqsam_lightning.data.segmentations import Segmentation, decode
 from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.seeding import derive_rng

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,13 +14,9 @@ from hqsam_lightning.data.image_files import load_pixels, naming_damage, open_im
 from hqsam_lightning.data.mask_pixels import MaskPixels, read_mask_pixels, turn
 from hqsam_lightning.data.mask_values import SOFT, MaskValues, ids_of, ignored_of, object_of
 from hqsam_lightning.errors import DataError
-from hqsam_lightning.files import require_regular_file
 from hqsam_lightning.types import OBJECT_THRESHOLD
 
 END_OF_JPEG = b"\xff\xd9"
-
-TAIL = 4096
-"""Last bytes of a file that `file_fingerprint` reads."""
 
 PHOTO_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
@@ -234,23 +228,6 @@ def image_frame(path: str | Path) -> tuple[int, int, int]:
         width, height = image.size
         with naming_damage(path):
             return height, width, read_orientation(image)
-
-
-def file_fingerprint(path: str | Path) -> str:
-    """Tells a file from its former self by its size and last bytes, where PNG keeps checksums of all it holds.
-
-    Raises:
-        DataError: the file is missing, or not a regular file.
-    """
-    require_regular_file(Path(path), DataError, "put the file there")
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL))
-            tail = file.read()
-    except OSError as error:
-        raise DataError(f"expected a file, cannot read {path}: {error}; copy it there") from error
-    return f"{size}:{hashlib.blake2b(tail, digest_size=8).hexdigest()}"
 
 
 def _reduced(size: tuple[int, int], longest: int) -> tuple[int, int]:

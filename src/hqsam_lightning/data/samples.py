@@ -9,9 +9,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
+from hqsam_lightning.data.image_files import file_fingerprint
 from hqsam_lightning.data.listing import Pair
 from hqsam_lightning.data.mask_values import SOFT, MaskValues
-from hqsam_lightning.data.reading import file_fingerprint, read_pair
+from hqsam_lightning.data.reading import read_pair
 from hqsam_lightning.seeding import derive_rng
 from hqsam_lightning.types import Identity, Sample
 

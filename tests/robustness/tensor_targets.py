@@ -1,0 +1,117 @@
+"""Checkpoints, weights and embedding caches: refused, or the same to the last bit."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from robustness.mutations import damage_bytes, damage_json
+from robustness.target import Target, composed
+
+
+class Checkpoints(Target):
+    """A checkpoint of ours after damage: refused, or the same to the last bit."""
+
+    inputs = 600
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        from hqsam_lightning.train import train
+
+        config = composed(
+            *("sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=2", "data.val_size=1"),
+            *("batch.total=2", "loader.num_workers=0", "loss.num_points=16", f"paths.output_dir={folder / 'run'}"),
+        )
+        train(config)
+        path = folder / "run" / "checkpoints" / "last.ckpt"
+        self.sound, self.expected = path.read_bytes(), self._read(path)
+
+    def use(self, rng: random.Random) -> None:
+        """Reads the checkpoint."""
+        path = self.folder / "last.ckpt"
+        path.write_bytes(damage_bytes(self.sound, rng))
+        assert self._read(path) == self.expected
+
+    def _read(self, path: Path) -> str:
+        from hqsam_lightning.files import content_sha256
+        from hqsam_lightning.training.checkpoint import read_checkpoint
+
+        return content_sha256(read_checkpoint(path))
+
+
+class Weights(Target):
+    """Weights in a .pth and in a .safetensors after damage; those of other people carry no checksum of their values."""
+
+    inputs = 600
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        state = {"a": torch.randn(30, 40), "b.weight": torch.arange(5)}
+        torch.save(state, folder / "w.pth")
+        self.pth, self.state = (folder / "w.pth").read_bytes(), state
+        save_file(state, folder / "w.safetensors")
+        self.safetensors = (folder / "w.safetensors").read_bytes()
+
+    def use(self, rng: random.Random) -> None:
+        """Reads the file; what torch wrote is refused or the same."""
+        from hqsam_lightning.sam.state_dicts import read_state_dict
+
+        suffix = rng.choice((".pth", ".safetensors"))
+        path = self.folder / f"damaged{suffix}"
+        path.write_bytes(damage_bytes(self.pth if suffix == ".pth" else self.safetensors, rng))
+        read = read_state_dict(path)
+        assert all(torch.isfinite(value).all() for value in read.values())
+        if suffix == ".pth":
+            assert read.keys() == self.state.keys()
+            assert all(torch.equal(read[key], value) for key, value in self.state.items())
+
+
+class Caches(Target):
+    """An embedding cache, one of whose files is damaged, or exchanged for another of its files."""
+
+    inputs = 700
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        from hqsam_lightning.precompute import precompute
+
+        self.config = composed(
+            *("sam=tiny_random", "trainer=cpu", "data.train_size=20", "data.views=2", "loader.num_workers=0"),
+            *(f"data.cache={folder / 'cache'}", f"paths.output_dir={folder / 'run'}"),
+        )
+        precompute(self.config)
+        self.files = {path: path.read_bytes() for path in sorted((folder / "cache").glob("[!.]*")) if path.is_file()}
+        self.expected = self._read()
+
+    def use(self, rng: random.Random) -> None:
+        """Opens the cache and reads every view."""
+        path = rng.choice(list(self.files))
+        content = self.files[path]
+        if rng.random() < 0.2:
+            content = self.files[rng.choice(list(self.files))]
+        elif path.suffix == ".json" and rng.random() < 0.5:
+            content = damage_json(json.loads(content), rng).encode("utf-8", "replace")
+        else:
+            content = damage_bytes(content, rng)
+        try:
+            path.write_bytes(content)
+            assert self._read() == self.expected
+        finally:
+            path.write_bytes(self.files[path])
+
+    def _read(self) -> str:
+        from hydra.utils import instantiate
+
+        from hqsam_lightning.data.samples import MergedSets
+        from hqsam_lightning.data.views import CachedViews
+        from hqsam_lightning.files import content_sha256
+        from hqsam_lightning.session import build_sets, open_cache
+
+        cache = open_cache(self.config, instantiate(self.config.sam))
+        views = CachedViews(MergedSets([samples for samples, _ in build_sets(self.config).train]), cache)
+        drawn = [views.draw(index, epoch, 0) for index in range(len(views)) for epoch in range(2)]
+        return content_sha256([[view.image.image_embeddings, view.image.early, view.masks] for view in drawn])
