@@ -138,6 +138,7 @@ def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_slurm_gets_its_job_back_on_sigusr1(
     scontrol: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     number: int,
     environment: dict[str, str],
@@ -145,17 +146,32 @@ def test_slurm_gets_its_job_back_on_sigusr1(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(Stopped), stops_reported(None, "the command"):
+    with pytest.raises(Stopped), stops_reported(None, "the command", tmp_path):
         raise Stopped(number)
     assert (scontrol.read_text() if scontrol.exists() else None) == expected
 
 
+def test_a_finished_run_is_not_put_back(
+    scontrol: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    (tmp_path / "metrics.json").touch()
+    with pytest.raises(Stopped), stops_reported(None, "the command", tmp_path):
+        raise Stopped(signal.SIGUSR1)
+    assert not scontrol.exists()
+    assert f"SIGUSR1 came when the run was over: results in {tmp_path}" in capsys.readouterr().err
+
+
 def test_a_queue_that_does_not_take_the_job_is_a_warning(
-    scontrol: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture
+    scontrol: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (scontrol.parent / "bin" / "scontrol").write_text("#!/bin/sh\nexit 3\n")
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    with pytest.raises(Stopped) as stop, stops_reported(None, "the command"):
+    with pytest.raises(Stopped) as stop, stops_reported(None, "the command", tmp_path):
         raise Stopped(signal.SIGUSR1)
     assert stop.value.code == 138
     assert "SLURM job 17 could not be put back" in caplog.text

@@ -76,7 +76,7 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     callbacks = [instantiate(value) for value in config.callbacks.values()]
     last = find_last(callbacks)
     _check_only_validate(config)
-    with stop_on_signals(), stops_reported(last, continue_command("pretrain", folder)), owned(folder):
+    with stop_on_signals(), stops_reported(last, continue_command("pretrain", folder), folder), owned(folder):
         resumed = load_resumed(config, "pretrain", RECIPE, last)
         write_hydra_files(folder, config)
         return _pretrain(config, callbacks, last, resumed)
@@ -112,7 +112,8 @@ def _pretrain(
             round_to_half(module.model.sam)
         with stops_deferred():
             trainer.validate(module, datamodule, verbose=False)
-        rows = _report(config, module, facts)
+        with stops_deferred():
+            rows = _report(config, module, facts)
     finally:
         finish_wandb()
     return rows, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}

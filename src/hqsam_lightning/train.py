@@ -74,7 +74,7 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     folder = Path(config.paths.output_dir)
     callbacks = {name: instantiate(value) for name, value in config.callbacks.items()}
     last = find_last(callbacks.values())
-    with stop_on_signals(), stops_reported(last, continue_command("train", folder)), owned(folder):
+    with stop_on_signals(), stops_reported(last, continue_command("train", folder), folder), owned(folder):
         resumed = load_resumed(config, "train", RECIPE, last)
         write_hydra_files(folder, config)
         return _train(config, callbacks, last, resumed)
@@ -111,7 +111,8 @@ def _train(
         for callback in callbacks.values():
             if isinstance(callback, InferenceSpeed):
                 facts["inference"] = callback.costs
-        rows = report_run(config, trainer, module, list(callbacks.values()), facts)
+        with stops_deferred():
+            rows = report_run(config, trainer, module, list(callbacks.values()), facts)
     finally:
         finish_wandb()
     return rows, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing.util
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -40,6 +41,8 @@ def start(command: str, arguments: Sequence[str], log: Path) -> int:
     code: object = 1
     try:
         os.setsid()
+        for number in (signal.SIGINT, signal.SIGHUP):  # ignored where this was started in the background
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)

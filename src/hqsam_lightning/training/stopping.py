@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -18,7 +19,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from hqsam_lightning.signals import Stopped, stop_requested
 from hqsam_lightning.training.last_checkpoint import LastCheckpoint
-from hqsam_lightning.training.run_folder import is_first_process
+from hqsam_lightning.training.run_folder import FINISHED, is_first_process
 
 log = logging.getLogger(__name__)
 
@@ -119,19 +120,22 @@ def _await_launched(trainer: L.Trainer) -> None:
 
 
 @contextmanager
-def stops_reported(last: LastCheckpoint | None, command: str) -> Iterator[None]:
+def stops_reported(last: LastCheckpoint | None, command: str, folder: Path) -> Iterator[None]:
     """Where a signal ends the run, prints at which step, and how it is continued.
 
-    On SIGUSR1 SLURM's job is put back into the queue.
+    On SIGUSR1 SLURM's job is put back into the queue, unless the run had finished.
 
     Args:
         last: the run's checkpoints; None where it saves none.
         command: that continues the run.
+        folder: the run's.
     """
     try:
         yield
     except Stopped as stop:
-        if is_first_process():
+        if is_first_process() and (folder / FINISHED).exists():
+            print(f"{stop.signal.name} came when the run was over: results in {folder}", file=sys.stderr, flush=True)
+        elif is_first_process():
             saved = last.saved_step if last is not None else 0
             where = f"at step {saved}; continue with" if saved else "before anything was saved; begin again with"
             print(f"stopped by {stop.signal.name} {where}: {command}", file=sys.stderr, flush=True)
