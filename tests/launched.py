@@ -8,10 +8,12 @@ from pathlib import Path
 import lightning as L
 from omegaconf import DictConfig
 
+from patience import PATIENCE
+
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["hqsam_lightning.train", "hqsam_lightning.pretrain"])
 
-TIMEOUT = 240
+TIMEOUT = PATIENCE
 
 
 class SignalAt(L.Callback):

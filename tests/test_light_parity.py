@@ -3,7 +3,6 @@
 import warnings
 from pathlib import Path
 
-import pytest
 import torch
 from hydra.utils import instantiate
 
@@ -18,7 +17,6 @@ def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
-@pytest.mark.timeout(600)
 def test_a_light_checkpoint_gives_the_authors_logits(make_config, tmp_path: Path) -> None:
     config = make_config("sam=vit_tiny", f"sam.weights={tmp_path / 'light.pth'}")
     with warnings.catch_warnings():

@@ -116,7 +116,6 @@ def make_prompts(kind: str, count: int, image_size: int, mask_input_size: int) -
     return [makers[kind]() for _ in range(count)]
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("output", ["hq", "sum"])
 @pytest.mark.parametrize("multimask_output", [False, True])
 @pytest.mark.parametrize("count", [1, 3])
@@ -127,7 +126,6 @@ def test_logits_are_the_authors(setup: Setup, kind: str, count: int, multimask_o
     assert relative(ours, setup.theirs(prompts, 1, multimask_output, output)) <= TOLERANCE
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("multimask_output", [False, True])
 def test_mixed_batch_is_the_per_image_loop(setup: Setup, multimask_output: bool) -> None:
     kinds = ["mask", "box", "10 points", "box", "1 point", "box + points", "mask"]

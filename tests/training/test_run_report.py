@@ -13,6 +13,7 @@ from hqsam_lightning.errors import DataError
 from hqsam_lightning.train import train
 from hqsam_lightning.training import run_report
 from hqsam_lightning.types import Sample
+from patience import PATIENCE
 
 NAMES = ("cost_$5_$10", "[red]b[x]", "a_b$")
 TINY = (
@@ -84,5 +85,6 @@ def test_a_run_whose_loading_process_ends_or_stops_names_the_photo(
         return read(self, index)
 
     monkeypatch.setattr(PhotoFolder, "__getitem__", meet)
+    timeout = f"loader.timeout={4 if fate == 'SIGSTOP' else PATIENCE}"
     with pytest.raises(DataError, match=rf"{message}.*folder/(cost|\[red\]|a_b|zz)"):
-        train(make_config(*TINY, f"paths.data_dir={photos}", "loader.num_workers=1", "loader.timeout=3"))
+        train(make_config(*TINY, f"paths.data_dir={photos}", "loader.num_workers=1", timeout))
