@@ -20,8 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import torch
-
+from hqsam_lightning.files import content_sha256
 from hqsam_lightning.training.checkpoint import read_checkpoint
 from robustness.forks import preload, run, start, status
 
@@ -69,10 +68,9 @@ class Case:
 def weights_and_scores(folder: Path) -> object:
     """The trained state and the choice of the best, by bytes, and every mask's scores."""
     files = sorted((folder / "checkpoints").glob("*.ckpt"))
-    states = {file.name: read_checkpoint(file)["state_dict"] for file in files}
-    plain = {name: {key: _bytes(value) for key, value in state.items()} for name, state in states.items()}
+    states = {file.name: content_sha256(read_checkpoint(file)["state_dict"]) for file in files}
     scores = folder / "scores.csv"
-    return plain, scores.read_text() if scores.is_file() else None
+    return states, scores.read_text() if scores.is_file() else None
 
 
 def shards(folder: Path) -> object:
@@ -91,10 +89,6 @@ def trials(folder: Path) -> object:
     found = optuna.load_study(study_name=name, storage=storage).trials
     done = [trial for trial in found if trial.state.name == "COMPLETE"]
     return [(folder / "runs" / str(trial.number) / "metrics.json").is_file() for trial in done]
-
-
-def _bytes(value: torch.Tensor) -> bytes:
-    return value.contiguous().view(torch.uint8).numpy().tobytes()
 
 
 CASES = {
