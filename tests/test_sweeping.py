@@ -368,7 +368,7 @@ def test_two_processes_do_not_search_one_study(tmp_path: Path) -> None:
     command = [sys.executable, "-c", f"{other}; sys.stdin.read()", str(lock)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(BusyError, match="expected a study that no other process searches; one does"):
+        with pytest.raises(BusyError, match="expected a study that no other process searches; another process does"):
             make_search(tmp_path, n_trials=2).run(Trainer())
         holder.kill()
     make_search(tmp_path, n_trials=2).run(Trainer())
