@@ -384,7 +384,7 @@ def test_two_processes_do_not_search_one_study(tmp_path: Path) -> None:
         ({"objectives": ["iou"]}, r"objectives: expected one of miou, mbiou; got 'iou'"),
         *(({"n_trials": value}, "n_trials: expected an integer >= 1; got") for value in (0, -1, "3", 2.5, True, None)),
         *(({"seed": value}, "seed: expected an integer >= 0; got") for value in (-1, "abc", 1.5)),
-        *(({"prune_after": value}, "prune_after: expected an integer >= 0; got") for value in (-1, "a")),
+        *(({"prune_after": value}, "prune_after: expected an integer >= 0, or null; got") for value in (-1, "a")),
         (
             {"objectives": ["mbiou", "miou"], "prune_after": 3},
             r"prune_after: expected null with several objectives \(mbiou, miou\).*got 3",
