@@ -23,6 +23,7 @@ from hqsam_lightning.data.catalogue import MissingDataError, Source, source_fold
 from hqsam_lightning.data.folders import Folder
 from hqsam_lightning.data.names import in_order, normal_form, split_number
 from hqsam_lightning.errors import DataError
+from hqsam_lightning.escaping import printable
 
 SHOWN = 3
 """How many file names an error message shows."""
@@ -85,11 +86,6 @@ class Listing:
         masks = sum(len(pair.masks) for pair in self.pairs)
         found = f"photos found: {len(self.pairs) + self.excluded}, used: {len(self.pairs)}, mask files: {masks}"
         return f"{found}; left out: {', '.join(left_out) or 'nothing'}"
-
-
-def ascii_text(text: str) -> str:
-    """Text that any terminal can show: what cannot be encoded or printed is escaped."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def list_source(source: Source, data_dir: Path) -> Listing:
@@ -201,11 +197,11 @@ def _how_to_get(source: Source) -> str:
 def _endings(names: Sequence[str]) -> str:
     """The endings of files with their counts, e.g. ``".webp 3, .bmp 1"``."""
     counts = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
-    return ascii_text(", ".join(f"{ending} {count}" for ending, count in counts.most_common(SHOWN)))
+    return printable(", ".join(f"{ending} {count}" for ending, count in counts.most_common(SHOWN)))
 
 
 def _shown(names: Sequence[str]) -> str:
-    return ascii_text(", ".join(names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
+    return printable(", ".join(names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
 
 
 def _refuse_two_layouts(source: Source, photo: str, some: list[Path] | None, others: list[Path]) -> None:
