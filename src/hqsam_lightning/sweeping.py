@@ -19,7 +19,7 @@ from hqsam_lightning.interruption import chain_of, describe_error, interruption_
 from hqsam_lightning.overrides import quote_override
 from hqsam_lightning.search_space import checked_objectives, distribution_of
 from hqsam_lightning.seeding import derive_seed
-from hqsam_lightning.training.checkpoint import PLACES, is_under
+from hqsam_lightning.training.checkpoint import NOT_RECIPE, is_under
 
 if TYPE_CHECKING:
     import optuna
@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 PRUNING = "hqsam_lightning.training.pruning.OptunaPruning"
 MOST_FAILURES = 3
 """In a row: what is wrong is then not the point."""
-# overrides that leave a recipe what it is: where things lie, on what machine, what is logged
-NOT_RECIPE = ("paths", "loader", "logger", "callbacks", "trainer.devices", *PLACES)
 
 
 @dataclass(frozen=True)
@@ -170,7 +168,8 @@ class Search:
 
     def _recipe(self) -> list[str]:
         """The overrides that make all points of the study what they are."""
-        return sorted(text for text in self.fixed if not is_under(text.lstrip("+~").split("=")[0], NOT_RECIPE))
+        others = ("trainer.devices", *NOT_RECIPE)
+        return sorted(text for text in self.fixed if not is_under(text.lstrip("+~").split("=")[0], others))
 
     def _retry_interrupted(self, study: optuna.Study) -> None:
         import optuna
