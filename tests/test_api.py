@@ -13,6 +13,7 @@ import hqsam_lightning
 from conftest import ROOT
 from hqsam_lightning.errors import CheckpointError, ConfigError
 from hqsam_lightning.training.module import HQSamModule
+from patience import PATIENCE
 
 TINY = [
     "sam=tiny_random",
@@ -90,7 +91,7 @@ def test_importing_the_package_is_light() -> None:
     code = (
         "import sys, hqsam_lightning; print([name for name in ('torch', 'hydra', 'lightning') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert done.stdout.strip() == "[]"
     assert {"compose", "train", "load_run"} <= set(dir(hqsam_lightning))
     with pytest.raises(AttributeError, match="no attribute 'trian'"):

@@ -18,6 +18,7 @@ from hqsam_lightning.overrides import override_hints
 from hqsam_lightning.sam import build
 from hqsam_lightning.session import build_sets, with_debug
 from hqsam_lightning.train import train
+from patience import PATIENCE
 
 CONF = Path(conf_dir())
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -189,5 +190,5 @@ def test_every_experiment_is_told_of() -> None:
 
 def test_help_names_every_experiment() -> None:
     command = [sys.executable, "-m", "hqsam_lightning.train", "--help"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
     assert [name for name in EXPERIMENTS if not re.search(rf"\b{name}\b", told)] == []

@@ -12,6 +12,7 @@ from omegaconf.errors import InterpolationKeyError
 
 from hqsam_lightning.cli import clean_errors, fail, run_hydra
 from hqsam_lightning.errors import ConfigError, DataError, WeightsError
+from patience import PATIENCE
 
 BROKEN = {"variants": {"mine": {"_target_": "schema.parts.BrokenHead", "sam": None, "seed": 1}}}
 
@@ -129,7 +130,7 @@ def test_a_command_shows_a_users_bug(tmp_path: Path) -> None:
     )
     tiny = ("sam=tiny_random", "trainer=cpu", "data.train_size=2", "data.val_size=1", "batch.total=2")
     command = [sys.executable, "-m", "hqsam_lightning.train", *tiny, "+variants.mine._target_=mymod.Mine"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 1
     assert "mymod.py" in done.stderr
     assert "seed.shape" in done.stderr

@@ -10,6 +10,7 @@ import pytest
 from hqsam_lightning import locks
 from hqsam_lightning.errors import BusyError, StorageError
 from hqsam_lightning.locks import claim
+from patience import PATIENCE
 
 OWNER = """
 import sys
@@ -33,7 +34,7 @@ def begin_owner(folder: Path) -> subprocess.Popen:
 def end(process: subprocess.Popen, kill: bool = False) -> None:
     if kill:
         process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
 
 
 def test_another_process_is_named_and_a_kill_frees(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.session import open_cache
 from hqsam_lightning.signals import Stopped
 from hqsam_lightning.types import SamFeatures
+from patience import PATIENCE
 
 SMALL = (
     *("sam=tiny_random", "trainer=cpu", "batch.total=4", "batch.max_per_device=2", "loader.num_workers=0"),
@@ -257,7 +258,7 @@ def test_two_processes_write_the_cache_of_one(whole: dict, tmp_path: Path) -> No
     command = [sys.executable, "-m", "hqsam_lightning.precompute", *SMALL, f"data.cache={tmp_path / 'cache'}"]
     two = ("trainer=ddp_cpu", f"hydra.run.dir={tmp_path / 'run'}")
     put({name: whole[name] for name in FILES[1:]}, tmp_path / "cache")
-    ended = subprocess.run([*command, *two], capture_output=True, text=True, timeout=600)
+    ended = subprocess.run([*command, *two], capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 0, ended.stderr
     assert contents(tmp_path / "cache") == whole
 

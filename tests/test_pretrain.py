@@ -21,6 +21,7 @@ from hqsam_lightning.errors import CheckpointError, ConfigError
 from hqsam_lightning.pretrain import build, pretrain
 from hqsam_lightning.train import train
 from hqsam_lightning.training.checkpoint import read_checkpoint
+from patience import PATIENCE
 
 STEPS = 8
 RECIPE = (
@@ -60,7 +61,7 @@ def command(folder: Path, *overrides: str) -> list[str]:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("uninterrupted")
-    result = subprocess.run(command(folder), check=True, capture_output=True, text=True, timeout=240)
+    result = subprocess.run(command(folder), check=True, capture_output=True, text=True, timeout=PATIENCE)
     return folder, result.stdout
 
 
@@ -151,17 +152,17 @@ def test_sigkill_in_mid_run(uninterrupted: tuple[Path, str], tmp_path: Path) -> 
         command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        for _ in range(2000):
+        while True:
             assert process.poll() is None, "the run ended before it could be killed"
             if checkpoint.exists() and read_checkpoint(checkpoint)["global_step"] >= 2:
                 break
             time.sleep(0.05)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=60)
+        process.wait(timeout=PATIENCE)
     assert not (folder / "sam.safetensors").exists(), "the run had ended before it was killed"
     again = command(folder, f"ckpt_path={checkpoint}")
-    subprocess.run(again, check=True, capture_output=True, timeout=240)
+    subprocess.run(again, check=True, capture_output=True, timeout=PATIENCE)
     assert_same_run(folder, uninterrupted[0])
 
 

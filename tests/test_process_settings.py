@@ -20,6 +20,7 @@ from hqsam_lightning.process_settings import (
     begin_loading,
     with_process_settings,
 )
+from patience import PATIENCE
 
 
 def config(**section: object):
@@ -125,4 +126,4 @@ assert before == after, (before, after)
 
 
 def test_importing_and_building_changes_nothing_of_the_process() -> None:
-    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=PATIENCE)

@@ -15,6 +15,7 @@ from example_runs import make_masks, write_run
 from hqsam_lightning.cli import conf_dir
 from hqsam_lightning.errors import ConfigError, StorageError
 from hqsam_lightning.report import report
+from patience import PATIENCE
 
 
 def make_report_config(*overrides: str) -> DictConfig:
@@ -222,7 +223,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from hqsam_lightning.signals import Stopped, raise_if_stopped, stop_on_signals, stop_requested, stops_deferred
 from hqsam_lightning.training.stopping import stops_reported
+from patience import PATIENCE
 
 
 def send(number: int) -> None:
@@ -104,7 +105,7 @@ print(os.waitstatus_to_exitcode(status))
 
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 7), ("SIGUSR1", 7), ("SIGTERM", -15)])
 def test_a_loading_process_ends_with_its_parent_and_by_sigterm(name: str, status: int) -> None:
-    result = subprocess.run([sys.executable, "-c", FORKS, name], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([sys.executable, "-c", FORKS, name], capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == [str(status)]
 

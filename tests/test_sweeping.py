@@ -426,7 +426,6 @@ def test_a_sweep_that_spans_nothing_is_named(tmp_path: Path, sweep: str) -> None
         make_search(tmp_path, sweep)
 
 
-@pytest.mark.timeout(300)
 def test_the_command_searches_and_prunes(tmp_path: Path) -> None:
     tiny = [
         *("sam=tiny_random", "trainer=cpu", "trainer.max_epochs=3", "data.train_size=4", "data.val_size=2"),

@@ -338,7 +338,6 @@ def test_resumes_between_the_batches_of_one_step(done):
     assert epoch_of(resumed, 1) == full[done:]
 
 
-@pytest.mark.timeout(60)
 def test_loading_processes_survive_opencv_threads_of_their_parent():
     threads = cv2.getNumThreads()
     try:

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from hqsam_lightning.data.loading import EpochSampler, ResumableLoader
 from hqsam_lightning.data.watched_loading import WatchedLoader, explained, sample_name, with_loader_errors
 from hqsam_lightning.errors import ConfigError, DataError
+from patience import PATIENCE
 
 BAD = 3
 FATES = {
@@ -47,7 +48,6 @@ def loader(fate: str, timeout: float = 0, workers: int = 2) -> WatchedLoader:
     return WatchedLoader(Fateful(fate), name_of, num_workers=workers, batch_size=None, timeout=timeout)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("fate", ["killed", "crashed", "ended"])
 def test_a_process_that_ends_names_its_sample(fate: str) -> None:
     @with_loader_errors
@@ -58,18 +58,16 @@ def test_a_process_that_ends_names_its_sample(fate: str) -> None:
         read()
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("fate", ["stopped", "slow"])
 def test_a_process_that_gives_nothing_is_an_error_in_bounded_time(fate: str) -> None:
-    with pytest.raises(DataError, match=r"loader\.timeout: expected a batch within 1 s, got none; .*: birds/p3"):
-        list(loader(fate, timeout=1, workers=1))
-    deadline = time.monotonic() + 60
+    with pytest.raises(DataError, match=r"loader\.timeout: expected a batch within 10 s, got none; .*: birds/p3"):
+        list(loader(fate, timeout=10, workers=1))
+    deadline = time.monotonic() + PATIENCE
     while multiprocessing.active_children() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not multiprocessing.active_children(), "a stopped process would be waited for at the end"
 
 
-@pytest.mark.timeout(120)
 def test_the_training_loader_names_its_sample_too() -> None:
     sampler = EpochSampler([6], [1.0], share=1, seed=0)
     made = ResumableLoader(
@@ -79,7 +77,6 @@ def test_the_training_loader_names_its_sample_too() -> None:
         with_loader_errors(list)(made)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("workers", [0, 1])
 def test_errors_of_reading_stay_what_they_are(workers: int) -> None:
     with pytest.raises(DataError, match=r"birds/3\.jpg: damaged"):

@@ -11,6 +11,7 @@ import torch
 from torch import distributed
 
 from hqsam_lightning.metrics import MeanBoundaryIoU, MeanMaskIoU
+from patience import PATIENCE
 
 METRICS = {"iou": MeanMaskIoU, "boundary": MeanBoundaryIoU, "strict": lambda: MeanBoundaryIoU(dilation_ratio=0.01)}
 RATIOS = {"iou": None, "boundary": 0.02, "strict": 0.01}
@@ -136,7 +137,7 @@ def test_two_processes_with_unequal_updates_equal_one(tmp_path: Path):
     command = [sys.executable, __file__, str(tmp_path / "init")]
     processes = [subprocess.Popen([*command, str(rank), str(out)], env=environment) for rank, out in enumerate(outs)]
     try:
-        assert [process.wait(timeout=200) for process in processes] == [0, 0]
+        assert [process.wait(timeout=PATIENCE) for process in processes] == [0, 0]
     finally:
         for process in processes:
             process.kill()

@@ -19,6 +19,7 @@ from hqsam_lightning.reporting.report_files import write_report
 from hqsam_lightning.reporting.run_folders import read_run
 from hqsam_lightning.reporting.runs import group_runs
 from hqsam_lightning.reporting.summary import Summary
+from patience import PATIENCE
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -184,4 +185,4 @@ def test_a_browser_shows_tables_and_pictures_without_a_message(page: Path, tmp_p
 
 def browse(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     command = [str(BROWSER), *FLAGS, f"--user-data-dir={folder / 'profile'}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE)

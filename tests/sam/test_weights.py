@@ -22,6 +22,7 @@ from hqsam_lightning.errors import WeightsError
 from hqsam_lightning.sam import weights
 from hqsam_lightning.sam.state_dicts import read_state_dict, state_dict_sha256
 from hqsam_lightning.sam.weights import PublishedWeights, fetch
+from patience import PATIENCE
 
 BODY = random.Random(0).randbytes(300_000)
 CUT = 2 * 64 * 1024
@@ -270,7 +271,7 @@ def test_two_at_once_download_once(server: FileServer, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(fcntl, "flock", counting_flock)
     # the first download cannot end before the second caller stands at the lock
-    server.before_answer = lambda: both_came.wait(timeout=30)
+    server.before_answer = lambda: both_came.wait(timeout=PATIENCE)
     with ThreadPoolExecutor(2) as pool:
         paths = list(pool.map(lambda _: fetch(server.published, tmp_path), range(2)))
     assert both_came.is_set()

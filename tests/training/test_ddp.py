@@ -15,6 +15,7 @@ from PIL import Image
 from hqsam_lightning.reporting.score_file import read_scores
 from hqsam_lightning.training.checkpoint import read_checkpoint
 from launched import signal_at
+from patience import PATIENCE
 
 RECIPE = (
     "sam=tiny_random",
@@ -40,7 +41,7 @@ def run(folder: Path, *overrides: str, paths: Path | None = None) -> subprocess.
         args=[sys.executable, "-m", "hqsam_lightning.train", *RECIPE, f"hydra.run.dir={folder}", *overrides],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
     )
 
 
@@ -130,7 +131,7 @@ def test_a_process_that_fails_takes_the_others_along(tmp_path: Path) -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     # Lightning kills rank 0 when it finds rank 1 dead before rank 0's own error has ended it
     assert result.returncode in (1, -signal.SIGKILL)

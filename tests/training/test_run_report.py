@@ -85,4 +85,4 @@ def test_a_run_whose_loading_process_ends_or_stops_names_the_photo(
 
     monkeypatch.setattr(PhotoFolder, "__getitem__", meet)
     with pytest.raises(DataError, match=rf"{message}.*folder/(cost|\[red\]|a_b|zz)"):
-        train(make_config(*TINY, f"paths.data_dir={photos}", "loader.num_workers=1", "loader.timeout=3"))
+        train(make_config(*TINY, f"paths.data_dir={photos}", "loader.num_workers=1", "loader.timeout=10"))
