@@ -32,9 +32,9 @@ def config(**section: object):
     [
         ({"loader_niceness": 20}, r"process\.loader_niceness: expected an integer from 0 to 19; got 20"),
         ({"loader_niceness": -1}, r"process\.loader_niceness: expected an integer from 0 to 19; got -1"),
-        ({"loader_niceness": "much"}, r"process\.loader_niceness: expected an integer; got 'much'"),
-        ({"opencv_threads": -1}, r"process\.opencv_threads: expected an integer >= 0; got -1"),
-        ({"opencv_threads": True}, r"process\.opencv_threads: expected an integer; got True"),
+        ({"loader_niceness": "much"}, r"process\.loader_niceness: expected an integer from 0 to 19; got 'much'"),
+        ({"opencv_threads": -1}, r"process\.opencv_threads: expected an integer from 0 to 1024; got -1"),
+        ({"opencv_threads": True}, r"process\.opencv_threads: expected an integer from 0 to 1024; got True"),
         ({"keep_freed_memory": 1}, r"process\.keep_freed_memory: expected true or false; got 1"),
         ({"keep_memory": True}, r"process\.keep_memory: expected one of .*keep_freed_memory"),
     ],

@@ -1,8 +1,5 @@
-"""Studies: one process at a time where the platform can say so, and what a pruning callback needs of them."""
+"""Studies: what a search finds in its file, and what a pruning callback needs of them."""
 
-import errno
-import fcntl
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,31 +13,9 @@ from hqsam_lightning.training.pruning import OptunaPruning
 SPACE = {"lr": FloatDistribution(0, 1), "width": IntDistribution(1, 4)}
 
 
-def test_a_platform_without_locks_is_warned_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setitem(sys.modules, "fcntl", None)
-    with alone(tmp_path / "study.log"):
-        pass
-    assert "no file locks on this platform; search it with one process alone" in caplog.text
-
-
-@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_disk_without_locks_is_warned_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int
-) -> None:
-    def refuse(*arguments: object) -> None:
-        raise OSError(code, "no locks available")
-
-    monkeypatch.setattr(fcntl, "lockf", refuse)
-    with alone(tmp_path / "study.log"):
-        pass
-    assert "no file locks on this disk" in caplog.text
-
-
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"file/study\.log: cannot be written"), alone(tmp_path / "file/study.log"):
+    with pytest.raises(StorageError, match=r"\.in_use: cannot be written"), alone(tmp_path / "file/study.log"):
         pass
 
 

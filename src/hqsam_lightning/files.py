@@ -192,8 +192,11 @@ def read_json(path: Path, error: type[HQSamError], remedy: str) -> Any:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, lower-case hex."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def content_sha256(value: Any) -> str:
@@ -231,13 +234,6 @@ def _feed(digest: Any, value: Any) -> None:
         digest.update(np.ascontiguousarray(value).tobytes())
     else:
         digest.update(f"{type(value).__name__} {value!r}\x1f".encode("utf-8", "surrogatepass"))
-
-
-def _digest(file: Any) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _refuse_constant(name: str) -> float:

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 
 from hqsam_lightning.errors import FinishedError, HQSamError, StorageError
+from hqsam_lightning.escaping import printable
 from hqsam_lightning.files import DISK_ERRORS
-from hqsam_lightning.reporting.escaping import printable
 
 SIGNALLED = 128
 """Exit statuses above it are those of signals."""

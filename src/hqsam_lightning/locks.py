@@ -1,4 +1,4 @@
-"""Folders that one process alone writes: claimed before anything in them is touched, freed when it ends, however."""
+"""Folders and files that one process alone writes: claimed before they are touched, freed when it ends, however."""
 
 from __future__ import annotations
 
@@ -34,24 +34,36 @@ _held_guard = threading.Lock()
 
 @contextmanager
 def claim(folder: Path, remedy: str) -> Iterator[None]:
-    """Claims a folder for this process: a lock of the system's on a file in it, which ends with the process.
-
-    Where the file system or the platform has no locks, a warning is logged and the folder is not protected.
+    """Claims a folder for this process, by a lock file in it; see `claim_file`.
 
     Args:
         folder: made where it is missing.
         remedy: what to do when another process has it, as the end of the message.
+    """
+    with claim_file(folder / LOCK_FILE, f"{folder}: expected a folder that no other run writes", remedy):
+        yield
+
+
+@contextmanager
+def claim_file(path: Path, expected: str, remedy: str) -> Iterator[None]:
+    """Holds a lock of the system's on a file, which ends with the process; the file is removed at the end.
+
+    Where the file system or the platform has no locks, a warning is logged and nothing is protected.
+
+    Args:
+        path: of the lock file; made, with its folder, where it is missing.
+        expected: the beginning of the message when another process has it.
+        remedy: what to do then, as the end of the message.
 
     Raises:
         BusyError: another process, or this one, has claimed it; names its id, machine and command.
-        StorageError: the folder cannot be written.
+        StorageError: the file cannot be written.
     """
-    key = str(folder.resolve())
-    path = folder / LOCK_FILE
+    key = str(path.resolve())
     with _held_guard:
         if key in _held:
-            raise BusyError(f"{folder}: expected a folder that no other run writes; this process does; {remedy}")
-        descriptor = _open_locked(path, remedy)
+            raise BusyError(f"{expected}; this process does; {remedy}")
+        descriptor = _open_locked(path, expected, remedy)
         _held.add(key)
     try:
         yield
@@ -63,7 +75,7 @@ def claim(folder: Path, remedy: str) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _open_locked(path: Path, remedy: str) -> int:
+def _open_locked(path: Path, expected: str, remedy: str) -> int:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +83,7 @@ def _open_locked(path: Path, remedy: str) -> int:
         except OSError as cause:
             raise storage_error(path, cause) from cause
         try:
-            _lock(descriptor, path, remedy)
+            _lock(descriptor, path, expected, remedy)
             if _is_same_file(descriptor, path):
                 _sign(descriptor, path)
                 return descriptor
@@ -81,21 +93,20 @@ def _open_locked(path: Path, remedy: str) -> int:
         os.close(descriptor)  # its owner removed the file in between
 
 
-def _lock(descriptor: int, path: Path, remedy: str) -> None:
+def _lock(descriptor: int, path: Path, expected: str, remedy: str) -> None:
     if fcntl is None:
-        log.warning("%s: this platform has no file locks: a second run in the folder would not be noticed", path.parent)
+        log.warning("%s: this platform has no file locks: a second process there goes unnoticed", path)
         return
     try:
+        # of this process alone, and freed by a kill; flock's would live on in loading processes
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as cause:
         if cause.errno in UNSUPPORTED:
-            log.warning("%s: its disk has no file locks (%s): a second run there goes unnoticed", path.parent, cause)
+            log.warning("%s: its disk has no file locks (%s): a second process there goes unnoticed", path, cause)
             return
         if cause.errno not in BUSY:
             raise storage_error(path, cause) from cause
-        raise BusyError(
-            f"{path.parent}: expected a folder that no other run writes; {_describe(descriptor)} does; {remedy}"
-        ) from cause
+        raise BusyError(f"{expected}; {_describe(descriptor)} does; {remedy}") from cause
 
 
 def _is_same_file(descriptor: int, path: Path) -> bool:

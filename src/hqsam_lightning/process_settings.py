@@ -18,6 +18,7 @@ import cv2
 import lightning as L
 from omegaconf import DictConfig
 
+from hqsam_lightning.checks import Expected, boolean, integer, require
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.memory import keep_freed_memory
 
@@ -32,7 +33,14 @@ EXPECTED_WARNINGS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning on a newer torch
     r"Glyph \d+ .* missing from (current )?font",  # a photo's name in a script that Matplotlib's font lacks
 )
-MOST_NICE = 19
+EXPECTED: Mapping[str, Expected] = {
+    "keep_freed_memory": boolean(),
+    "loader_niceness": integer(0, 19),
+    "opencv_threads": integer(0, 1024),
+    "hide_expected_warnings": boolean(),
+    "quiet_ranks": boolean(),
+}
+"""What the keys of the section have to be; the schema reads it too."""
 
 Result = TypeVar("Result")
 
@@ -44,7 +52,7 @@ class ProcessSettings:
     Attributes:
         keep_freed_memory: on a CPU and in loading processes, see `hqsam_lightning.memory.keep_freed_memory`.
         loader_niceness: added to the niceness of loading processes, 0 to 19.
-        opencv_threads: of the command itself, >= 0; loading processes never use OpenCV's threads.
+        opencv_threads: of the command itself, 0 to 1024; loading processes never use OpenCV's threads.
         hide_expected_warnings: ignore the warnings that a sound run gives, `EXPECTED_WARNINGS`.
         quiet_ranks: let the processes of ranks > 0 log errors alone.
 
@@ -59,17 +67,8 @@ class ProcessSettings:
     quiet_ranks: bool = True
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if type(value) is not type(field.default):
-                expected = "true or false" if isinstance(field.default, bool) else "an integer"
-                raise ConfigError(f"process.{field.name}: expected {expected}; got {value!r}")
-        if not 0 <= self.loader_niceness <= MOST_NICE:
-            raise ConfigError(
-                f"process.loader_niceness: expected an integer from 0 to {MOST_NICE}; got {self.loader_niceness}"
-            )
-        if self.opencv_threads < 0:
-            raise ConfigError(f"process.opencv_threads: expected an integer >= 0; got {self.opencv_threads}")
+        for name, expected in EXPECTED.items():
+            require(f"process.{name}", getattr(self, name), expected)
 
     @classmethod
     def from_config(cls, config: DictConfig) -> ProcessSettings:

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig
 
 from hqsam_lightning.data import DataSets
-from hqsam_lightning.reporting.escaping import printable
+from hqsam_lightning.escaping import printable
 
 log = logging.getLogger(__name__)
 

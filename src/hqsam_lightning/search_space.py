@@ -1,4 +1,4 @@
-"""What a search is given, checked: integers, objectives, and what the sweeps of Hydra's override grammar span."""
+"""What a search is given, checked: objectives, and what the sweeps of Hydra's override grammar span."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ if TYPE_CHECKING:
     import optuna
 
 METRICS = ("miou", "mbiou")
-
-
-def require_integer(key: str, value: Any, least: int) -> None:
-    """Refuses other values of hydra.sweeper.KEY with a `ConfigError`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"hydra.sweeper.{key}: expected an integer >= {least}; got {value!r}")
 
 
 def checked_objectives(objectives: Any) -> list[str]:

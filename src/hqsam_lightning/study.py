@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,11 +14,10 @@ from optuna.exceptions import OptunaError
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hqsam_lightning.errors import BusyError, ConfigError, DataError
-from hqsam_lightning.files import UNREADABLE, storage_error
+from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.files import UNREADABLE
 from hqsam_lightning.journal import SealedJournal
-
-log = logging.getLogger(__name__)
+from hqsam_lightning.locks import claim_file
 
 FORMAT_VERSION = 1
 REMEDY = "restore a backup, or give another hydra.sweeper.study"
@@ -39,13 +36,9 @@ def alone(path: Path) -> Iterator[None]:
         BusyError: another process has it.
         StorageError: the lock cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.with_name(f"{path.name}.in_use").open("w")
-    except OSError as cause:
-        raise storage_error(path, cause) from cause
-    with file:
-        _lock(file.fileno(), path)
+    remedy = "wait for it, give another hydra.sweeper.study, or start one process per search"
+    expected = f"hydra.sweeper.study={path}: expected a study that no other process searches"
+    with claim_file(path.with_name(f"{path.name}.in_use"), expected, remedy):
         yield
 
 
@@ -165,22 +158,3 @@ def _is_finite(value: Any) -> bool:
 
 def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _lock(descriptor: int, path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        log.warning("%s: no file locks on this platform; search it with one process alone", path)
-        return
-    try:
-        # of this process alone, and freed by a kill; flock's would live on in loading processes
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EAGAIN):
-            log.warning("%s: no file locks on this disk (%s); search it with one process alone", path, error)
-            return
-        raise BusyError(
-            f"hydra.sweeper.study={path}: expected a study that no other process searches; one does; wait for it, give "
-            "another hydra.sweeper.study, or start one process per search"
-        ) from error

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import Override
 from hydra.plugins.launcher import Launcher
 
+from hqsam_lightning.checks import integer, optional, require, text
 from hqsam_lightning.errors import ConfigError, DataError, HQSamError
 from hqsam_lightning.interruption import chain_of, describe_error, interruption_status, raise_storage_fault
 from hqsam_lightning.overrides import quote_override
-from hqsam_lightning.search_space import checked_objectives, distribution_of, require_integer
+from hqsam_lightning.search_space import checked_objectives, distribution_of
 from hqsam_lightning.seeding import derive_seed
-from hqsam_lightning.training.checkpoint import PLACES, is_under
+from hqsam_lightning.training.checkpoint import NOT_RECIPE, is_under
 
 if TYPE_CHECKING:
     import optuna
@@ -28,8 +29,6 @@ log = logging.getLogger(__name__)
 PRUNING = "hqsam_lightning.training.pruning.OptunaPruning"
 MOST_FAILURES = 3
 """In a row: what is wrong is then not the point."""
-# overrides that leave a recipe what it is: where things lie, on what machine, what is logged
-NOT_RECIPE = ("paths", "loader", "logger", "callbacks", "trainer.devices", *PLACES)
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,8 @@ class Search:
 
     def _recipe(self) -> list[str]:
         """The overrides that make all points of the study what they are."""
-        return sorted(text for text in self.fixed if not is_under(text.lstrip("+~").split("=")[0], NOT_RECIPE))
+        others = ("trainer.devices", *NOT_RECIPE)
+        return sorted(text for text in self.fixed if not is_under(text.lstrip("+~").split("=")[0], others))
 
     def _retry_interrupted(self, study: optuna.Study) -> None:
         import optuna
@@ -255,13 +255,14 @@ def _as_text(key: str, override: Override) -> str:
 def _check_settings(
     study: str, name: str, n_trials: int, seed: int, prune_after: int | None, objectives: Sequence[str]
 ) -> None:
-    for key, text in (("study", study), ("name", name)):
-        if not isinstance(text, str) or not text or "\0" in text:
-            raise ConfigError(f"hydra.sweeper.{key}: expected text; got {text!r}")
-    require_integer("n_trials", n_trials, least=1)
-    require_integer("seed", seed, least=0)
-    if prune_after is not None:
-        require_integer("prune_after", prune_after, least=0)
+    for key, value, expected in (
+        ("study", study, text(1)),
+        ("name", name, text(1)),
+        ("n_trials", n_trials, integer(1)),
+        ("seed", seed, integer(0)),
+        ("prune_after", prune_after, optional(integer(0))),
+    ):
+        require(f"hydra.sweeper.{key}", value, expected)
     if prune_after is not None and len(objectives) > 1:
         raise ConfigError(
             f"hydra.sweeper.prune_after: expected null with several objectives ({', '.join(objectives)}), "

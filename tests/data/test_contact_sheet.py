@@ -17,7 +17,6 @@ from hqsam_lightning.data.contact_sheet import (
     caption,
     choose,
     draw_sheet,
-    printable,
     write_contact_sheets,
 )
 from hqsam_lightning.data.sets import DataSets
@@ -156,20 +155,6 @@ def test_any_name_is_drawn_and_makes_a_file(tmp_path: Path, name: str) -> None:
     assert len(written) == 2
     assert sorted(tmp_path.rglob("*.jpg")) == sorted(written)
     assert all(path.parent == tmp_path / "data" and size_of(path)[0] == 4 * SIDE for path in written)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a\nb", r"a\nb"),
-        ("\udcff", r"\udcff"),
-        ("写真 ä$_", "写真 ä$_"),
-        ("\x1b[0m", r"\x1b[0m"),
-        ("\u202e", r"\u202e"),
-    ],
-)
-def test_text_is_one_printable_line(text: str, expected: str) -> None:
-    assert printable(text) == expected
 
 
 def test_sources_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> None:

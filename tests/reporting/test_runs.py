@@ -67,8 +67,16 @@ def test_only_what_changes_training_makes_another_recipe(make_config, tmp_path: 
         config = OmegaConf.to_container(make_config(*overrides), resolve=True)
         return Run(tmp_path, {}, config, []).recipe_keys
 
-    elsewhere = (f"paths.output_dir={tmp_path / 'b'}", "paths.data_dir=/x", "paths.cache_dir=/y", "logger=wandb")
-    assert recipe("seed=1") == recipe("seed=2", "name=again", "loader.num_workers=0", *elsewhere)
+    elsewhere = (
+        f"paths.output_dir={tmp_path / 'b'}",
+        "paths.data_dir=/x",
+        "paths.cache_dir=/y",
+        "logger=wandb",
+        "resume=never",
+    )
+    assert recipe("seed=1") == recipe(
+        "seed=2", "name=again", "loader.num_workers=0", "process.loader_niceness=1", *elsewhere
+    )
     for other in ("optimizer.lr=0.5", "data.train_size=7", "trainer.max_epochs=1", "variants.hq.features=[decoder]"):
         assert recipe() != recipe(other), other
 

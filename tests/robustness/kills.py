@@ -82,7 +82,7 @@ def trials(folder: Path) -> object:
     """States of the study's trials that count, and whether each left its results."""
     import optuna
 
-    from hqsam_lightning.sweeping import open_storage
+    from hqsam_lightning.study import open_storage
 
     storage = open_storage(folder / "study.log")
     (name,) = optuna.get_all_study_names(storage)

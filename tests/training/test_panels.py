@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.loggers import WandbLogger
 
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.reporting.escaping import printable
+from hqsam_lightning.escaping import printable
 from hqsam_lightning.train import train
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.panels import ImagePanels, draw_panels, make_panel, save_panels

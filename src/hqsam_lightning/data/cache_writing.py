@@ -157,7 +157,7 @@ def _require_finite(entry: Entry, view: View, sam: FrozenSam) -> None:
         if not torch.isfinite(feature).all():
             raise CacheError(
                 f"{view.sample_id}: expected finite features of SAM, its {name} holds NaN or infinity; see whether "
-                f" {sam.name} overflows in sam.precision={sam.precision} (fp32 does not), and which file "
+                f"{sam.name} overflows in sam.precision={sam.precision} (fp32 does not), and which file "
                 "sam.weights names; nothing was written of this shard"
             )
 

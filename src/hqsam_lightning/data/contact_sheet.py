@@ -16,6 +16,7 @@ from hqsam_lightning.data.samples import SampleSet
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.decoration import decoration
 from hqsam_lightning.errors import DataError
+from hqsam_lightning.escaping import printable
 from hqsam_lightning.files import write_whole
 from hqsam_lightning.seeding import derive_rng
 from hqsam_lightning.types import OBJECT_THRESHOLD, Sample
@@ -97,11 +98,6 @@ def caption(sample: Sample) -> str:
     count = len(sample.masks)
     text = f"{count} mask{'s' if count != 1 else ''}, object {100 * area:.1f} %"
     return text if sample.ignore is None else f"{text}, ignored {100 * float(sample.ignore.mean()):.1f} %"
-
-
-def printable(text: str) -> str:
-    r"""Text on one line that a font can draw: control characters and broken UTF-8 become escapes such as ``\n``."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _tile(sample: Sample) -> np.ndarray:

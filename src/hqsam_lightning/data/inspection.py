@@ -15,6 +15,7 @@ from hqsam_lightning.data.mask_deciding import decide, is_unlike, tolerated
 from hqsam_lightning.data.mask_facts import facts_of
 from hqsam_lightning.data.mask_pixels import MaskPixels, levels_of, read_mask_pixels
 from hqsam_lightning.data.mask_values import AUTO, LISTED, MaskValues, mask_values_from_config
+from hqsam_lightning.data.problems import listed
 from hqsam_lightning.data.reading import image_size, masks_of, read_image, size_mismatch
 from hqsam_lightning.errors import DataError, choice_error
 from hqsam_lightning.types import OBJECT_THRESHOLD
@@ -24,7 +25,6 @@ CHECKS = ("quick", "full")
 # A header costs a round trip to the disk, a decoded photo costs a core and its pixels' memory.
 _QUICK_THREADS = 16
 _FULL_THREADS = 4
-_SHOWN = 3
 
 _log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ def _check_source(
     if wanted.kind == AUTO and len(found.unlike) > tolerated(sum(len(pair.masks) for pair in pairs)):
         found.problems.append(
             f"{len(found.unlike)} mask(s) are unlike the rest of the source, which was taken for {values}: "
-            f"{_shown(found.unlike)}; correct or exclude them, or set data.catalogue.{source.name}.mask_values"
+            f"{listed(found.unlike)}; correct or exclude them, or set data.catalogue.{source.name}.mask_values"
         )
         found.unlike = []
     problems += [f"{source.name}: {problem}" for problem in dict.fromkeys(found.problems)]
@@ -162,11 +162,7 @@ def _notes(found: _Findings) -> Iterable[str]:
         "with values that data.catalogue.<source>.mask_values does not list, which count as background": found.unlisted,
         "without an object beside other masks of the photo, which are left out": found.empty,
     }
-    return [f"{len(masks)} mask(s) {text}: {_shown(masks)}" for text, masks in texts.items() if masks]
-
-
-def _shown(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return [f"{len(masks)} mask(s) {text}: {listed(masks)}" for text, masks in texts.items() if masks]
 
 
 def _quick(pair: Pair) -> _Findings:
@@ -225,5 +221,5 @@ def _unlisted(pixels: MaskPixels, values: MaskValues) -> str:
     """Values of a mask that its meaning does not list."""
     if values.kind != LISTED or pixels.raw is None:
         return ""
-    listed = {0, *values.objects, *values.ignore}
-    return ", ".join(str(value) for value in levels_of(pixels.raw).tolist() if value not in listed)
+    known = {0, *values.objects, *values.ignore}
+    return ", ".join(str(value) for value in levels_of(pixels.raw).tolist() if value not in known)

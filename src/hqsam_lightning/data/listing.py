@@ -22,10 +22,8 @@ from typing import NamedTuple
 from hqsam_lightning.data.catalogue import MissingDataError, Source, source_folders
 from hqsam_lightning.data.folders import Folder
 from hqsam_lightning.data.names import in_order, normal_form, split_number
+from hqsam_lightning.data.problems import listed
 from hqsam_lightning.errors import DataError
-
-SHOWN = 3
-"""How many file names an error message shows."""
 
 
 class Pair(NamedTuple):
@@ -76,8 +74,8 @@ class Listing:
         """Says how many photos there are, how many are used, and what was left out and why."""
         parts = [
             (len(self.other_files), "files of other endings", _endings(self.other_files)),
-            (len(self.folders), "subfolders, whose contents are not read", _shown(self.folders)),
-            (len(self.strays), "masks without a photo", _shown(self.strays)),
+            (len(self.folders), "subfolders, whose contents are not read", listed(self.folders)),
+            (len(self.strays), "masks without a photo", listed(self.strays)),
             (self.excluded, "excluded by the config", ""),
             (self.hidden, "hidden files", ""),
         ]
@@ -85,11 +83,6 @@ class Listing:
         masks = sum(len(pair.masks) for pair in self.pairs)
         found = f"photos found: {len(self.pairs) + self.excluded}, used: {len(self.pairs)}, mask files: {masks}"
         return f"{found}; left out: {', '.join(left_out) or 'nothing'}"
-
-
-def ascii_text(text: str) -> str:
-    """Text that any terminal can show: what cannot be encoded or printed is escaped."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def list_source(source: Source, data_dir: Path) -> Listing:
@@ -201,11 +194,7 @@ def _how_to_get(source: Source) -> str:
 def _endings(names: Sequence[str]) -> str:
     """The endings of files with their counts, e.g. ``".webp 3, .bmp 1"``."""
     counts = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
-    return ascii_text(", ".join(f"{ending} {count}" for ending, count in counts.most_common(SHOWN)))
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ascii_text(", ".join(names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
+    return listed([f"{ending} {count}" for ending, count in counts.most_common()])
 
 
 def _refuse_two_layouts(source: Source, photo: str, some: list[Path] | None, others: list[Path]) -> None:
@@ -222,7 +211,7 @@ def _refuse_ambiguous(source: Source, folder: Path, names: list[str]) -> None:
         suffix = source.mask_suffix
         raise DataError(
             f"{source.name}: {len(names)} {suffix} files in {folder} could be photos or masks, e.g. "
-            f"{_shown(names)}, because photos and masks share the folder and the "
+            f"{listed(names)}, because photos and masks share the folder and the "
             f"suffix; move the masks to a folder of their own and set data.catalogue.{source.name}.masks, or take "
             f"{suffix} out of data.catalogue.{source.name}.image_suffixes"
         )
@@ -234,7 +223,7 @@ def _refuse_unmasked(source: Source, masks: Folder, photos: dict[str, str], foun
         first = unmasked[0]
         like = [name for name in found.strays + masks.others if normal_form(name).startswith(first)]
         hint = f" (there is {like[0]}: does data.catalogue.{source.name}.mask_suffix fit?)" if like else ""
-        shown, expected = _shown([photos[stem] for stem in unmasked]), masks.path / (first + source.mask_suffix)
+        shown, expected = listed([photos[stem] for stem in unmasked]), masks.path / (first + source.mask_suffix)
         raise DataError(
             f"{source.name}: {len(unmasked)} of {len(photos)} photos have no mask: {shown}; expected {expected}{hint}; "
             f"add the masks or remove the photos, or change data.catalogue.{source.name}.masks and .mask_suffix"

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from hqsam_lightning.data.mask_facts import ALPHA, COLOURS, LABELS, ONE_LEVEL, TWO_PLANES, MaskFacts, look_at
 from hqsam_lightning.data.mask_values import AUTO, CHOICES, SOFT, MaskValues
+from hqsam_lightning.data.problems import listed
 from hqsam_lightning.errors import DataError
 
 SAMPLE = 200
 """Most masks of a source that its meaning is decided from, spread evenly over the files by name."""
 
 _THREADS = 4
-_SHOWN = 3
 
 _log = logging.getLogger(__name__)
 
@@ -150,8 +150,7 @@ def _undecided(name: str, facts: list[MaskFacts], found: list[MaskFacts], findin
 
 
 def _named(facts: list[MaskFacts]) -> str:
-    shown = ", ".join(f"{each.path} ({each.text})" for each in facts[:_SHOWN])
-    return shown + (", ..." if len(facts) > _SHOWN else "")
+    return listed([f"{each.path} ({each.text})" for each in facts])
 
 
 def _summary(facts: list[MaskFacts]) -> str:

@@ -6,6 +6,7 @@ import reprlib
 from collections.abc import Mapping, Sequence
 
 from hqsam_lightning.errors import DataError
+from hqsam_lightning.escaping import printable
 
 MOST_SHOWN = 20
 """How many problems an error lists; the rest are counted."""
@@ -17,6 +18,11 @@ _short.maxlevel, _short.maxlist, _short.maxdict, _short.maxstring, _short.maxoth
 def shown(value: object) -> str:
     """A value as an error message shows it: short however long or nested it is, and printable."""
     return _short.repr(value)
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """The first names, printable, and dots where there are more."""
+    return printable(", ".join(names[:most])) + (", ..." if len(names) > most else "")
 
 
 def raise_problems(title: str, problems: Sequence[str], remedy: str) -> None:

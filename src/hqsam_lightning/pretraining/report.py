@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from segment_anything.modeling import Sam
 
+from hqsam_lightning.escaping import escape_markdown
 from hqsam_lightning.files import write_document, write_whole
-from hqsam_lightning.reporting.escaping import escape_markdown
 from hqsam_lightning.reporting.markdown import markdown_table, percent
 from hqsam_lightning.reporting.results import METRICS_FILE
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from hqsam_lightning.data.datamodule import prompted_name
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.escaping import escape_markdown
 from hqsam_lightning.reporting.costs import PAPER_NOTE, cost_comparison
-from hqsam_lightning.reporting.escaping import escape_markdown
 from hqsam_lightning.reporting.markdown import NOTHING, markdown_table
 from hqsam_lightning.reporting.paper import Agreement, PaperRow, compare_order
 from hqsam_lightning.reporting.results import OUTPUT_NAMES

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from hqsam_lightning.reporting.escaping import escape_markdown
+from hqsam_lightning.escaping import escape_markdown
 from hqsam_lightning.reporting.markdown import NOTHING
 from hqsam_lightning.reporting.paper import COSTS, PaperRow
 from hqsam_lightning.reporting.runs import Recipe

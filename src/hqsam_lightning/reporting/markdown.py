@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from hqsam_lightning.reporting.escaping import escape_markdown, printable
+from hqsam_lightning.escaping import escape_markdown, printable
 
 NOTHING = "-"
 
@@ -14,7 +14,7 @@ def markdown_table(cells: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a table whose first row is its head.
 
     Args:
-        cells: Markdown; text of users is escaped before, see `hqsam_lightning.reporting.escaping`.
+        cells: Markdown; text of users is escaped before, see `hqsam_lightning.escaping`.
     """
     head, *body = cells
     rule = "|" + " --- |" * len(head)

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from hqsam_lightning.decoration import decoration
+from hqsam_lightning.escaping import plain_text
 from hqsam_lightning.files import UNREADABLE
-from hqsam_lightning.reporting.escaping import plain_text
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from hqsam_lightning.escaping import escape_markdown, printable
 from hqsam_lightning.files import storage_error, write_whole
 from hqsam_lightning.reporting.comparison import paper_section
 from hqsam_lightning.reporting.costs import COST_NOTE, cost_table
-from hqsam_lightning.reporting.escaping import escape_markdown, printable
 from hqsam_lightning.reporting.html import to_page
 from hqsam_lightning.reporting.markdown import NOTHING, code_span, heading, interval, markdown_table, percent
 from hqsam_lightning.reporting.paper import PaperRow

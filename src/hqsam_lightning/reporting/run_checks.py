@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hqsam_lightning.checks import show
+
 LARGEST = 2**63
 DEEPEST = 50
 OUTPUTS = ("hq", "sum")
@@ -25,16 +27,16 @@ def find_fault(body: Mapping[str, Any]) -> str | None:
     """
     for key in ("run", "config", "files"):
         if not isinstance(body.get(key), dict):
-            return f"{key}: expected a mapping, got {_shown(body.get(key))}"
+            return f"{key}: expected a mapping, got {show(body.get(key))}"
     if not isinstance(body.get("rows"), list):
-        return f"rows: expected a list, got {_shown(body.get('rows'))}"
+        return f"rows: expected a list, got {show(body.get('rows'))}"
     return _odd_value(body, "", 0) or _fact_fault(body["run"]) or _config_fault(body["config"])
 
 
 def _fact_fault(facts: Mapping[str, Any]) -> str | None:
     for key, (expected, check) in {**REQUIRED, **OPTIONAL}.items():
         if key in facts and not check(facts[key]):
-            return f"run.{key}: expected {expected}, got {_shown(facts[key])}"
+            return f"run.{key}: expected {expected}, got {show(facts[key])}"
         if key in REQUIRED and key not in facts:
             return f"run.{key}: expected {expected}, got none"
     return None
@@ -45,7 +47,7 @@ def _config_fault(config: Mapping[str, Any]) -> str | None:
         return "config.val_prompts: expected what the masks were prompted by, got none"
     sam = config.get("sam")
     if not isinstance(sam, dict) or not _is_text(sam.get("precision")):
-        return f"config.sam: expected a mapping with a precision, got {_shown(sam)}"
+        return f"config.sam: expected a mapping with a precision, got {show(sam)}"
     return None
 
 
@@ -63,11 +65,6 @@ def _odd_value(value: Any, key: str, depth: int) -> str | None:
         if fault:
             return fault
     return None
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _is_text(value: Any) -> bool:

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.training.checkpoint import PLACES, flatten, is_under
+from hqsam_lightning.training.checkpoint import NOT_RECIPE, flatten, is_under
 from hqsam_lightning.training.scores import MaskScores, Row
 
-# config keys that leave a recipe what it is; a key stands for all below it
-NOT_RECIPE = (
-    *("seed", "name", "ckpt_path", "paths", "loader", "callbacks", "logger", "debug"),
-    *("trainer.default_root_dir", "sam.weights", *PLACES),
-)
+SAME_RECIPE = ("seed", "name", "debug", "trainer.default_root_dir", "sam.weights", *NOT_RECIPE)
+"""Config keys in which runs of one recipe may differ; a key stands for all below it."""
 KEYS_IN_LABEL = 3  # more where these do not tell the recipes apart
 
 
@@ -47,7 +44,7 @@ class Run:
 
         Weights go by what they are, not by where they lay.
         """
-        keys = {key: value for key, value in flatten(self.config).items() if not is_under(key, NOT_RECIPE)}
+        keys = {key: value for key, value in flatten(self.config).items() if not is_under(key, SAME_RECIPE)}
         return keys | {"sam.sha256": str(self.facts.get("sam_sha256"))[:12]}
 
 

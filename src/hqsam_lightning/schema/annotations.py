@@ -13,6 +13,7 @@ from typing import Any, Literal, Union
 
 from hqsam_lightning.checks import (
     Expected,
+    anything,
     boolean,
     choice,
     either,
@@ -81,7 +82,7 @@ def of_annotation(hint: Any) -> Expected | None:
     if origin in LISTS or hint in LISTS:
         return _of_list(parts)
     if origin in MAPPINGS or hint in MAPPINGS:
-        return mapping_of((of_annotation(parts[1]) if len(parts) == 2 else None) or _ANYTHING)
+        return mapping_of((of_annotation(parts[1]) if len(parts) == 2 else None) or anything())
     return None
 
 
@@ -89,7 +90,4 @@ def _of_list(parts: tuple[Any, ...]) -> Expected:
     kinds = {part for part in parts if part is not Ellipsis}
     item = of_annotation(next(iter(kinds))) if len(kinds) == 1 else None
     length = len(parts) if len(parts) > 1 and Ellipsis not in parts else None
-    return list_of(item or _ANYTHING, length or 0, length)
-
-
-_ANYTHING = Expected("anything", lambda value: True)
+    return list_of(item or anything(), length or 0, length)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hqsam_lightning import process_settings
 from hqsam_lightning.checks import (
     Expected,
     anything,
@@ -30,11 +31,7 @@ RUN: Mapping[str, Expected] = {
     "resume": choice("auto", "never"),
     "loader.num_workers": integer(0, 1024),
     "loader.timeout": integer(0, 86_400),
-    "process.keep_freed_memory": boolean(),
-    "process.loader_niceness": integer(0, 19),
-    "process.opencv_threads": integer(0, 1024),
-    "process.hide_expected_warnings": boolean(),
-    "process.quiet_ranks": boolean(),
+    **{f"process.{name}": expected for name, expected in process_settings.EXPECTED.items()},
     "callbacks": mapping_of(anything()),
     "logger*": optional(mapping_of(anything())),
     "paths.*": path(),

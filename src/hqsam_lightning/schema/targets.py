@@ -9,7 +9,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from hqsam_lightning.checks import Expected, boolean, choice, list_of, show
+from hqsam_lightning.checks import anything, boolean, choice, list_of, show
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.overrides import near
 from hqsam_lightning.schema.annotations import annotated, signature_of
@@ -37,7 +37,7 @@ OWN_KEYS: Mapping[str, tuple[str, ...]] = {"data": ("cache", "views", "decode")}
 SPECIAL = {
     "_recursive_": boolean(),
     "_convert_": choice("none", "partial", "object", "all"),
-    "_args_": list_of(Expected("anything", lambda value: True)),
+    "_args_": list_of(anything()),
 }
 
 

@@ -34,6 +34,8 @@ PLACES = (
     "sam.cache_dir",
 )
 """Keys that say where things lie on a machine, not what they are."""
+NOT_RECIPE = ("ckpt_path", "resume", "paths", "loader", "process", "callbacks", "logger", *PLACES)
+"""Keys that leave a recipe what it is: where and how a run is computed, and what it logs."""
 
 
 def checkpoint_info(
@@ -207,7 +209,7 @@ def check_data(checkpoint: dict[str, Any], data: dict[str, Any]) -> None:
 
 
 def _of_recipe(flat: dict[str, Any], recipe: Sequence[str]) -> dict[str, Any]:
-    return {key: value for key, value in flat.items() if any(f"{key}.".startswith(f"{part}.") for part in recipe)}
+    return {key: value for key, value in flat.items() if is_under(key, recipe)}
 
 
 def flatten(values: Any, prefix: str = "") -> dict[str, Any]:

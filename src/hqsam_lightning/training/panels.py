@@ -22,7 +22,7 @@ from hqsam_lightning.checks import arguments, integer, mapping_of, optional, tex
 from hqsam_lightning.data.overlay import hatch
 from hqsam_lightning.decoration import decoration
 from hqsam_lightning.errors import choice_error
-from hqsam_lightning.reporting.escaping import plain_text, printable
+from hqsam_lightning.escaping import plain_text, printable
 from hqsam_lightning.seeding import derive_seed
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.scores import BASELINE, BASELINE_ROW, MaskScores, Row, to_original_size

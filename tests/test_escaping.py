@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from hqsam_lightning.reporting.escaping import escape_markdown, plain_text, printable
+from hqsam_lightning.escaping import escape_markdown, plain_text, printable
 
 NAMES = [
     "quickstart_42",
