@@ -1,5 +1,7 @@
 """A run killed at any step and resumed ends with the weights of an uninterrupted one."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
