@@ -92,6 +92,15 @@ REFUSED = {
     "hard beside a value to ignore": ([np.maximum(WHITE, disc(20) * np.uint8(254))], "not grey edges.*0, 254, 255"),
     "cells of 9 pixels": ([np.where(np.kron(GREY[:7, :7] > 99, np.ones((9, 9))), 100, 255).astype(np.uint8)], "edges"),
     "trimap": ([np.where(disc(10), 255, disc(22) * 128).astype(np.uint8)], "several values that are not grey edges"),
+    "trimap of a band of 4": (
+        [np.where(WHITE, WHITE, disc(22) * np.uint8(128))],
+        "not grey edges.*values 0, 128, 255",
+    ),
+    "trimap of a band of 3": ([np.where(WHITE, WHITE, disc(21) * np.uint8(127))], "not grey edges.*values 0, 127, 255"),
+    "square trimap": (
+        [np.pad(np.pad(np.full((20, 20), 255, np.uint8), 3, constant_values=99), 9)],
+        "not grey edges.*values 0, 99, 255",
+    ),
     "classes": ([classes(1, 2, 3)], "not grey edges.*values 0, 1, 2, 3"),
     "classes without background": ([classes(1, 2, 3) + np.uint8(1)], "several values that are not grey edges"),
     "spread classes": ([classes(85, 170, 255)], "several values that are not grey edges"),
