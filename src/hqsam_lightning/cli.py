@@ -6,7 +6,8 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -110,6 +111,18 @@ def own_error(error: BaseException) -> HQSamError | None:
         if isinstance(each, HQSamError):
             return each
     return None
+
+
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Raises the package's own error where Hydra raises one of instantiating that stands before it."""
+    try:
+        yield
+    except InstantiationException as error:
+        own = own_error(error)
+        if own is None:
+            raise
+        raise own from own.__cause__
 
 
 def _innermost(error: BaseException) -> BaseException:
