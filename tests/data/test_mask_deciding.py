@@ -121,6 +121,7 @@ REFUSED = {
     ),
     "white background": ([255 - WHITE, 255 - antialiased()], "2 of 2 .* white background"),
     "white background, 0/1": ([(~disc()).astype(np.uint8)], "white background"),
+    "white backgrounds among black ones": ([WHITE] * 3 + [255 - WHITE] * 2, "2 of 5 masks .* white background"),
     "two different planes": ([rgba(WHITE, disc(9, 50, 50) * 255)], "varying alpha channel beside colours"),
     "a mask with transparent sides": ([rgba(WHITE, np.pad(np.full((60, 60), 255), (0, 4)))], "varying alpha"),
     "a photo that is almost opaque": ([rgba(PHOTO, np.where(GREY > 4, 255, 250))], "varying alpha channel"),
@@ -201,6 +202,14 @@ def test_a_few_odd_files_among_many_are_warned_of(tmp_path: Path, caplog: pytest
     assert "99.png (values 0, 1, 2)" in caplog.text
     with pytest.raises(DataError, match="3 of 100 masks"):
         decide("birds", AUTO, save(tmp_path, *[WHITE] * 97, *[classes(1, 2)] * 3))
+
+
+def test_an_object_that_fills_its_photo_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It looks like a white background, of which one among others is no evidence."""
+    with caplog.at_level(logging.WARNING):
+        assert decided(tmp_path, *[WHITE] * 3, 255 - WHITE) == "soft"
+    assert "1 mask(s) unlike the rest of the source" in caplog.text
+    assert "3.png (values 0, 255)" in caplog.text
 
 
 @pytest.mark.parametrize("count", [1, 7, 200, 201, 399, 5000])
