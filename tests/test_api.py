@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 import hqsam_lightning
 from conftest import ROOT
-from hqsam_lightning.errors import CheckpointError, ConfigError
+from hqsam_lightning.errors import CheckpointError, ConfigError, DataError, HQSamError, WeightsError
 from hqsam_lightning.training.module import HQSamModule
 from patience import PATIENCE
 
@@ -57,6 +57,23 @@ def test_train_checks_its_config(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^optimizer\.lr: expected"):
         hqsam_lightning.train(config)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "message"),
+    [
+        (["data=folder", "paths.data_dir=/nowhere"], DataError, r"^problems with the data in /nowhere"),
+        (["data=coco", "data.data_dir=/nowhere"], DataError, r"^/nowhere/annotations/.*set data\.annotations"),
+        (["sam.weights=/nowhere.pth"], WeightsError, r"^/nowhere\.pth: expected a weights file"),
+    ],
+)
+def test_train_raises_the_packages_errors(
+    tmp_path: Path, overrides: list[str], error: type[HQSamError], message: str
+) -> None:
+    """Not those of Hydra, which instantiates what is wrong."""
+    config = hqsam_lightning.compose([*TINY[:2], *TINY[6:], *overrides], output_dir=tmp_path)
+    with pytest.raises(error, match=message):
+        hqsam_lightning.train(config)
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,8 @@ def test_plain_text_stays_readable() -> None:
         ("~/runs/last.ckpt", "~/runs/last.ckpt"),
         ("/data/#1", "/data/#1"),
         ("/data/it's", "/data/it's"),
+        ("/data/(its'", "/data/(its'"),
+        ("'/data/its' (2)", "'/data/its' (2)"),
         ("[a", "[a"),
     ],
 )

@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.cli import conf_dir, own_errors
 from hqsam_lightning.errors import CheckpointError, ConfigError
 from hqsam_lightning.overrides import override_hints
 from hqsam_lightning.schema import check_config
@@ -77,7 +77,8 @@ def load_run(checkpoint: str | Path, overrides: Sequence[str] = ()) -> HQSamModu
     config = OmegaConf.merge(OmegaConf.create(stored[INFO_KEY]["config"]), OmegaConf.from_dotlist(list(overrides)))
     if not isinstance(config, DictConfig) or "variants" not in config:
         raise CheckpointError(f"{path}: expected a checkpoint of hqsam_lightning.train; its config has no variants")
-    module = build_module(config, instantiate(config.sam), val_sets=[])
+    with own_errors():
+        module = build_module(config, instantiate(config.sam), val_sets=[])
     check_checkpoint(stored, module.trainable_state, module.sam.name, module.sam.weights_sha256)
     # the frozen SAM is not in the checkpoint; the other keys were compared
     module.load_state_dict(stored["state_dict"], strict=False)

@@ -6,7 +6,8 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -89,11 +90,11 @@ def fail(error: BaseException) -> NoReturn:
     if own is not None:
         print(f"error: {_message(own)}", file=sys.stderr)
     elif refused is not None:
-        print(f"error: {_full_key(error) or 'trainer'}: Lightning cannot run this: {refused}", file=sys.stderr)
+        print(f"error: {full_key(error) or 'trainer'}: Lightning cannot run this: {refused}", file=sys.stderr)
     elif isinstance(error, InstantiationException) and error.__cause__ is not None:
         cause = _innermost(error)
         traceback.print_exception(type(cause), cause, cause.__traceback__, file=sys.stderr)
-        key = _full_key(error)
+        key = full_key(error)
         print(f"error: the code that {key or 'the config'} names raised this {type(cause).__name__}", file=sys.stderr)
     elif isinstance(error, HydraException | OmegaConfBaseException):
         print(f"error: {str(error).strip()}", file=sys.stderr)
@@ -112,6 +113,18 @@ def own_error(error: BaseException) -> HQSamError | None:
     return None
 
 
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Raises the package's own error where Hydra raises one of instantiating that stands before it."""
+    try:
+        yield
+    except InstantiationException as error:
+        own = own_error(error)
+        if own is None:
+            raise
+        raise own from own.__cause__
+
+
 def _innermost(error: BaseException) -> BaseException:
     """What Hydra's errors in instantiating were raised from."""
     while isinstance(error, InstantiationException) and error.__cause__ is not None:
@@ -127,11 +140,12 @@ def _refusal_of_lightning(error: BaseException) -> str | None:
     cause = _innermost(error)
     frames = list(traceback.walk_tb(cause.__traceback__))
     raised_in = str(frames[-1][0].f_globals.get("__name__")) if frames else ""
-    is_of_trainer = _full_key(error) == "trainer" and raised_in.startswith("lightning.")
+    is_of_trainer = full_key(error) == "trainer" and raised_in.startswith("lightning.")
     return str(cause).strip() if isinstance(cause, MisconfigurationException) or is_of_trainer else None
 
 
-def _full_key(error: BaseException) -> str | None:
+def full_key(error: BaseException) -> str | None:
+    """The key, in what was instantiated, of the code that Hydra's error is about; None where it is not said."""
     found = [line.removeprefix("full_key:").strip() for line in str(error).splitlines() if line.startswith("full_key:")]
     return found[0] if found else None
 

@@ -122,7 +122,8 @@ def _quoting_hint(override: str) -> str:
         return (
             f"{override}: expected KEY=VALUE with a key of letters, digits, dots and underscores; got the key {key!r}"
         )
-    quoted = shlex.quote(quote_override(key, value.strip("\"'")))
+    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    quoted = shlex.quote(quote_override(key, value[1:-1] if is_quoted else value))
     return f"{key}: expected a value in Hydra's grammar; got {value}; where it is plain text, write {quoted}"
 
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from hqsam_lightning.cli import full_key, own_error
 from hqsam_lightning.data import DataSets, PromptedDataModule
 from hqsam_lightning.data.cache import EmbeddingCache, cache_facts
 from hqsam_lightning.errors import ConfigError
@@ -54,10 +56,22 @@ def build_sets(config: DictConfig) -> DataSets:
 
     Args:
         config: with data; its keys `VIEWS_KEYS` say how views are made of the sets.
+
+    Raises:
+        HQSamError: the sets cannot be used; one of sets within others, such as ``data.validation``, names that key.
     """
     values = OmegaConf.to_container(config.data, resolve=True)
     assert isinstance(values, dict)
-    return cast(DataSets, instantiate({key: value for key, value in values.items() if key not in VIEWS_KEYS}))
+    try:
+        return cast(DataSets, instantiate({key: value for key, value in values.items() if key not in VIEWS_KEYS}))
+    except InstantiationException as error:
+        own, inside = own_error(error), full_key(error)
+        if own is None:
+            raise
+        if not inside:
+            raise own from own.__cause__
+        hint = f"these sets are data.{inside}: write data.{inside}.KEY where this names data.KEY"
+        raise type(own)(f"{own}\n{hint}") from own
 
 
 def open_cache(config: DictConfig, sam: FrozenSam) -> EmbeddingCache | None:

@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
+from hqsam_lightning.cli import clean_errors, conf_dir, own_errors, run_hydra
 from hqsam_lightning.data import DataSets, PromptedDataModule
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
@@ -205,7 +205,8 @@ class _Entry(ModuleType):
     """Makes `hqsam_lightning.train(config)` the function, though the name is this module's."""
 
     def __call__(self, config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        return train(config)
+        with own_errors():
+            return train(config)
 
 
 sys.modules[__name__].__class__ = _Entry

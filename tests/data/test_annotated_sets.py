@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
 from annotated_files import compressed, instance, some_masks, write_coco, write_sa1b
@@ -133,10 +132,16 @@ def test_hqseg44k_is_validated_on_where_it_is_asked_for(coco: Path, make_config)
     config = make_config(*data, "+data@data.validation=hqseg44k_val", f"paths.data_dir={coco}")
     assert list(config.data.validation.val_sources) == ["dis_vd", "coift", "hrsod", "thinobject5k_te"]
     assert list(config.data.validation.sources) == []
-    with pytest.raises(
-        InstantiationException, match=r"(?s)DataError.*dis_vd: .*does not exist.*coift: .*hrsod: .*thinobject5k_te: "
-    ):
+    with pytest.raises(DataError, match=r"(?s)dis_vd: .*does not exist.*coift: .*hrsod: .*thinobject5k_te: ") as caught:
         build_sets(config)
+    *_, hint = str(caught.value).splitlines()
+    assert hint == "these sets are data.validation: write data.validation.KEY where this names data.KEY"
+    make_config(*data, "+data@data.validation=hqseg44k_val", "data.validation.allow_missing=true")
+
+
+def test_errors_of_the_outer_sets_have_no_such_hint(coco: Path, make_config) -> None:
+    with pytest.raises(DataError, match=r"absent\.json: [^\n]*$"):
+        build_sets(make_config("data=coco", f"data.data_dir={coco}", "data.annotations=absent.json"))
 
 
 def test_table_15_validates_sa1b_on_hqseg44k(make_config) -> None:

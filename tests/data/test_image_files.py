@@ -126,6 +126,7 @@ LARGE_TEXT = {
     "zTXt": [_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(3 * 2**20)))],
     "iTXt": [_chunk(b"iTXt", b"k\0\1\0\0\0" + zlib.compress(b"x" * 3 * 2**20))],
     "tEXt": [_chunk(b"tEXt", b"k\0" + b"x" * (3 * 2**20))],
+    "colour profile": [_chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(3 * 2**20)))],
     "many": [_chunk(b"zTXt", b"%d\0\0" % number + zlib.compress(b"y" * 2**20)) for number in range(3)],
 }
 
@@ -179,6 +180,7 @@ def test_errors_of_the_code_between_are_not_called_damage(tmp_path: Path) -> Non
         ),
         (OSError(5, "Input/output error"), "OSError: .*Input/output error; check the disk"),
         (OSError("broken data stream"), "OSError: broken data stream; copy or download it again"),
+        (Image.DecompressionBombError("too large"), "at most 268435456 pixels, got more in a.png .*; scale the photo"),
         (RuntimeError("could not decode"), "RuntimeError: could not decode; copy or download it again"),
     ],
 )

@@ -54,6 +54,14 @@ def test_masks_without_background_are_warned_of(tmp_path: Path, caplog: pytest.L
     assert "0.png" not in text
 
 
+@pytest.mark.parametrize("meaning", ["soft", "binary", "auto"])
+def test_a_white_background_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture, meaning: str) -> None:
+    build(tmp_path, WHITE, 255 - WHITE, WHITE, WHITE)
+    text = noticed(tmp_path, caplog, mask_values=meaning)
+    assert "birds: 1 mask(s) bright along the border and dark inside, as with a white background: " in text
+    assert "1.png" in text.split("white background: ")[1]
+
+
 @pytest.mark.parametrize("odd", [classes(1, 2, 3), disc() * np.uint8(3) + classes(9), np.uint8(128) * disc(30)])
 def test_one_file_unlike_the_rest_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, odd: np.ndarray, monkeypatch: pytest.MonkeyPatch

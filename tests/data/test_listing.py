@@ -270,6 +270,14 @@ def test_a_folder_without_photos_says_what_it_holds(tmp_path: Path) -> None:
         listed(tmp_path)
 
 
+def test_a_folder_of_subfolders_says_that_they_are_not_read(tmp_path: Path) -> None:
+    touch(tmp_path, "im/day1/a.jpg", "im/day2/b.jpg", "im/notes.txt", "gt/a.png")
+    with pytest.raises(
+        MissingDataError, match=r"but other files \(\.txt 1\) and subfolders, which are not read \(day1, day2\); set"
+    ):
+        listed(tmp_path)
+
+
 def test_an_excluded_photo_needs_no_mask(tmp_path: Path) -> None:
     touch(tmp_path, "im/a.jpg", "im/b.jpg", "gt/a.png")
     listing = list_source(Source("birds", "im", "gt", exclude=("b",)), tmp_path)

@@ -92,6 +92,15 @@ REFUSED = {
     "hard beside a value to ignore": ([np.maximum(WHITE, disc(20) * np.uint8(254))], "not grey edges.*0, 254, 255"),
     "cells of 9 pixels": ([np.where(np.kron(GREY[:7, :7] > 99, np.ones((9, 9))), 100, 255).astype(np.uint8)], "edges"),
     "trimap": ([np.where(disc(10), 255, disc(22) * 128).astype(np.uint8)], "several values that are not grey edges"),
+    "trimap of a band of 4": (
+        [np.where(WHITE, WHITE, disc(22) * np.uint8(128))],
+        "not grey edges.*values 0, 128, 255",
+    ),
+    "trimap of a band of 3": ([np.where(WHITE, WHITE, disc(21) * np.uint8(127))], "not grey edges.*values 0, 127, 255"),
+    "square trimap": (
+        [np.pad(np.pad(np.full((20, 20), 255, np.uint8), 3, constant_values=99), 9)],
+        "not grey edges.*values 0, 99, 255",
+    ),
     "classes": ([classes(1, 2, 3)], "not grey edges.*values 0, 1, 2, 3"),
     "classes without background": ([classes(1, 2, 3) + np.uint8(1)], "several values that are not grey edges"),
     "spread classes": ([classes(85, 170, 255)], "several values that are not grey edges"),
@@ -112,6 +121,7 @@ REFUSED = {
     ),
     "white background": ([255 - WHITE, 255 - antialiased()], "2 of 2 .* white background"),
     "white background, 0/1": ([(~disc()).astype(np.uint8)], "white background"),
+    "white backgrounds among black ones": ([WHITE] * 3 + [255 - WHITE] * 2, "2 of 5 masks .* white background"),
     "two different planes": ([rgba(WHITE, disc(9, 50, 50) * 255)], "varying alpha channel beside colours"),
     "a mask with transparent sides": ([rgba(WHITE, np.pad(np.full((60, 60), 255), (0, 4)))], "varying alpha"),
     "a photo that is almost opaque": ([rgba(PHOTO, np.where(GREY > 4, 255, 250))], "varying alpha channel"),
@@ -192,6 +202,14 @@ def test_a_few_odd_files_among_many_are_warned_of(tmp_path: Path, caplog: pytest
     assert "99.png (values 0, 1, 2)" in caplog.text
     with pytest.raises(DataError, match="3 of 100 masks"):
         decide("birds", AUTO, save(tmp_path, *[WHITE] * 97, *[classes(1, 2)] * 3))
+
+
+def test_an_object_that_fills_its_photo_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It looks like a white background, of which one among others is no evidence."""
+    with caplog.at_level(logging.WARNING):
+        assert decided(tmp_path, *[WHITE] * 3, 255 - WHITE) == "soft"
+    assert "1 mask(s) unlike the rest of the source" in caplog.text
+    assert "3.png (values 0, 255)" in caplog.text
 
 
 @pytest.mark.parametrize("count", [1, 7, 200, 201, 399, 5000])

@@ -20,7 +20,7 @@ TINY = (*TINY, "~callbacks.progress_bar", "~callbacks.panels", "trainer.num_sani
 
 
 class Poison(L.Callback):
-    """Puts NaN somewhere when the third step begins."""
+    """Puts NaN, infinity or too large weights somewhere when the third step begins."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -34,6 +34,9 @@ class Poison(L.Callback):
             module.sam.encode = lambda images, encode=module.sam.encode: _broken(encode(images))  # type: ignore
         elif self.where == "weights":
             next(iter(module.trained["hq"].learned.values())).data.view(-1)[0] = torch.inf
+        elif self.where == "large":
+            for value in module.trained["hq"].learned.values():
+                value.data.mul_(1e30)
         elif self.where == "masks":
             batch.masks.fill_(torch.nan)
         elif self.where == "loss":
@@ -63,6 +66,7 @@ def _infinite(loss: Callable[..., dict[str, torch.Tensor]]) -> Callable[..., dic
         ("features", "the features of the frozen SAM", "sam.precision=fp32"),
         ("masks", "the batch's masks", "check these samples' files"),
         ("weights", r"the weights variants\.hq\..*, which the step before left so", "lower optimizer.lr"),
+        ("large", "the logits of variant hq", "lower optimizer.lr"),
         ("loss", r"the loss of variant hq \(loss\)", "lower optimizer.lr"),
         ("gradients", r"the gradients of variants\.hq\.", "lower optimizer.lr"),
     ],

@@ -108,6 +108,8 @@ def _describe(path: str | Path, error: Exception) -> str:
     reason = f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError):
         return f"not enough memory to decode {path}; free some, or scale the photo and its mask down"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"expected at most {MAX_PIXELS} pixels, got more in {path} ({error}); scale the photo and its mask down"
     if isinstance(error, UnidentifiedImageError):
         kind, remedy = file_kind(Path(path))
         return f"expected an image file of format {', '.join(FORMATS)}, got {kind} in {path}; {remedy}"
@@ -134,7 +136,7 @@ def _is_about_text(error: ValueError) -> bool:
 
 
 def _png_with_less_text(path: str | Path) -> BytesIO:
-    """Copies a PNG, leaving out text chunks that may take more than `MAX_TEXT` bytes together."""
+    """Copies a PNG, leaving out text and colour profiles that may take more than `MAX_TEXT` bytes together."""
     data = Path(path).read_bytes()
     kept = [data[:_PNG_SIGNATURE_LENGTH]]
     text, start = 0, _PNG_SIGNATURE_LENGTH
@@ -150,11 +152,11 @@ def _png_with_less_text(path: str | Path) -> BytesIO:
 
 
 def _text_size(kind: bytes, content: bytes) -> int:
-    """Most bytes that a chunk's text takes after decompression; 0 for chunks that hold no text."""
-    if kind not in (b"tEXt", b"zTXt", b"iTXt"):
+    """Most bytes that a chunk takes after decompression; 0 for chunks that hold neither text nor a colour profile."""
+    if kind not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
         return 0
     after_keyword = content.partition(b"\0")[2]
-    compressed = kind == b"zTXt" or (kind == b"iTXt" and after_keyword[:1] == b"\1")
+    compressed = kind in (b"zTXt", b"iCCP") or (kind == b"iTXt" and after_keyword[:1] == b"\1")
     return len(content) * (_MAX_INFLATION if compressed else 1)
 
 

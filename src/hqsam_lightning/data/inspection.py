@@ -49,6 +49,7 @@ class _Findings:
     problems: list[str] = field(default_factory=list)
     no_background: list[str] = field(default_factory=list)
     unlike: list[str] = field(default_factory=list)
+    inverted: list[str] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
 
@@ -159,6 +160,7 @@ def _notes(found: _Findings) -> Iterable[str]:
     texts: Mapping[str, list[str]] = {
         "without any background": found.no_background,
         "unlike the rest of the source, as ids or classes would be": found.unlike,
+        "bright along the border and dark inside, as with a white background": found.inverted,
         "with values that data.catalogue.<source>.mask_values does not list, which count as background": found.unlisted,
         "without an object beside other masks of the photo, which are left out": found.empty,
     }
@@ -212,6 +214,8 @@ def _look_for_odd_values(files: Sequence[tuple[str | Path, MaskPixels]], values:
         facts = facts_of(pixels, Path(path))
         if is_unlike(facts, values):
             found.unlike.append(f"{path} ({facts.text})")
+        if facts.inverted and values.kind in ("soft", "binary"):
+            found.inverted.append(str(path))
         strangers = _unlisted(pixels, values)
         if strangers:
             found.unlisted.append(f"{path} ({strangers})")

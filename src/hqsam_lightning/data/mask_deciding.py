@@ -18,6 +18,7 @@ SAMPLE = 200
 """Most masks of a source that its meaning is decided from, spread evenly over the files by name."""
 
 _THREADS = 4
+_FILLED_ONE_IN = 10
 
 _log = logging.getLogger(__name__)
 
@@ -98,12 +99,18 @@ def _decide_auto(name: str, facts: list[MaskFacts]) -> MaskValues:
             raise _undecided(name, facts, alpha, f"show {ALPHA}, others do not ({_named(others)})")
         return MaskValues("alpha")
     _refuse_where(name, facts, COLOURS, "show several colours, which may be objects, borders to ignore or compression")
+    _refuse_inverted(name, facts, telling)
+    return _decide_levels(name, facts)
+
+
+def _refuse_inverted(name: str, facts: list[MaskFacts], telling: list[MaskFacts]) -> None:
+    """Refuses sources with more white backgrounds than objects that fill their photo would explain; warns of others."""
     inverted = [each for each in telling if each.inverted]
-    if 2 * len(inverted) > len(telling):
+    if len(inverted) > max(1, len(telling) // _FILLED_ONE_IN) or 2 * len(inverted) > len(telling):
         raise _undecided(
             name, facts, inverted, "are bright along the border and dark inside, as with a white background"
         )
-    return _decide_levels(name, facts)
+    _warn_of(name, inverted)
 
 
 def _decide_levels(name: str, facts: list[MaskFacts]) -> MaskValues:

@@ -133,15 +133,17 @@ def _is_of_one_hue(colours: np.ndarray, shown: np.ndarray) -> bool:
 def _has_soft_edges(plane: np.ndarray, levels: np.ndarray, full: int) -> bool:
     """Tells greys at the edges of an object from areas of several values.
 
-    Values between the extremes do not form areas (3 x 3 pixels of one value) where they are edges. Values near the
-    extremes may, as compression leaves them; they speak for areas where there is nothing between.
+    Values between the extremes do not form areas (3 x 3 pixels of one value) where they are edges, nor even 2 x 2 where
+    there are one or two of them: the unknown band of a trimap may be thin. Values near the extremes may form areas, as
+    compression leaves them; they speak for areas where there is nothing between.
     """
     high = levels[-1]
     if high < NEAR_FULL * full:
         return False
-    kernel = np.ones((3, 3), np.uint8)
-    flat = cv2.erode(plane, kernel) == cv2.dilate(plane, kernel)
     between = (plane > (1 - NEAR_FULL) * full) & (plane < NEAR_FULL * full)
+    side = 2 if between.any() and len(levels) <= _FEW_LEVELS else 3
+    kernel = np.ones((side, side), np.uint8)
+    flat = cv2.erode(plane, kernel) == cv2.dilate(plane, kernel)
     if not between.any():
         between = (plane > 0) & (plane < high)
         if len(levels) <= _FEW_LEVELS and not _is_noise(plane[between], full):
