@@ -54,10 +54,19 @@ def build_sets(config: DictConfig) -> DataSets:
 
     Args:
         config: with data; its keys `VIEWS_KEYS` say how views are made of the sets.
+
+    Raises:
+        ConfigError: what data._target_ names gives no `DataSets`.
     """
     values = OmegaConf.to_container(config.data, resolve=True)
     assert isinstance(values, dict)
-    return cast(DataSets, instantiate({key: value for key, value in values.items() if key not in VIEWS_KEYS}))
+    sets = instantiate({key: value for key, value in values.items() if key not in VIEWS_KEYS})
+    if not isinstance(sets, DataSets):
+        raise ConfigError(
+            f"data._target_: expected a function that returns hqsam_lightning.data.DataSets; {values['_target_']} "
+            f"returned {type(sets).__name__}"
+        )
+    return sets
 
 
 def open_cache(config: DictConfig, sam: FrozenSam) -> EmbeddingCache | None:
