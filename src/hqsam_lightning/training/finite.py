@@ -18,6 +18,8 @@ from hqsam_lightning.types import Batch, StoredFeatures
 SHOWN_IDS = 8
 DIVERGED = "begin a new run with a lower optimizer.lr or a trainer.gradient_clip_val, or leave these samples out"
 
+OVERFLOWN = "set sam.precision=fp32 where it is another, or leave these samples out"
+
 
 @dataclass
 class Seen:
@@ -132,7 +134,7 @@ def _first_not_finite(bad: Seen, module: L.LightningModule) -> tuple[str, str]:
         return f"the gradients of {_not_finite(gradients) or 'the weights'}", DIVERGED
     diagnose = getattr(module, "first_not_finite", None)
     if diagnose is not None and (found := diagnose(bad.batch)):
-        return found, DIVERGED if "loss" in found else "set sam.precision=fp32, or leave these samples out"
+        return found, OVERFLOWN if "frozen" in found else DIVERGED
     return "the loss", DIVERGED
 
 
