@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
-from hqsam_lightning.cli import clean_errors, fail, run_hydra
+from hqsam_lightning.cli import clean_errors, conf_dir, fail, run_hydra
 from hqsam_lightning.errors import ConfigError, DataError, WeightsError
 from patience import PATIENCE
 
@@ -111,6 +112,24 @@ def test_errors_outside_a_task_end_alike(capsys: pytest.CaptureFixture[str], mon
     with pytest.raises(SystemExit):
         run_hydra(entry, "train")
     assert capsys.readouterr().err == "error: hydra.sweeper.n_trials: expected an integer >= 1; got 0\n"
+
+
+@pytest.mark.parametrize("override", ["callbacks=null", "+experiment=3", "prompts@val_prompts=true"])
+def test_what_hydra_says_of_a_group_is_one_message(
+    override: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train", override])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+    def entry() -> None:
+        with initialize_config_dir(conf_dir(), version_base="1.3"):
+            compose("train", overrides=[override])
+
+    with pytest.raises(SystemExit):
+        run_hydra(entry, "train")
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    assert f"{override.split('=')[0]}: expected one of" in shown
 
 
 def test_a_user_who_wants_every_frame_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,3 +109,16 @@ def test_a_sweep_needs_no_quotes() -> None:
 def test_references_that_fail_are_pointed_at() -> None:
     (hint,) = override_hints(["name=${nobody}"], "train", conf_dir())
     assert hint.startswith("name: expected ${KEY} to refer to a key")
+
+
+@pytest.mark.parametrize("override", ["callbacks=null", "sam=5", "+experiment=null", "prompts@val_prompts=true"])
+def test_a_group_without_a_name_gets_the_names(override: str) -> None:
+    (hint,) = override_hints([override], "train", conf_dir())
+    key, _, value = override.partition("=")
+    assert hint.startswith(f"{key}: expected one of ")
+    assert f"; got {value}; to leave the group out, write ~{key.lstrip('+')}" in hint
+
+
+def test_a_key_without_a_name_is_named() -> None:
+    (hint,) = override_hints(["=5"], "train", conf_dir())
+    assert "with a key" in hint

@@ -57,6 +57,13 @@ def test_long_names_keep_the_seed() -> None:
     assert name.endswith(" seed=7")
 
 
+def test_long_names_stay_distinct() -> None:
+    fixed = [f"data.key{number}={number}" for number in range(30)]
+    names = {run_name("q", 7, [*fixed, f"optimizer.lr={lr}"]) for lr in (1e-3, 3e-4, 1e-4)}
+    assert len(names) == 3
+    assert all(len(name) <= 120 for name in names)
+
+
 def test_tags_are_the_choices(hydra) -> None:
     assert run_tags() == []
     hydra("+experiment=quickstart", "sam=tiny_random")

@@ -65,14 +65,13 @@ def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
     try:
         with stop_on_signals():
             entry()
-    except (HydraException, OmegaConfBaseException) as error:
+    except Exception as error:
         try:
             fail(error)
         finally:
-            for hint in override_hints(sys.argv[1:], config_name, conf_dir()):
-                print(hint, file=sys.stderr)
-    except Exception as error:
-        fail(error)
+            if _is_of_hydra(error):
+                for hint in override_hints(sys.argv[1:], config_name, conf_dir()):
+                    print(hint, file=sys.stderr)
     finally:
         os.environ.pop(FULL_ERROR, None)
         if wanted is not None:
@@ -96,7 +95,7 @@ def fail(error: BaseException) -> NoReturn:
         traceback.print_exception(type(cause), cause, cause.__traceback__, file=sys.stderr)
         key = full_key(error)
         print(f"error: the code that {key or 'the config'} names raised this {type(cause).__name__}", file=sys.stderr)
-    elif isinstance(error, HydraException | OmegaConfBaseException):
+    elif _is_of_hydra(error):
         print(f"error: {str(error).strip()}", file=sys.stderr)
         if isinstance(error.__cause__, OmegaConfBaseException):
             print(str(error.__cause__).strip(), file=sys.stderr)
@@ -123,6 +122,15 @@ def own_errors() -> Iterator[None]:
         if own is None:
             raise
         raise own from own.__cause__
+
+
+def _is_of_hydra(error: BaseException) -> bool:
+    """Whether Hydra or its config raised the error; some of what Hydra says of overrides is a ValueError."""
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return True
+    frames = list(traceback.walk_tb(error.__traceback__))
+    raised_in = str(frames[-1][0].f_globals.get("__name__")) if frames else ""
+    return isinstance(error, ValueError) and raised_in.startswith("hydra._internal.")
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -84,13 +84,16 @@ def override_hints(arguments: list[str], config_name: str, conf_dir: str) -> lis
     """
     overrides = [argument for argument in arguments if "=" in argument and not argument.startswith(("-", "~"))]
     is_multirun = any(argument in ("-m", "--multirun") for argument in arguments)
-    unreadable = [text for text in overrides if not _parses(text, is_multirun)]
+    unreadable = [text for text in overrides if not _parses(text, is_multirun) or text.startswith("=")]
     if unreadable:
         return [_quoting_hint(text) for text in unreadable]
     references = [text for text in overrides if "${" in text]
     if references:
         return [_reference_hint(text) for text in references]
-    groups = [text for text in overrides if (Path(conf_dir) / text.lstrip("+").split("=")[0].split("@")[0]).is_dir()]
+    groups = [text for text in overrides if _folder_of(text, conf_dir) is not None]
+    unnamed = [text for text in groups if _names_no_file(text)]
+    if unnamed:
+        return [_group_hint(text, conf_dir) for text in unnamed]
     try:
         with initialize_config_dir(conf_dir, version_base="1.3"):
             config = compose(config_name, overrides=groups)
@@ -99,6 +102,17 @@ def override_hints(arguments: list[str], config_name: str, conf_dir: str) -> lis
     keys = [text.split("=")[0] for text in overrides if text not in groups and not text.startswith(("+", "hydra."))]
     plain = OmegaConf.to_container(config, resolve=False)
     return [hint for key in keys if (hint := _missing_key_hint(plain, key))]
+
+
+def _folder_of(override: str, conf_dir: str) -> Path | None:
+    """The folder of the group that an override sets; None where it sets no group."""
+    group = override.lstrip("+").split("=")[0].split("@")[0]
+    return Path(conf_dir) / group if group and (Path(conf_dir) / group).is_dir() else None
+
+
+def _names_no_file(override: str) -> bool:
+    value = OverridesParser.create().parse_override(override).value()
+    return value is None or isinstance(value, int | float)
 
 
 def near(name: str, choices: list[str]) -> str:
@@ -125,6 +139,12 @@ def _quoting_hint(override: str) -> str:
     is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
     quoted = shlex.quote(quote_override(key, value[1:-1] if is_quoted else value))
     return f"{key}: expected a value in Hydra's grammar; got {value}; where it is plain text, write {quoted}"
+
+
+def _group_hint(override: str, conf_dir: str) -> str:
+    key, _, value = override.partition("=")
+    names = sorted(path.stem for path in (_folder_of(override, conf_dir) or Path()).glob("*.yaml"))
+    return f"{key}: expected one of {', '.join(names)}; got {value}; to leave the group out, write ~{key.lstrip('+')}"
 
 
 def _reference_hint(override: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import sys
 
@@ -24,6 +25,7 @@ NOT_NAMED = (
 """Keys whose overrides leave a run's name as it is."""
 LONGEST_NAME = 120
 LONGEST_TAG = 64
+DIGEST_DIGITS = 6
 
 
 def task_overrides() -> list[str]:
@@ -44,7 +46,7 @@ def own_command(module: str) -> str:
 
 
 def run_name(name: str, seed: int, overrides: list[str]) -> str:
-    """Such as "quickstart lr=0.001 seed=43".
+    """Such as "quickstart lr=0.001 seed=43"; one that is cut has a digest of the whole, so that names stay distinct.
 
     Args:
         name: of the experiment.
@@ -62,7 +64,11 @@ def run_name(name: str, seed: int, overrides: list[str]) -> str:
     ]
     seeded = f"seed={seed}"
     shown = " ".join([name, *parts])
-    return f"{shown[: LONGEST_NAME - len(seeded) - 1]} {seeded}"
+    if len(shown) + len(seeded) >= LONGEST_NAME:
+        digest = hashlib.sha256(shown.encode()).hexdigest()[:DIGEST_DIGITS]
+        seeded = f"... {digest} {seeded}"
+        shown = shown[: LONGEST_NAME - len(seeded) - 1]
+    return f"{shown} {seeded}"
 
 
 def run_tags() -> list[str]:

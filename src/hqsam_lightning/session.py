@@ -59,11 +59,12 @@ def build_sets(config: DictConfig) -> DataSets:
 
     Raises:
         HQSamError: the sets cannot be used; one of sets within others, such as ``data.validation``, names that key.
+        ConfigError: what data._target_ names gives no `DataSets`.
     """
     values = OmegaConf.to_container(config.data, resolve=True)
     assert isinstance(values, dict)
     try:
-        return cast(DataSets, instantiate({key: value for key, value in values.items() if key not in VIEWS_KEYS}))
+        sets = instantiate({key: value for key, value in values.items() if key not in VIEWS_KEYS})
     except InstantiationException as error:
         own, inside = own_error(error), full_key(error)
         if own is None:
@@ -72,6 +73,12 @@ def build_sets(config: DictConfig) -> DataSets:
             raise own from own.__cause__
         hint = f"these sets are data.{inside}: write data.{inside}.KEY where this names data.KEY"
         raise type(own)(f"{own}\n{hint}") from own
+    if not isinstance(sets, DataSets):
+        raise ConfigError(
+            f"data._target_: expected a function that returns hqsam_lightning.data.DataSets; {values['_target_']} "
+            f"returned {type(sets).__name__}"
+        )
+    return sets
 
 
 def open_cache(config: DictConfig, sam: FrozenSam) -> EmbeddingCache | None:

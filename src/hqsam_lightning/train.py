@@ -47,6 +47,7 @@ from hqsam_lightning.training.inference_speed import InferenceSpeed
 from hqsam_lightning.training.last_checkpoint import LastCheckpoint, find_last
 from hqsam_lightning.training.loggers import finish_wandb
 from hqsam_lightning.training.module import HQSamModule
+from hqsam_lightning.training.monitors import check_monitors
 from hqsam_lightning.training.resuming import Resumed, load_resumed
 from hqsam_lightning.training.run_folder import continue_command, is_first_process, owned, write_hydra_files
 from hqsam_lightning.training.run_report import report_run
@@ -93,6 +94,7 @@ def _train(
         plan = plan_batch(config.batch.total, config.batch.max_per_device, trainer.world_size)
         trainer.accumulate_grad_batches = plan.accumulate
         module, datamodule = build(config, plan)
+        check_monitors(callbacks, module)
         model = describe_variants(module.sam, parameter_counts(module))
         path = resumed.path if resumed else None
         log_summary(config, trainer, model, datamodule.sets, plan.total, plan.describe(), path)

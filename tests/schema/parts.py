@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+from lightning.pytorch import Callback
 from torch import nn
 
 from hqsam_lightning.heads import HQHead
@@ -36,3 +37,7 @@ class OwnNorm(nn.Module):
 
 
 NOT_CALLABLE = 3
+
+
+def make_callback() -> Callback:
+    return Callback()

@@ -156,3 +156,44 @@ def test_an_appearance_of_ones_own_keeps_uint8() -> None:
     augmentation = Augmentation(16, appearance=[Brightened(p=1)])
     with pytest.raises(ConfigError, match=r"^augmentation\.appearance: expected .* uint8 .*; got .* of float64"):
         augmentation(np.zeros((16, 16, 3), np.uint8), np.ones((1, 16, 16), np.float32), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("key", "target"),
+    [
+        ("variants.hq", "torch.nn.Identity"),
+        ("variants.hq", "builtins.dict"),
+        ("callbacks.mine", "builtins.dict"),
+        ("callbacks.mine", "torch.optim.Adam"),
+        ("logger.mine", "lightning.pytorch.callbacks.Timer"),
+        ("loss", "builtins.dict"),
+        ("own_losses.hq", "builtins.list"),
+        ("optimizer", "torch.nn.Identity"),
+        ("scheduler", "torch.optim.Adam"),
+        ("sam", "torch.nn.Identity"),
+        ("trainer", "builtins.dict"),
+        ("data", "builtins.dict"),
+        ("augmentation", "builtins.dict"),
+        ("prompts", "torch.nn.Identity"),
+        ("also_val_prompts.mine", "builtins.dict"),
+    ],
+)
+def test_a_class_of_another_kind_is_refused(key: str, target: str) -> None:
+    node = {"_target_": target, **({"_partial_": True} if key in ("optimizer", "scheduler") else {})}
+    found = with_key(tuple(key.split(".")), node)
+    assert found[f"{key}._target_"].startswith(("expected a subclass of ", "expected a class with the method "))
+
+
+def test_a_function_may_return_a_part() -> None:
+    node = {"_target_": "schema.parts.make_callback"}
+    assert with_key(("callbacks", "mine"), node) == {}
+
+
+@pytest.mark.parametrize(
+    ("sam", "heads"),
+    [("tiny_random", 3), ("vit_b", 5), ("nano", [1, 2, 5, 6]), ("vit_tiny", [3, 4, 5, 10])],
+)
+def test_attention_heads_divide_the_width(sam: str, heads: Any) -> None:
+    found = with_key(("sam", "encoder", "num_heads"), heads, f"sam={sam}")
+    assert list(found) == ["sam.encoder.num_heads"]
+    assert "expected divisors of sam.encoder.embed_dim" in found["sam.encoder.num_heads"]

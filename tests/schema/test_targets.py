@@ -36,7 +36,7 @@ def test_a_rule_of_ours_does_not_reach_into_own_code() -> None:
     values, _ = resolve(composed("train"))
     values["variants"]["norm"] = own("OwnNorm", features=8)
     problems = problems_with(values, "train", ("seed",), 1)
-    assert list(problems) == ["variants.norm"]
+    assert list(problems) == ["variants.norm", "variants.norm._target_"]
     assert "takes the arguments sam, seed" in problems["variants.norm"]
 
 

@@ -32,11 +32,11 @@ class Poison(L.Callback):
             next(module.sam.parameters()).data.view(-1)[0] = torch.nan
         elif self.where == "features":
             module.sam.encode = lambda images, encode=module.sam.encode: _broken(encode(images))  # type: ignore
+        elif self.where == "huge weights":
+            for value in module.trained["hq"].learned.values():
+                value.data.fill_(1e30)
         elif self.where == "weights":
             next(iter(module.trained["hq"].learned.values())).data.view(-1)[0] = torch.inf
-        elif self.where == "large":
-            for value in module.trained["hq"].learned.values():
-                value.data.mul_(1e30)
         elif self.where == "masks":
             batch.masks.fill_(torch.nan)
         elif self.where == "loss":
@@ -64,9 +64,9 @@ def _infinite(loss: Callable[..., dict[str, torch.Tensor]]) -> Callable[..., dic
     [
         ("frozen", r"the frozen weights sam\.", "sound sam.weights"),
         ("features", "the features of the frozen SAM", "sam.precision=fp32"),
+        ("huge weights", "the logits of variant hq", "lower optimizer.lr"),
         ("masks", "the batch's masks", "check these samples' files"),
         ("weights", r"the weights variants\.hq\..*, which the step before left so", "lower optimizer.lr"),
-        ("large", "the logits of variant hq", "lower optimizer.lr"),
         ("loss", r"the loss of variant hq \(loss\)", "lower optimizer.lr"),
         ("gradients", r"the gradients of variants\.hq\.", "lower optimizer.lr"),
     ],

@@ -181,7 +181,7 @@ def _without_excluded(source: Source, photos: dict[str, str]) -> dict[str, str]:
 
 def _no_photo(source: Source, images: Folder) -> str:
     others = [f"other files ({_endings(images.others)})"] if images.others else []
-    others += [f"subfolders, which are not read ({_shown(images.folders)})"] if images.folders else []
+    others += [f"subfolders, which are not read ({listed(images.folders)})"] if images.folders else []
     but = f", but {' and '.join(others)}" if others else ""
     suffixes = ", ".join(source.image_suffixes)
     return f"{source.name}: folder {images.path} holds no photo ({suffixes}){but}; {_how_to_get(source)}"

@@ -6,16 +6,44 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, ProgressBar
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, ProgressBar
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from hqsam_lightning.checks import show
+from hqsam_lightning.data import DataSets
+from hqsam_lightning.heads import Head
+from hqsam_lightning.sam import FrozenSam
+from hqsam_lightning.schema.patterns import matches
 from hqsam_lightning.schema.resolving import Problems
 from hqsam_lightning.schema.targets import locate, nodes_of
 
 CHECKPOINT_STATE = ("monitor", "mode", "every_n_train_steps", "every_n_epochs", "train_time_interval")
 """Arguments by which Lightning tells the states of two `ModelCheckpoint`s apart."""
+PARENTS: Mapping[str, type] = {
+    "variants.*": Head,
+    "callbacks.*": Callback,
+    "logger.*": Logger,
+    "loss": nn.Module,
+    "own_losses.*": nn.Module,
+    "optimizer": Optimizer,
+    "scheduler": LRScheduler,
+    "data": DataSets,
+    "sam": FrozenSam,
+    "trainer": Trainer,
+}
+"""What a class that a key names has to be; a function may return one."""
+METHODS: Mapping[str, str] = {
+    "augmentation": "__call__",
+    "prompts": "draw",
+    "val_prompts": "draw",
+    "also_val_prompts.*": "draw",
+}
+"""The method that a class needs that a key names."""
 VARIANT_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -26,7 +54,10 @@ def check_run(values: Mapping[str, Any], problems: Problems) -> None:
         values: resolved.
         problems: by key; a key that has one keeps it, and is not looked at again.
     """
-    for check in (_limits, _validation, _callbacks, _strategy, _appearance, _variants, _losses, _image_size, _devices):
+    for check in (
+        *(_limits, _validation, _kinds, _callbacks, _strategy, _appearance),
+        *(_variants, _losses, _image_size, _attention_heads, _devices),
+    ):
         check(values, problems)
 
 
@@ -54,6 +85,24 @@ def _devices(values: Mapping[str, Any], problems: Problems) -> None:
             "trainer.devices",
             f"expected a number of processes >= 1 with trainer.accelerator=cpu; got {show(trainer['devices'])}",
         )
+
+
+def _kinds(values: Mapping[str, Any], problems: Problems) -> None:
+    for key, node in nodes_of(dict(values)):
+        kind = locate(key, node)
+        problem = _problem_of_kind(key, kind) if isinstance(kind, type) else None
+        if problem:
+            _add(problems, f"{key}._target_", f"{problem}; got {show(node['_target_'])}")
+
+
+def _problem_of_kind(key: str, kind: type) -> str | None:
+    parent = next((parent for pattern, parent in PARENTS.items() if matches(pattern, key)), object)
+    if not issubclass(kind, parent):
+        return f"expected a subclass of {parent.__module__}.{parent.__qualname__}, or a function that returns one"
+    method = next((method for pattern, method in METHODS.items() if matches(pattern, key)), None)
+    if method and not any(method in vars(each) for each in kind.__mro__):
+        return f"expected a class with the method {method}"
+    return None
 
 
 def _callbacks(values: Mapping[str, Any], problems: Problems) -> None:
@@ -146,6 +195,21 @@ def _image_size(values: Mapping[str, Any], problems: Problems) -> None:
         return
     if isinstance(size, int) and isinstance(patch, int) and size % patch:
         _add(problems, "sam.image_size", f"expected a multiple of sam.patch_size ({patch}); got {size}")
+
+
+def _attention_heads(values: Mapping[str, Any], problems: Problems) -> None:
+    encoder = _section(_section(values, "sam"), "encoder")
+    for width in ("embed_dim", "embed_dims"):
+        sizes, heads = _as_list(encoder.get(width)), _as_list(encoder.get("num_heads"))
+        if any(f"sam.encoder.{name}" in problems for name in (width, "num_heads")):
+            return
+        if any(size % number for size, number in zip(sizes, heads, strict=False)):
+            expected = f"divisors of sam.encoder.{width} ({show(encoder[width])})"
+            _add(problems, "sam.encoder.num_heads", f"expected {expected}; got {show(encoder['num_heads'])}")
+
+
+def _as_list(value: Any) -> list[int]:
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, int)]
 
 
 def _classes(values: Mapping[str, Any], section: str) -> Iterator[tuple[str, type]]:

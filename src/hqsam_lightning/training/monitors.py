@@ -1,0 +1,52 @@
+"""What callbacks go by has to be a metric that the run logs; Lightning looks only after the first validation."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+import lightning as L
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.training.module import HQSamModule
+from hqsam_lightning.training.scores import GROUPS
+
+METRICS = ("miou", "mbiou")
+ALWAYS = ("epoch", "step", "train/loss")
+NEAREST = 4
+
+
+def check_monitors(callbacks: Mapping[str, L.Callback], module: HQSamModule) -> None:
+    """Makes sure that checkpoints and early stopping go by metrics that the run logs.
+
+    Without validation sets, metrics of a validation are not looked for.
+
+    Args:
+        callbacks: by name.
+        module: of the run.
+
+    Raises:
+        ConfigError: naming the key and the nearest metrics.
+    """
+    names = [*ALWAYS, *_validation_metrics(module)]
+    of_variants = tuple(f"train/{variant}/" for variant in module.trained)
+    for name, callback in callbacks.items():
+        monitor = callback.monitor if isinstance(callback, ModelCheckpoint | EarlyStopping) else None
+        if monitor is None or monitor in names or monitor.startswith(of_variants):
+            continue
+        if module.board.datasets or not monitor.startswith("val/"):
+            near = difflib.get_close_matches(monitor, names, n=NEAREST, cutoff=0)
+            raise ConfigError(
+                f"callbacks.{name}.monitor: expected a metric that this run logs, such as {', '.join(near)}; "
+                f"got {monitor}"
+            )
+
+
+def _validation_metrics(module: HQSamModule) -> list[str]:
+    means = [f"val/{metric}" for metric in METRICS]
+    groups = ["" if group == "all" else f"{group}_" for group in GROUPS]
+    for dataset in module.board.datasets:
+        for variant, output in module.rows:
+            means += [f"val/{dataset}/{variant}/{output}/{group}{metric}" for group in groups for metric in METRICS]
+    return means
