@@ -50,3 +50,9 @@ def test_declared_arguments_are_checked_however_they_are_given() -> None:
     for arguments, named in (((0,), {}), ((), {"size": True}), ((1.5,), {"note": "x"})):
         with pytest.raises(ConfigError, match=r"^part\.size: expected an integer >= 1; got "):
             Part(*arguments, **named)
+
+
+@pytest.mark.parametrize("value", ["\ud800", "a/\udce9.png", "x\0"])
+def test_text_that_no_file_can_hold_is_no_text_and_no_path(value: str) -> None:
+    assert not path().accepts(value)
+    assert not text().accepts(value)

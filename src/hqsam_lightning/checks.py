@@ -157,7 +157,7 @@ def text(least: int = 0, most: int | None = None) -> Expected:
     phrase = "text" + (" that is not empty" if least else "") + (f" of at most {most} characters" if most else "")
 
     def accepts(value: Any) -> bool:
-        return isinstance(value, str) and least <= len(value) <= (most or math.inf) and "\0" not in value
+        return _is_writable(value) and least <= len(value) <= (most or math.inf)
 
     return Expected(phrase, accepts)
 
@@ -166,11 +166,22 @@ def path() -> Expected:
     """A path that a file system can take."""
 
     def accepts(value: Any) -> bool:
-        if not isinstance(value, str) or not value.strip() or "\0" in value:
+        if not _is_writable(value) or not value.strip():
             return False
-        return all(len(part.encode("utf-8", "surrogateescape")) <= LONGEST_NAME for part in value.split("/"))
+        return all(len(part.encode()) <= LONGEST_NAME for part in value.split("/"))
 
     return Expected("a path (text, not empty, no part of it longer than 255 bytes)", accepts, is_path=True)
+
+
+def _is_writable(value: Any) -> bool:
+    """Whether the value is text that a UTF-8 file and a file system can hold."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def list_of(item: Expected, least: int = 0, most: int | None = None) -> Expected:

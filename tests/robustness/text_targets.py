@@ -125,6 +125,7 @@ class Configs(Target):
         """Checks the config, and builds what needs neither data nor weights."""
         from hydra.utils import instantiate
 
+        from hqsam_lightning.cli import own_errors
         from hqsam_lightning.schema import check_config
 
         config = rng.choice(self.configs).copy()
@@ -132,9 +133,10 @@ class Configs(Target):
         key = rng.choice([key for key in keys if not key.startswith("paths.output_dir")])
         OmegaConf.update(config, key, rng.choice(ODD_VALUES), merge=False)
         check_config(config, "train")
-        for part in ("loss", "prompts", "val_prompts"):
-            instantiate(config[part])
-        instantiate(config.augmentation, image_size=64)
+        with own_errors():
+            for part in ("loss", "prompts", "val_prompts"):
+                instantiate(config[part])
+            instantiate(config.augmentation, image_size=64)
 
 
 def leaves(values: object, prefix: str = "") -> Iterator[str]:
