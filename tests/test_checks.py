@@ -54,5 +54,5 @@ def test_declared_arguments_are_checked_however_they_are_given() -> None:
 
 @pytest.mark.parametrize("value", ["\ud800", "a/\udce9.png", "x\0"])
 def test_text_that_no_file_can_hold_is_no_text_and_no_path(value: str) -> None:
-    assert not path().accepts(value)
-    assert not text().accepts(value)
+    assert not checks.path().accepts(value)
+    assert not checks.text().accepts(value)
