@@ -46,6 +46,30 @@ def test_all_undecided_sources_are_in_one_error(tmp_path: Path, check: str) -> N
     assert "data.catalogue.one.mask_values" in str(caught.value)
 
 
+@pytest.mark.parametrize("check", ["quick", "full"])
+@pytest.mark.parametrize(
+    ("orientation", "mask_orientation", "is_warned_of"), [(3, 1, True), (2, 1, True), (6, 1, True), (3, 3, False)]
+)
+def test_photos_that_exif_turns_in_their_own_size_are_warned_of(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    orientation: int,
+    mask_orientation: int,
+    is_warned_of: bool,
+    check: str,
+) -> None:
+    build(tmp_path, WHITE, WHITE)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (64, 64)).save(tmp_path / "im/1.jpg", exif=exif)
+    exif[0x0112] = mask_orientation
+    Image.fromarray(WHITE).save(tmp_path / "gt/1.png", exif=exif)
+    with caplog.at_level(logging.WARNING):
+        inspect_sources([birds()], tmp_path, False, check)
+    assert ("birds: EXIF turns 1 photo(s)" in caplog.text) == is_warned_of
+    assert ("1.jpg" in caplog.text) == is_warned_of
+
+
 def test_masks_without_background_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     build(tmp_path, WHITE, WHITE * 0 + 255, WHITE * 0 + 255)
     text = noticed(tmp_path, caplog)

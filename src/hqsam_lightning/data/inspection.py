@@ -16,7 +16,7 @@ from hqsam_lightning.data.mask_facts import facts_of
 from hqsam_lightning.data.mask_pixels import MaskPixels, levels_of, read_mask_pixels
 from hqsam_lightning.data.mask_values import AUTO, LISTED, MaskValues, mask_values_from_config
 from hqsam_lightning.data.problems import listed
-from hqsam_lightning.data.reading import image_size, masks_of, read_image, size_mismatch
+from hqsam_lightning.data.reading import image_frame, image_size, masks_of, read_image, size_mismatch
 from hqsam_lightning.errors import DataError, choice_error
 from hqsam_lightning.types import OBJECT_THRESHOLD
 
@@ -44,12 +44,13 @@ class CheckedSource:
 
 @dataclass
 class _Findings:
-    """What was found in one pair, or in a source: problems, and masks that are odd."""
+    """What was found in one pair, or in a source: problems, masks that are odd, and turned photos."""
 
     problems: list[str] = field(default_factory=list)
     no_background: list[str] = field(default_factory=list)
     unlike: list[str] = field(default_factory=list)
     inverted: list[str] = field(default_factory=list)
+    turned: list[str] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
 
@@ -145,6 +146,12 @@ def _check_source(
     with ThreadPoolExecutor(threads) as pool:
         for each in pool.map(lambda pair: _quick(pair) if check == "quick" else _full(pair, values), pairs):
             found.add(each)
+    if found.turned:
+        _log.warning(
+            "%s: EXIF turns %s photo(s) by 180 degrees, mirrors them, or turns square ones; this is applied; masks of "
+            "the pixels as stored would not fit, which no size shows: %s",
+            *(source.name, len(found.turned), _shown(found.turned)),
+        )
     if wanted.kind == AUTO and len(found.unlike) > tolerated(sum(len(pair.masks) for pair in pairs)):
         found.problems.append(
             f"{len(found.unlike)} mask(s) are unlike the rest of the source, which was taken for {values}: "
@@ -169,7 +176,7 @@ def _notes(found: _Findings) -> Iterable[str]:
 
 def _quick(pair: Pair) -> _Findings:
     """Compares the sizes of a photo and its masks by their headers."""
-    found = _Findings()
+    found = _turned(pair)
     sizes: list[tuple[Path, tuple[int, int]]] = []
     for path in (pair.photo, *pair.masks):
         try:
@@ -186,7 +193,7 @@ def _quick(pair: Pair) -> _Findings:
 
 def _full(pair: Pair, values: MaskValues) -> _Findings:
     """Decodes a photo and its masks."""
-    found = _Findings()
+    found = _turned(pair)
     size: tuple[int, ...] | None = None
     try:
         size = read_image(pair.photo).shape[:2]
@@ -207,6 +214,17 @@ def _full(pair: Pair, values: MaskValues) -> _Findings:
     if read.empty:
         found.empty.append(f"{read.empty} of {pair.photo.name}")
     return found
+
+
+def _turned(pair: Pair) -> _Findings:
+    """Notes a photo that is turned without a change of its size, unless its masks are turned alike."""
+    try:
+        (height, width, orientation), *masks = (image_frame(path) for path in (pair.photo, *pair.masks))
+    except DataError:  # the checks name it
+        return _Findings()
+    keeps_size = orientation in (2, 3, 4) or (orientation > 4 and height == width)
+    alike = all(mask_orientation == orientation for _, _, mask_orientation in masks)
+    return _Findings(turned=[str(pair.photo)] if keeps_size and not alike else [])
 
 
 def _look_for_odd_values(files: Sequence[tuple[str | Path, MaskPixels]], values: MaskValues, found: _Findings) -> None:
