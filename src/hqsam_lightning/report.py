@@ -11,6 +11,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
+from hqsam_lightning.checks import path, require
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.reporting.paper import read_paper_table
@@ -57,8 +58,7 @@ def _folders(runs: Any) -> list[Path]:
 
 
 def _path(key: str, value: Any) -> Path:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ConfigError(f"{key}: expected a path; got {value!r}")
+    require(key, value, path())
     return Path(value).expanduser()
 
 

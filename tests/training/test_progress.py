@@ -90,8 +90,8 @@ def test_the_bar_is_for_terminals(monkeypatch, terminal: bool) -> None:
     ("options", "message"),
     [
         ({"every_n_steps": 0}, r"callbacks\.progress\.every_n_steps: expected an integer >= 1, or null; got 0"),
-        ({"every_seconds": 0}, r"callbacks\.progress\.every_seconds: expected seconds > 0; got 0"),
-        ({"every_seconds": math.nan}, r"callbacks\.progress\.every_seconds: expected seconds > 0; got nan"),
+        ({"every_seconds": 0}, r"callbacks\.progress\.every_seconds: expected a finite number > 0; got 0"),
+        ({"every_seconds": math.nan}, r"callbacks\.progress\.every_seconds: expected a finite number > 0; got nan"),
     ],
 )
 def test_intervals_are_positive(options: dict[str, float], message: str) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from hqsam_lightning.data.image_files import file_fingerprint
 from hqsam_lightning.data.reading import read_image
 from hqsam_lightning.data.segmentations import Segmentation, decode
-from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.errors import DataError
 from hqsam_lightning.seeding import derive_rng
 from hqsam_lightning.types import Identity, Sample
 
@@ -141,17 +141,6 @@ def size_problem(photo: AnnotatedPhoto, masks: PhotoMasks, size: tuple[int, ...]
 def no_mask(photo: AnnotatedPhoto) -> str:
     """Describes a photo that nothing can be learned from."""
     return f"{photo.source}: expected a mask with a pixel for {photo.name!r}, found none; list it in data.exclude"
-
-
-def require_max_masks(max_masks: object) -> int:
-    """Checks the value of ``data.max_masks``.
-
-    Raises:
-        ConfigError: it is not an integer >= 1.
-    """
-    if not isinstance(max_masks, int) or isinstance(max_masks, bool) or max_masks < 1:
-        raise ConfigError(f"data.max_masks: expected an integer >= 1; got {max_masks!r}")
-    return max_masks
 
 
 def _fingerprint(photo: AnnotatedPhoto) -> str:

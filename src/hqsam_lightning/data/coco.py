@@ -7,7 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from hqsam_lightning.data.annotated import AnnotatedPhoto, AnnotatedPhotos, PhotoMasks, require_max_masks
+from hqsam_lightning.checks import require_integer
+from hqsam_lightning.data.annotated import AnnotatedPhoto, AnnotatedPhotos, PhotoMasks
 from hqsam_lightning.data.annotated_checks import REMEDY, inspect_photos, read_photo_frames, require_check
 from hqsam_lightning.data.coco_json import CocoContent, read_coco
 from hqsam_lightning.data.photo_names import count_unlisted, find_photo, names_of, require_names, unique_stems
@@ -52,7 +53,7 @@ class CocoPhotos(AnnotatedPhotos):
         name: str = "coco",
     ) -> None:
         require_check(check)
-        require_max_masks(max_masks)
+        require_integer("data.max_masks", max_masks, 1)
         source, folder = Path(annotations).expanduser(), Path(images).expanduser()
         content = read_coco(source, require_names(exclude))
         wanted = set(exclude)

@@ -10,7 +10,8 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from hqsam_lightning.data.annotated import AnnotatedPhoto, AnnotatedPhotos, PhotoMasks, no_mask, require_max_masks
+from hqsam_lightning.checks import integer, optional, require, require_integer
+from hqsam_lightning.data.annotated import AnnotatedPhoto, AnnotatedPhotos, PhotoMasks, no_mask
 from hqsam_lightning.data.annotated_checks import Finding, inspect_photos, read_photo_frames, require_check
 from hqsam_lightning.data.coco_json import CocoImage, entry_size, entry_size_problem, read_annotations
 from hqsam_lightning.data.photo_frames import Frame
@@ -23,7 +24,7 @@ from hqsam_lightning.data.photo_names import (
     require_names,
 )
 from hqsam_lightning.data.problems import describe_counts, raise_problems, shown
-from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.errors import DataError
 
 QUICK_SAMPLE = 200
 """Files of annotations that the quick check reads, spread over the set."""
@@ -62,9 +63,8 @@ class Sa1bPhotos(AnnotatedPhotos):
         exif: str | None = None,
     ) -> None:
         require_check(check)
-        require_max_masks(max_masks)
-        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-            raise ConfigError(f"data.limit: expected an integer >= 1, or null for all photos; got {limit!r}")
+        require_integer("data.max_masks", max_masks, 1)
+        require("data.limit", limit, optional(integer(1)))
         title = f"data.folder={folder}"
         found = _list_photos(Path(folder).expanduser(), require_names(exclude), title)
         photos = found[:limit]

@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning as L
 
+from hqsam_lightning.checks import arguments, integer
 from hqsam_lightning.errors import CheckpointError, ConfigError
 from hqsam_lightning.training.trainer import FitLoop, settled
 
@@ -33,9 +34,8 @@ class LastCheckpoint(L.Callback):
         ConfigError: every_n_steps is not positive.
     """
 
+    @arguments("callbacks.last", every_n_steps=integer(1))
     def __init__(self, dirpath: str, every_n_steps: int) -> None:
-        if every_n_steps < 1:
-            raise ConfigError(f"callbacks.last.every_n_steps: expected an integer >= 1; got {every_n_steps}")
         self.path = Path(dirpath) / "last.ckpt"
         self.every_n_steps = every_n_steps
         self.saved_step = 0

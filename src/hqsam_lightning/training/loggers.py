@@ -12,6 +12,7 @@ from typing import Any
 import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
+from hqsam_lightning.checks import require_number
 from hqsam_lightning.decoration import decoration
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.files import write_whole
@@ -161,8 +162,7 @@ def build_wandb_logger(
     Raises:
         ConfigError: for a timeout that is not positive.
     """
-    if not timeout > 0:
-        raise ConfigError(f"logger.wandb.timeout: expected seconds > 0; got {timeout}")
+    require_number("logger.wandb.timeout", timeout, 0, above=True)
     folder = Path(save_dir)
     folder.mkdir(parents=True, exist_ok=True)
     mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")

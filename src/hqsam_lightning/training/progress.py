@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import RichProgressBar
 
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.checks import arguments, integer, number, optional
 from hqsam_lightning.progress import SECONDS, Pace, has_terminal
 
 log = logging.getLogger(__name__)
@@ -41,13 +41,8 @@ class ProgressLines(L.Callback):
         ConfigError: for a number that is not positive.
     """
 
+    @arguments("callbacks.progress", every_n_steps=optional(integer(1)), every_seconds=number(0, above=True))
     def __init__(self, every_n_steps: int | None = None, every_seconds: float = SECONDS) -> None:
-        if every_n_steps is not None and every_n_steps < 1:
-            raise ConfigError(
-                f"callbacks.progress.every_n_steps: expected an integer >= 1, or null; got {every_n_steps}"
-            )
-        if not every_seconds > 0:
-            raise ConfigError(f"callbacks.progress.every_seconds: expected seconds > 0; got {every_seconds}")
         self.every_n_steps = every_n_steps
         self.every_seconds = every_seconds
         self._enabled = not has_terminal()
