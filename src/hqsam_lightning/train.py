@@ -121,7 +121,7 @@ def _train(
 
 
 def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDataModule]:
-    """Builds the data first, so that what is missing is reported before weights are fetched; then SAM and its variants."""
+    """Builds the data first, so that what is missing is reported before weights are fetched; then SAM and variants."""
     sets = build_sets(config)
     require_full_step(sets, "batch.total", plan.total)
     sam = instantiate(config.sam)

@@ -150,7 +150,7 @@ def _check_source(
         _log.warning(
             "%s: EXIF turns %s photo(s) by 180 degrees, mirrors them, or turns square ones; this is applied; masks of "
             "the pixels as stored would not fit, which no size shows: %s",
-            *(source.name, len(found.turned), _shown(found.turned)),
+            *(source.name, len(found.turned), listed(found.turned)),
         )
     if wanted.kind == AUTO and len(found.unlike) > tolerated(sum(len(pair.masks) for pair in pairs)):
         found.problems.append(

@@ -48,8 +48,8 @@ RECALL_NOTE = (
     f"{THRESHOLDS[0]:.2f} by plain SAM, the net share that is fixed."
 )
 SWEEP_NOTE = (
-    "One line per recipe, through the keys that the recipes differ in, to the mean over sets of its first learned method. "
-    "Axes whose ends differ tenfold are logarithmic."
+    "One line per recipe, through the keys that the recipes differ in, to the mean over sets of its first learned "
+    "method. Axes whose ends differ tenfold are logarithmic."
 )
 SEEDS_NOTE = (
     "Where a recipe ran with several seeds: mean ± standard deviation over them; differences are averaged over them "
