@@ -1,6 +1,7 @@
 """Which run of a folder is continued, and by which command."""
 
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from hqsam_lightning.cli import conf_dir
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.overrides import quote_override
 from hqsam_lightning.training.run_folder import continue_command, find_checkpoint, is_first_process
 
 
@@ -81,3 +83,19 @@ def test_the_command_that_continues_survives_shell_and_hydra(
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         again = compose("train", overrides=words[3:], return_hydra_config=True)
     assert again.hydra.run.dir == str(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["points", "with space", "a=b,c"])
+def test_a_point_of_a_sweep_is_continued_by_the_whole_sweep(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    sweep = quote_override("hydra.sweep.dir", str(tmp_path / name))
+    monkeypatch.setattr(sys, "argv", ["train.py", "optimizer.lr=1e-3,1e-2", "resume=never", sweep, "--multirun"])
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        config = compose(
+            "train", overrides=["optimizer.lr=1e-3", sweep, "hydra.mode=MULTIRUN"], return_hydra_config=True
+        )
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    HydraConfig.instance().set_config(config)
+    words = shlex.split(continue_command("train", tmp_path / name / "0"))
+    assert words == ["python", "-m", "hqsam_lightning.train", "optimizer.lr=1e-3,1e-2", "--multirun", sweep]

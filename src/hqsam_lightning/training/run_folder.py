@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from lightning.fabric.utilities.rank_zero import _get_rank
 from omegaconf import DictConfig, OmegaConf
 
@@ -107,7 +109,7 @@ def write_hydra_files(folder: Path, config: DictConfig) -> None:
 
 
 def continue_command(module: str, folder: Path) -> str:
-    """The command that continues the run of a folder, for a shell.
+    """The command that continues the run of a folder, for a shell; the whole sweep's where it is a point of one.
 
     Args:
         module: name of the entry point, such as "train".
@@ -115,6 +117,11 @@ def continue_command(module: str, folder: Path) -> str:
     """
     if not HydraConfig.initialized():
         return f"{module}(config) with paths.output_dir={folder}"
-    overrides = [text for text in HydraConfig.get().overrides.task if text.split("=")[0] not in ("ckpt_path", "resume")]
-    place = quote_override("hydra.run.dir", str(folder))
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN:
+        overrides = [text for text in sys.argv[1:] if text.split("=")[0] not in ("hydra.sweep.dir", "resume")]
+        place = quote_override("hydra.sweep.dir", str(hydra.sweep.dir))
+    else:
+        overrides = [text for text in hydra.overrides.task if text.split("=")[0] not in ("ckpt_path", "resume")]
+        place = quote_override("hydra.run.dir", str(folder))
     return shlex.join(["python", "-m", f"hqsam_lightning.{module}", *overrides, place])
