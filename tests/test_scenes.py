@@ -27,6 +27,7 @@ def test_command_writes_a_sheet_where_asked(tmp_path, monkeypatch, capsys):
     [
         ("file=sheet.xyz", "file: expected a picture's name"),
         ("percent=0", "percent: expected an integer from 1 to 1000"),
+        ("file=/proc/sheet.jpg", "/proc/sheet.jpg: cannot be written"),
     ],
 )
 def test_a_picture_that_cannot_be_written(tmp_path, monkeypatch, capsys, override, message):

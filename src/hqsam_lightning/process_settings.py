@@ -31,6 +31,7 @@ EXPECTED_WARNINGS = (
     r"Checkpoint directory .* exists and is not empty",  # a run resumed in its own folder
     r"Total length of `list` across ranks is zero",  # data.holdout=0; logged in our own words
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning on a newer torch
+    r"`broadcast_buffers` is deprecated",  # of DistributedDataParallel, on a newer torch
     r"Glyph \d+ .* missing from (current )?font",  # a photo's name in a script that Matplotlib's font lacks
 )
 EXPECTED: Mapping[str, Expected] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import hydra
@@ -14,6 +15,7 @@ from hqsam_lightning.checks import require_integer
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data.scenes.sheet import contact_sheet
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.files import write_whole
 from hqsam_lightning.schema import check_config
 
 
@@ -28,15 +30,18 @@ def draw(config: DictConfig) -> np.ndarray:
 
     Raises:
         ConfigError: for numbers out of range, or a file that is no picture by its name.
+        StorageError: the file cannot be written.
     """
     path = Path(config.file).expanduser()
     if path.suffix.lower() not in Image.registered_extensions():
         raise ConfigError(f"file: expected a picture's name such as scenes.jpg; got {config.file}")
     require_integer("percent", config.percent, 1)
     sheet = contact_sheet(instantiate(config.data).validation["synthetic"], config.rows, config.columns)
-    path.parent.mkdir(parents=True, exist_ok=True)
     size = (sheet.shape[1] * config.percent // 100, sheet.shape[0] * config.percent // 100)
-    Image.fromarray(sheet).resize(size, Image.Resampling.LANCZOS).save(path)
+    content = io.BytesIO()
+    picture = Image.fromarray(sheet).resize(size, Image.Resampling.LANCZOS)
+    picture.save(content, Image.registered_extensions()[path.suffix.lower()])
+    write_whole(path, content.getvalue())
     print(f"{config.rows * config.columns} scenes in {path}: photo, exact masks, coarse masks")
     return sheet
 
