@@ -1,4 +1,4 @@
-"""Errors that name the file or config key, the value found, what was expected and how to mend it.
+"""Errors that name the file or config key, the value found, what was expected and how to fix it.
 
 Every class takes one message, so that an error raised in a data-loading worker survives the trip to the main process.
 """

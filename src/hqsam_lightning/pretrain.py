@@ -120,7 +120,7 @@ def _pretrain(
 
 
 def build(config: DictConfig) -> tuple[PretrainingModule, PromptedDataModule]:
-    """Builds the data first, so that what is missing is said before anything else; then SAM."""
+    """Builds the data first, so that what is missing is reported before anything else; then SAM."""
     check_start_share(config.start_share, config.sam.weights)
     sets = instantiate(config.data)
     require_full_step(sets, "batch_size", config.batch_size)

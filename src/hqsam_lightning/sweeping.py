@@ -56,7 +56,7 @@ class Search:
     Args:
         study: path of the study's file (Optuna's journal); made where missing.
         name: of the study in it.
-        n_trials: points in all, over all sittings.
+        n_trials: points in all, over all sessions.
         objectives: of "miou" and "mbiou", the greater the better. Several are searched without pruning.
         seed: of the sampler.
         overrides: parsed; those that sweep span the space, the others hold for every point. The last of a key counts.
@@ -64,7 +64,7 @@ class Search:
             None never stops one.
 
     Attributes:
-        failures: points of the last sitting that failed by themselves.
+        failures: points of the last session that failed by themselves.
 
     Raises:
         ConfigError: naming the key whose value cannot work, or where Optuna is not installed.
@@ -108,7 +108,7 @@ class Search:
             launcher: of Hydra; runs one point after another.
 
         Returns:
-            The objectives of the points of this sitting; None for those that were pruned or failed.
+            The objectives of the points of this session; None for those that were pruned or failed.
 
         Raises:
             HQSamError: the study is damaged, of another search, in use, or cannot be written; a point was not scored.
@@ -133,7 +133,7 @@ class Search:
         return results
 
     def describe_failures(self) -> str | None:
-        """Lines that sum up the points that failed in the last sitting; None where there are none."""
+        """Lines that sum up the points that failed in the last session; None where there are none."""
         if not self.failures:
             return None
         head = f"{len(self.failures)} point(s) of the search {self.name} failed and are not done again:"

@@ -119,7 +119,7 @@ def _train(
 
 
 def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDataModule]:
-    """Builds the data first, so that what is missing is said before weights are fetched; then SAM and its variants."""
+    """Builds the data first, so that missing data is reported before weights are fetched; then SAM and its variants."""
     sets = build_sets(config)
     require_full_step(sets, "batch.total", plan.total)
     sam = instantiate(config.sam)

@@ -1,4 +1,4 @@
-"""What a run's data is, in a few values: a resumed run goes on with the images that it began with."""
+"""What a run's data is, in a few values: a resumed run continues with the images that it began with."""
 
 from __future__ import annotations
 

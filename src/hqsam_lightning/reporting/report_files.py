@@ -45,11 +45,11 @@ PICTURES = {
 """Plots of a report, with their descriptions."""
 RECALL_NOTE = (
     "Share of masks whose boundary IoU is above a threshold, in percent. Fewer misses: of the masks that are not above "
-    f"{THRESHOLDS[0]:.2f} by plain SAM, the net share that is mended."
+    f"{THRESHOLDS[0]:.2f} by plain SAM, the net share that is fixed."
 )
 SWEEP_NOTE = (
-    "A line a recipe, through the keys that the recipes differ in, to the mean over sets of its first learned method. "
-    "Axes whose ends differ tenfold are logarithmic."
+    "One line per recipe, through the keys that the recipes differ in, to the mean over sets of its first learned "
+    "method. Axes whose ends differ tenfold are logarithmic."
 )
 SEEDS_NOTE = (
     "Where a recipe ran with several seeds: mean ± standard deviation over them; differences are averaged over them "
