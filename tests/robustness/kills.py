@@ -38,15 +38,8 @@ PRETRAIN = (
 )
 PRECOMPUTE = ("sam=tiny_random", "trainer=cpu", "data.train_size=96", "data.views=4", "loader.num_workers=1")
 SEARCH = (
-    *("+sweep=optuna", "sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=6"),
-    *(
-        "data.val_size=2",
-        "batch.total=2",
-        "loss.num_points=64",
-        "loader.num_workers=0",
-        "hydra.sweeper.n_trials=3",
-        "--multirun",
-    ),
+    *("--multirun", "+sweep=optuna", "sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=6"),
+    *("data.val_size=2", "batch.total=2", "loss.num_points=64", "loader.num_workers=0", "hydra.sweeper.n_trials=3"),
 )
 
 
