@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hqsam_lightning.cli import run_hydra
@@ -22,13 +22,14 @@ def preload() -> None:
         importlib.import_module(f"hqsam_lightning.{name}")
 
 
-def start(command: str, arguments: Sequence[str], log: Path) -> int:
+def start(command: str, arguments: Sequence[str], log: Path, prepare: Callable[[], None] | None = None) -> int:
     """Starts `python -m hqsam_lightning.COMMAND ARGUMENTS` in a session of its own.
 
     Args:
         command: of `COMMANDS`.
         arguments: overrides.
         log: gets its output, at the end.
+        prepare: is called in the process first.
 
     Returns:
         The number of the process.
@@ -46,6 +47,8 @@ def start(command: str, arguments: Sequence[str], log: Path) -> int:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        if prepare is not None:
+            prepare()
         sys.argv = [f"hqsam_lightning/{command}.py", *arguments]
         module = importlib.import_module(f"hqsam_lightning.{command}")
         run_hydra(module.main, "pretrain" if command == "pretrain" else "train")
@@ -68,6 +71,6 @@ def status(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def run(command: str, arguments: Sequence[str], log: Path) -> int:
+def run(command: str, arguments: Sequence[str], log: Path, prepare: Callable[[], None] | None = None) -> int:
     """Runs a command to its end and gives its status."""
-    return status(start(command, arguments, log))
+    return status(start(command, arguments, log, prepare))
