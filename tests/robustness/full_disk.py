@@ -1,8 +1,8 @@
 """Fills the disk at each of the files that a run writes: `python tests/robustness/full_disk.py` (root: mounts a tmpfs).
 
-When a file is about to be opened for writing, the rest of its small disk is filled. The run has to end with one line that
-names the file, or to do without it where results do not need it; older files have to be whole; and after making room the
-same command has to continue to what a run on an empty disk leaves.
+When a file is about to be opened for writing, the rest of its small disk is filled. The run has to end with one line
+that names the file, or to do without it where results do not need it; older files have to be whole; and after making
+room the same command has to continue to what a run on an empty disk leaves.
 """
 
 from __future__ import annotations
