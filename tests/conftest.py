@@ -1,12 +1,17 @@
 """Shared fixtures: a tiny random SAM, and where the research-only data is."""
 
 import os
+import signal
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 # the tests run side by side: one thread each, also in the runs that they start
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# a shell's background job ignores these, and so would what the tests send signals to
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 import pytest
 import torch
