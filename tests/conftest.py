@@ -8,10 +8,6 @@ from types import SimpleNamespace
 
 # the tests run side by side: one thread each, also in the runs that they start
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# a shell's background job ignores these, and so would what the tests send signals to
-signal.signal(signal.SIGINT, signal.default_int_handler)
-if hasattr(signal, "SIGHUP"):
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 import pytest
 import torch
@@ -24,6 +20,13 @@ from hqsam_lightning.sam import FrozenSam, build_sam, vit_encoder
 from hqsam_lightning.types import SamFeatures
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure() -> None:
+    """A shell's background job ignores these signals, and so would what the tests send them to."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
