@@ -31,7 +31,7 @@ class Poison(L.Callback):
         if self.where == "frozen":
             next(module.sam.parameters()).data.view(-1)[0] = torch.nan
         elif self.where == "features":
-            module.sam.encode = lambda images, encode=module.sam.encode: _broken(encode(images))  # type: ignore
+            module.sam.encode = lambda images, encode=module.sam.encode: _broken(encode(images))
         elif self.where == "huge weights":
             for value in module.trained["hq"].learned.values():
                 value.data.fill_(1e30)
