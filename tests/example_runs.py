@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from hqsam_lightning.evaluation.scores import MaskScores, Row
 from hqsam_lightning.reporting.results import result_rows, write_results
-from hqsam_lightning.training.scores import MaskScores, Row
 
 ROWS: tuple[Row, ...] = (("sam", "sam"), ("hq", "hq"), ("hq", "sum"))
 FACTS = {

@@ -18,11 +18,11 @@ from damage import DAMAGES, flipped
 from hqsam_lightning import precompute as module
 from hqsam_lightning.data.cache import FACTS_KIND, VERSION, read_cache_facts, read_images
 from hqsam_lightning.errors import BusyError, CacheError, StorageError
-from hqsam_lightning.files import write_document
 from hqsam_lightning.precompute import precompute
+from hqsam_lightning.runtime.signals import Stopped
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.session import open_cache
-from hqsam_lightning.signals import Stopped
+from hqsam_lightning.storage.files import write_document
 from hqsam_lightning.types import SamFeatures
 from patience import PATIENCE
 
@@ -166,7 +166,7 @@ def test_features_that_are_not_finite_are_not_stored(
 
 def test_a_folder_that_another_process_fills_is_refused(compose: Compose, tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from hqsam_lightning.locks import claim\n"
+        "import sys; from pathlib import Path; from hqsam_lightning.storage.locks import claim\n"
         "with claim(Path(sys.argv[1]), ''): print('claimed', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "cache")]

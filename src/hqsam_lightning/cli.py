@@ -16,9 +16,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from hqsam_lightning.errors import HQSamError
-from hqsam_lightning.interruption import chain_of
 from hqsam_lightning.overrides import override_hints
-from hqsam_lightning.signals import stop_on_signals
+from hqsam_lightning.runtime.interruption import chain_of
+from hqsam_lightning.runtime.signals import stop_on_signals
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """Hydra's variable; set to 1 it leaves every error whole."""

@@ -34,14 +34,14 @@ from hqsam_lightning.data.shards import Place
 from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.data.watched_loading import WatchedLoader, sample_name, with_loader_errors
 from hqsam_lightning.errors import ConfigError, HQSamError
-from hqsam_lightning.locks import claim
-from hqsam_lightning.memory import keep_freed_memory
-from hqsam_lightning.process_settings import ProcessSettings, begin_loading, with_process_settings
-from hqsam_lightning.progress import track
+from hqsam_lightning.runtime.memory import keep_freed_memory
+from hqsam_lightning.runtime.process_settings import ProcessSettings, begin_loading, with_process_settings
+from hqsam_lightning.runtime.progress import track
+from hqsam_lightning.runtime.signals import Stopped, stop_on_signals, stop_requested, stops_deferred
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
 from hqsam_lightning.session import as_plain, build_sets, with_debug
-from hqsam_lightning.signals import Stopped, stop_on_signals, stop_requested, stops_deferred
+from hqsam_lightning.storage.locks import claim
 from hqsam_lightning.training.build_trainer import check_devices
 
 log = logging.getLogger(__name__)

@@ -23,11 +23,11 @@ from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.pretraining.blending import blend, check_start_share, copy_of_state
 from hqsam_lightning.pretraining.module import PretrainingModule
 from hqsam_lightning.pretraining.report import print_results, result_rows, round_to_half, write_results
-from hqsam_lightning.process_settings import apply_to_device, with_process_settings
 from hqsam_lightning.reporting.results import wide_console
 from hqsam_lightning.reporting.run_facts import source_commit
 from hqsam_lightning.run_names import own_command
-from hqsam_lightning.run_summary import log_summary
+from hqsam_lightning.runtime.process_settings import apply_to_device, with_process_settings
+from hqsam_lightning.runtime.signals import stop_on_signals, stops_deferred
 from hqsam_lightning.sam.shipped import save_shipped
 from hqsam_lightning.sam.state_dicts import state_dict_sha256
 from hqsam_lightning.schema import check_config
@@ -37,15 +37,15 @@ from hqsam_lightning.session import (
     require_full_step,
     with_debug,
 )
-from hqsam_lightning.signals import stop_on_signals, stops_deferred
 from hqsam_lightning.training.build_trainer import build_trainer
+from hqsam_lightning.training.callbacks.fit_clock import FitClock
+from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint, find_last
 from hqsam_lightning.training.checkpoint import check_data
 from hqsam_lightning.training.finite import FiniteWatch
-from hqsam_lightning.training.fit_clock import FitClock
-from hqsam_lightning.training.last_checkpoint import LastCheckpoint, find_last
 from hqsam_lightning.training.loggers import finish_wandb
 from hqsam_lightning.training.resuming import Resumed, load_resumed
 from hqsam_lightning.training.run_folder import continue_command, owned, write_hydra_files
+from hqsam_lightning.training.run_summary import log_summary
 from hqsam_lightning.training.stopping import StopOnSignal, stops_reported
 
 log = logging.getLogger(__name__)

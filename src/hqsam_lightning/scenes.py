@@ -15,8 +15,8 @@ from hqsam_lightning.checks import require_integer
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data.scenes.sheet import contact_sheet
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.files import write_whole
 from hqsam_lightning.schema import check_config
+from hqsam_lightning.storage.files import write_whole
 
 
 def draw(config: DictConfig) -> np.ndarray:

@@ -14,7 +14,7 @@ from hqsam_lightning.cli import full_key, own_error
 from hqsam_lightning.data import DataSets, PromptedDataModule
 from hqsam_lightning.data.cache import EmbeddingCache, cache_facts
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.process_settings import begin_loading
+from hqsam_lightning.runtime.process_settings import begin_loading
 from hqsam_lightning.sam import FrozenSam
 
 VIEWS_KEYS = ("cache", "views", "decode")

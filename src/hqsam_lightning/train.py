@@ -24,9 +24,9 @@ from hqsam_lightning.data.fingerprint import fingerprint
 from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.heads import Head
-from hqsam_lightning.process_settings import apply_to_device, with_process_settings
 from hqsam_lightning.reporting.run_facts import parameter_counts, run_facts
-from hqsam_lightning.run_summary import describe_variants, log_summary
+from hqsam_lightning.runtime.process_settings import apply_to_device, with_process_settings
+from hqsam_lightning.runtime.signals import stop_on_signals, stops_deferred
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
 from hqsam_lightning.session import (
@@ -37,20 +37,20 @@ from hqsam_lightning.session import (
     require_full_step,
     with_debug,
 )
-from hqsam_lightning.signals import stop_on_signals, stops_deferred
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
 from hqsam_lightning.training.build_trainer import build_trainer
+from hqsam_lightning.training.callbacks.fit_clock import FitClock
+from hqsam_lightning.training.callbacks.inference_speed import InferenceSpeed
+from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint, find_last
 from hqsam_lightning.training.checkpoint import RECIPE, check_checkpoint, check_data, check_world_size
 from hqsam_lightning.training.finite import FiniteWatch
-from hqsam_lightning.training.fit_clock import FitClock
-from hqsam_lightning.training.inference_speed import InferenceSpeed
-from hqsam_lightning.training.last_checkpoint import LastCheckpoint, find_last
 from hqsam_lightning.training.loggers import finish_wandb
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.monitors import check_monitors
 from hqsam_lightning.training.resuming import Resumed, load_resumed
 from hqsam_lightning.training.run_folder import continue_command, is_first_process, owned, write_hydra_files
 from hqsam_lightning.training.run_report import report_run
+from hqsam_lightning.training.run_summary import describe_variants, log_summary
 from hqsam_lightning.training.stopping import StopOnSignal, stop_if_agreed, stops_reported, together
 
 log = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ class ContinuingLauncher(BasicLauncher):
             SystemExit: with status 1 after the last point where one failed; at once, with a signal's status, where a
                 signal stopped one.
         """
-        from hqsam_lightning.interruption import describe_error, interruption_status, is_finished
+        from hqsam_lightning.runtime.interruption import describe_error, interruption_status, is_finished
 
         if len(job_overrides) == 1:
             return super().launch(job_overrides, initial_job_idx)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 
 class HQSamOptunaSweeper(Sweeper):
-    """Runs `hqsam_lightning.sweeping.Search` as a Hydra sweep; arguments are those of `Search`.
+    """Runs `hqsam_lightning.search.searcher.Search` as a Hydra sweep; arguments are those of `Search`.
 
     The published hydra-optuna-sweeper needs an Optuna before version 3, cannot prune, and counts its trials anew when
     it resumes.
@@ -55,7 +55,7 @@ class HQSamOptunaSweeper(Sweeper):
             arguments: overrides of the command line; they lie over `params`.
         """
         from hqsam_lightning.errors import HQSamError
-        from hqsam_lightning.sweeping import Search
+        from hqsam_lightning.search.searcher import Search
 
         assert self.launcher is not None
         assert self.config is not None

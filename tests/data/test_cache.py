@@ -23,9 +23,9 @@ from hqsam_lightning.data.cache import (
 )
 from hqsam_lightning.data.transforms import Augmentation, Framed
 from hqsam_lightning.errors import CacheError, ConfigError, StorageError
-from hqsam_lightning.files import write_document
 from hqsam_lightning.precompute import precompute
 from hqsam_lightning.sam import FrozenSam
+from hqsam_lightning.storage.files import write_document
 from hqsam_lightning.train import train
 from hqsam_lightning.types import OBJECT_THRESHOLD, SamFeatures
 

@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 from hqsam_lightning.data import Augmentation, DataSets, PromptedDataModule
 from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate
 from hqsam_lightning.data.scenes import SyntheticScenes
-from hqsam_lightning.process_settings import BeginLoading
 from hqsam_lightning.prompts import PromptMix
+from hqsam_lightning.runtime.process_settings import BeginLoading
 from hqsam_lightning.types import Example, Prompt, Sample
 
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.pretraining.ema import WeightEMA
-from hqsam_lightning.training.last_checkpoint import LastCheckpoint
+from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint
 from hqsam_lightning.training.trainer import Trainer
 
 

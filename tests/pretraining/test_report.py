@@ -9,7 +9,6 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from hqsam_lightning.errors import DataError
-from hqsam_lightning.files import read_document
 from hqsam_lightning.pretraining.report import (
     METRICS_KIND,
     METRICS_VERSION,
@@ -20,6 +19,7 @@ from hqsam_lightning.pretraining.report import (
 )
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.sam.shipped import save_shipped
+from hqsam_lightning.storage.files import read_document
 
 SCORES = {"filled_box": 0.5, "box": 0.8125, "point": 0.25}
 

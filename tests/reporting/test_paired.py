@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hqsam_lightning.evaluation.scores import MaskScores
 from hqsam_lightning.reporting.paired import image_differences, mean_over_seeds, paired_difference
-from hqsam_lightning.training.scores import MaskScores
 
 HQ = ("hq", "hq")
 

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from hqsam_lightning.errors import DataError, StorageError
-from hqsam_lightning.files import file_sha256, read_document
+from hqsam_lightning.evaluation.scores import BestScores, MaskScores
 from hqsam_lightning.reporting.results import (
     METRICS_KIND,
     METRICS_VERSION,
@@ -22,7 +22,7 @@ from hqsam_lightning.reporting.results import (
     write_results,
 )
 from hqsam_lightning.reporting.score_file import read_scores
-from hqsam_lightning.training.scores import BestScores, MaskScores
+from hqsam_lightning.storage.files import file_sha256, read_document
 
 SAM, HQ = ("sam", "sam"), ("hq", "hq")
 PARAMETERS = {"sam": 0, "hq": 1_333_248}
@@ -143,7 +143,7 @@ def test_results_that_do_not_fit_on_the_disk_leave_no_mark_of_a_finished_run(tmp
             replace(source, target)
 
         with monkeypatch.context() as patched:
-            patched.setattr("hqsam_lightning.files.os.replace", full)
+            patched.setattr("hqsam_lightning.storage.files.os.replace", full)
             with pytest.raises(StorageError, match=rf"{failing}: cannot be written .*No space left.*command again"):
                 write_results(folder, rows, MASKS, {}, {}, None)
         assert not (folder / "metrics.json").exists()

@@ -14,12 +14,12 @@ import pytest
 
 from example_runs import make_masks, write_run
 from hqsam_lightning.errors import ConfigError, DataError
-from hqsam_lightning.files import file_sha256, write_document
 from hqsam_lightning.reporting.report_files import write_report
 from hqsam_lightning.reporting.results import METRICS_KIND, METRICS_VERSION
 from hqsam_lightning.reporting.run_folders import find_runs, read_run
 from hqsam_lightning.reporting.runs import check_comparable, describe_set, group_runs
 from hqsam_lightning.reporting.summary import Summary
+from hqsam_lightning.storage.files import file_sha256, write_document
 
 
 def test_a_run_is_read_whole(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from hqsam_lightning.files import content_sha256
+from hqsam_lightning.storage.files import content_sha256
 from hqsam_lightning.training.checkpoint import read_checkpoint
 from robustness.forks import preload, run, start, status
 
@@ -75,7 +75,7 @@ def trials(folder: Path) -> object:
     """States of the study's trials that count, and whether each left its results."""
     import optuna
 
-    from hqsam_lightning.study import open_storage
+    from hqsam_lightning.search.study import open_storage
 
     storage = open_storage(folder / "study.log")
     (name,) = optuna.get_all_study_names(storage)

@@ -37,7 +37,7 @@ class Checkpoints(Target):
         assert self._read(path) == self.expected
 
     def _read(self, path: Path) -> str:
-        from hqsam_lightning.files import content_sha256
+        from hqsam_lightning.storage.files import content_sha256
         from hqsam_lightning.training.checkpoint import read_checkpoint
 
         return content_sha256(read_checkpoint(path))
@@ -108,8 +108,8 @@ class Caches(Target):
 
         from hqsam_lightning.data.samples import MergedSets
         from hqsam_lightning.data.views import CachedViews
-        from hqsam_lightning.files import content_sha256
         from hqsam_lightning.session import build_sets, open_cache
+        from hqsam_lightning.storage.files import content_sha256
 
         cache = open_cache(self.config, instantiate(self.config.sam))
         views = CachedViews(MergedSets([samples for samples, _ in build_sets(self.config).train]), cache)

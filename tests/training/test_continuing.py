@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from hqsam_lightning.errors import BusyError, CheckpointError, StorageError
-from hqsam_lightning.locks import claim
+from hqsam_lightning.storage.locks import claim
 from hqsam_lightning.train import train
 from hqsam_lightning.training.checkpoint import read_checkpoint
 

@@ -15,7 +15,7 @@ from hqsam_lightning.benchmarking.authors import AuthorsStep
 from hqsam_lightning.benchmarking.timing import Contestant, Timing, take_turns, take_turns_apart, time_once
 from hqsam_lightning.benchmarking.transformers_peers import TransformersEncoder, TransformersSamHQ
 from hqsam_lightning.benchmarking.workload import build_sam, build_workload, device, from_cache
-from hqsam_lightning.memory import keep_freed_memory
+from hqsam_lightning.runtime.memory import keep_freed_memory
 
 GIB = 2**30
 TABLE_3 = "ablate_features"

@@ -22,9 +22,9 @@ from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.data.views import DECODES, OnlineViews
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.memory import keep_freed_memory
+from hqsam_lightning.evaluation.scores import ScoreBoard
 from hqsam_lightning.metrics import boundary_iou
-from hqsam_lightning.training.scores import ScoreBoard
+from hqsam_lightning.runtime.memory import keep_freed_memory
 from hqsam_lightning.types import Batch
 
 LARGE = (2448, 3264)  # (H, W) of a phone's photo

@@ -13,7 +13,7 @@ from statistics import median
 
 import torch
 
-from hqsam_lightning.memory import peak_memory
+from hqsam_lightning.runtime.memory import peak_memory
 
 Contestant = Callable[[], object]
 

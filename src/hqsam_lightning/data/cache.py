@@ -20,7 +20,7 @@ from torch import Tensor
 
 from hqsam_lightning.data.shards import Place, check_shard, read_entry, shard_path
 from hqsam_lightning.errors import CacheError
-from hqsam_lightning.files import content_sha256, read_document, read_json, require_regular_file
+from hqsam_lightning.storage.files import content_sha256, read_document, read_json, require_regular_file
 from hqsam_lightning.types import OBJECT_THRESHOLD, Identity, StoredFeatures
 
 SHARD = 16

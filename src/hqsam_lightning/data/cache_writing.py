@@ -31,8 +31,8 @@ from hqsam_lightning.data.cache import (
 from hqsam_lightning.data.shards import Entry, Place, pack_shard, shard_path
 from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.errors import CacheError
-from hqsam_lightning.files import write_document, write_whole
 from hqsam_lightning.sam.frozen import FrozenSam
+from hqsam_lightning.storage.files import write_document, write_whole
 from hqsam_lightning.types import Identity, SamFeatures, StoredFeatures, View
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from hqsam_lightning.data.photo_names import name_problem, names_of, tidy_name
 from hqsam_lightning.data.problems import raise_problems, shown
 from hqsam_lightning.data.segmentations import Segmentation, is_size, segmentation_problem, stated_size
 from hqsam_lightning.errors import DataError
-from hqsam_lightning.files import read_json, require_regular_file
+from hqsam_lightning.storage.files import read_json, require_regular_file
 
 REMEDY = "repair or download the file again, or list a photo in data.exclude"
 

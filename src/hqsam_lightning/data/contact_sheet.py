@@ -14,11 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 from hqsam_lightning.data.overlay import hatch, tint
 from hqsam_lightning.data.samples import SampleSet
 from hqsam_lightning.data.sets import DataSets
-from hqsam_lightning.decoration import decoration
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.escaping import printable
-from hqsam_lightning.files import write_whole
+from hqsam_lightning.runtime.decoration import decoration
 from hqsam_lightning.seeding import derive_rng
+from hqsam_lightning.storage.files import write_whole
 from hqsam_lightning.types import OBJECT_THRESHOLD, Sample
 
 FOLDER = "data"

@@ -17,8 +17,8 @@ from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.data.views import CachedViews, OnlineViews, Views
 from hqsam_lightning.data.watched_loading import WatchedLoader, sample_name
-from hqsam_lightning.process_settings import BeginLoading
 from hqsam_lightning.prompts.mix import PromptMix
+from hqsam_lightning.runtime.process_settings import BeginLoading
 
 
 class PromptedDataModule(L.LightningDataModule):

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from hqsam_lightning.data.file_kinds import file_kind
 from hqsam_lightning.errors import DataError
-from hqsam_lightning.files import UNREADABLE, require_regular_file
+from hqsam_lightning.storage.files import UNREADABLE, require_regular_file
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Pillow's names of what is opened, whatever a file's suffix; JPEG includes MPO, which some cameras write."""

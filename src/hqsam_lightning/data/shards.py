@@ -18,8 +18,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from hqsam_lightning.errors import CacheError
-from hqsam_lightning.files import UNREADABLE, require_regular_file
-from hqsam_lightning.tensor_files import pack_tensors, read_facts
+from hqsam_lightning.storage.files import UNREADABLE, require_regular_file
+from hqsam_lightning.storage.tensor_files import pack_tensors, read_facts
 from hqsam_lightning.types import StoredFeatures
 
 KIND = "cache shard"

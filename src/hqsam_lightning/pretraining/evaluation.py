@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.evaluation.scores import to_original_size
 from hqsam_lightning.pretraining.model import TrainableSam
 from hqsam_lightning.prompts.kinds import box_of
-from hqsam_lightning.training.scores import to_original_size
 from hqsam_lightning.types import OBJECT_THRESHOLD, Batch, PromptGroup
 
 PROTOCOLS = ("filled_box", "box", "point")

@@ -12,9 +12,9 @@ from rich.table import Table
 from segment_anything.modeling import Sam
 
 from hqsam_lightning.escaping import escape_markdown
-from hqsam_lightning.files import write_document, write_whole
 from hqsam_lightning.reporting.markdown import markdown_table, percent
 from hqsam_lightning.reporting.results import METRICS_FILE
+from hqsam_lightning.storage.files import write_document, write_whole
 
 METRICS_KIND, METRICS_VERSION = "pretraining_metrics", 1
 HEAD = ["prompt", "mIoU"]

@@ -8,13 +8,13 @@ from typing import Any
 from hqsam_lightning.data.datamodule import prompted_name
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.escaping import escape_markdown
+from hqsam_lightning.evaluation.scores import BASELINE, Row, shown_output
 from hqsam_lightning.reporting.costs import PAPER_NOTE, cost_comparison
 from hqsam_lightning.reporting.markdown import NOTHING, markdown_table
 from hqsam_lightning.reporting.paper import Agreement, PaperRow, compare_order
 from hqsam_lightning.reporting.results import OUTPUT_NAMES
 from hqsam_lightning.reporting.runs import Recipe
 from hqsam_lightning.reporting.summary import MEAN_OF_SETS, Summary, mean_pair
-from hqsam_lightning.training.scores import BASELINE, Row, shown_output
 
 OUTPUTS = ("hq", "sum")
 MISSING = "missing"

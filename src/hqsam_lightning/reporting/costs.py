@@ -7,11 +7,11 @@ from statistics import mean
 from typing import Any
 
 from hqsam_lightning.escaping import escape_markdown
+from hqsam_lightning.evaluation.scores import BASELINE
 from hqsam_lightning.reporting.markdown import NOTHING
 from hqsam_lightning.reporting.paper import COSTS, PaperRow
 from hqsam_lightning.reporting.runs import Recipe
 from hqsam_lightning.reporting.summary import Summary
-from hqsam_lightning.training.scores import BASELINE
 
 COST_NOTE = (
     "Parameters in float32; SAM's own are in the total. Images a second: one image and one box at a time, from pixels "

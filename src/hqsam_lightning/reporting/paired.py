@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from hqsam_lightning.training.scores import BASELINE_ROW, MaskScores, Row
+from hqsam_lightning.evaluation.scores import BASELINE_ROW, MaskScores, Row
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000

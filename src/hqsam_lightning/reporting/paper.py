@@ -12,7 +12,7 @@ import yaml
 from scipy import stats
 
 from hqsam_lightning.errors import ConfigError, DataError
-from hqsam_lightning.files import UNREADABLE
+from hqsam_lightning.storage.files import UNREADABLE
 
 COSTS = {
     "trainable_mib": "trainable MiB",

@@ -12,9 +12,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hqsam_lightning.decoration import decoration
 from hqsam_lightning.escaping import plain_text
-from hqsam_lightning.files import UNREADABLE
+from hqsam_lightning.runtime.decoration import decoration
+from hqsam_lightning.storage.files import UNREADABLE
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hqsam_lightning.evaluation.scores import BASELINE, Row, shown_output
 from hqsam_lightning.reporting.pictures import plot_label
 from hqsam_lightning.reporting.runs import Recipe
 from hqsam_lightning.reporting.summary import THRESHOLDS, Entry, Summary, recall_quantity
-from hqsam_lightning.training.scores import BASELINE, Row, shown_output
 
 PANEL_INCHES = (4.4, 3.6)
 # of the legend's type

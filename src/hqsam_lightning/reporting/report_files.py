@@ -13,7 +13,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from hqsam_lightning.escaping import escape_markdown, printable
-from hqsam_lightning.files import storage_error, write_whole
+from hqsam_lightning.evaluation.scores import BASELINE, BASELINE_ROW, GROUPS, Row
 from hqsam_lightning.reporting.comparison import paper_section
 from hqsam_lightning.reporting.costs import COST_NOTE, cost_table
 from hqsam_lightning.reporting.html import to_page
@@ -34,7 +34,7 @@ from hqsam_lightning.reporting.summary import (
 )
 from hqsam_lightning.reporting.sweep_plot import draw_sweep, swept_keys
 from hqsam_lightning.reporting.tradeoff_plot import draw_tradeoff, measured_points, paper_points
-from hqsam_lightning.training.scores import BASELINE, BASELINE_ROW, GROUPS, Row
+from hqsam_lightning.storage.files import storage_error, write_whole
 
 PANELS_FILE = "results.png"
 PICTURES = {

@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from hqsam_lightning.escaping import escape_markdown, printable
-from hqsam_lightning.files import write_document, write_whole
+from hqsam_lightning.evaluation.scores import BASELINE, GROUPS, BestScores, MaskScores, summarise
 from hqsam_lightning.reporting.markdown import NOTHING, interval, markdown_table, percent
 from hqsam_lightning.reporting.paired import image_differences, paired_difference
 from hqsam_lightning.reporting.score_file import SCORES_FILE, write_scores
-from hqsam_lightning.training.scores import BASELINE, GROUPS, BestScores, MaskScores, summarise
+from hqsam_lightning.storage.files import write_document, write_whole
 
 METRICS_FILE = "metrics.json"
 METRICS_KIND, METRICS_VERSION = "metrics", 1

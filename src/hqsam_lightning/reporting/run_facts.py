@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from hqsam_lightning import __version__
 from hqsam_lightning.run_names import own_command
 from hqsam_lightning.training.batching import BatchPlan
-from hqsam_lightning.training.fit_clock import FitClock
+from hqsam_lightning.training.callbacks.fit_clock import FitClock
 from hqsam_lightning.training.module import HQSamModule
 
 

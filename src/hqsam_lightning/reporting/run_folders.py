@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from hqsam_lightning.errors import DataError
-from hqsam_lightning.files import file_sha256, read_document
 from hqsam_lightning.reporting.results import METRICS_FILE, METRICS_KIND, METRICS_VERSION
 from hqsam_lightning.reporting.run_checks import find_fault
 from hqsam_lightning.reporting.runs import Run
 from hqsam_lightning.reporting.score_file import SCORES_FILE, read_scores
 from hqsam_lightning.reporting.summary import MEAN_OF_SETS
+from hqsam_lightning.storage.files import file_sha256, read_document
 
 log = logging.getLogger(__name__)
 

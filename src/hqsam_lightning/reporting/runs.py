@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.evaluation.scores import MaskScores, Row
 from hqsam_lightning.training.checkpoint import NOT_RECIPE, flatten, is_under
-from hqsam_lightning.training.scores import MaskScores, Row
 
 SAME_RECIPE = ("seed", "name", "debug", "trainer.default_root_dir", "sam.weights", *NOT_RECIPE)
 """Config keys in which runs of one recipe may differ; a key stands for all below it."""

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hqsam_lightning.errors import DataError
-from hqsam_lightning.files import UNREADABLE, require_regular_file, write_whole
-from hqsam_lightning.training.scores import BASELINE_ROW, MaskScores, Row
+from hqsam_lightning.evaluation.scores import BASELINE_ROW, MaskScores, Row
+from hqsam_lightning.storage.files import UNREADABLE, require_regular_file, write_whole
 
 SCORES_FILE = "scores.csv"
 COLUMNS = ("dataset", "sample_id", "mask", "thin", "thinness", "variant", "output", "iou", "biou")

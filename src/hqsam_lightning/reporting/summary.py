@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hqsam_lightning.evaluation.scores import BASELINE_ROW, GROUPS, MaskScores, Row
 from hqsam_lightning.reporting.markdown import NOTHING, percent
 from hqsam_lightning.reporting.paired import Difference, image_differences, mean_over_seeds, paired_difference
 from hqsam_lightning.reporting.runs import Recipe, by_dataset, describe_sam
-from hqsam_lightning.training.scores import BASELINE_ROW, GROUPS, MaskScores, Row
 
 METRICS = ("miou", "mbiou")
 MEAN_OF_SETS = "mean of sets"

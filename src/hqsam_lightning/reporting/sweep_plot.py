@@ -11,10 +11,10 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hqsam_lightning.evaluation.scores import BASELINE
 from hqsam_lightning.reporting.pictures import plot_label
 from hqsam_lightning.reporting.recall_plot import shown_rows
 from hqsam_lightning.reporting.summary import MEAN_OF_SETS, METRICS, Summary
-from hqsam_lightning.training.scores import BASELINE
 
 LEAST_RECIPES = 3
 MOST_KEYS = 8

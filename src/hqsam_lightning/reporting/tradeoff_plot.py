@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hqsam_lightning.evaluation.scores import BASELINE, shown_output
 from hqsam_lightning.reporting.costs import measured_costs
 from hqsam_lightning.reporting.paper import PaperRow
 from hqsam_lightning.reporting.pictures import plot_label
 from hqsam_lightning.reporting.runs import describe_sam
 from hqsam_lightning.reporting.summary import MEAN_OF_SETS, Summary
-from hqsam_lightning.training.scores import BASELINE, shown_output
 
 PANEL_INCHES = (5.0, 3.8)
 LARGEST_AREA = 400

@@ -15,8 +15,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from hqsam_lightning.errors import WeightsError
-from hqsam_lightning.files import UNREADABLE, require_regular_file
-from hqsam_lightning.tensor_files import is_ours, pack_tensors, read_facts
+from hqsam_lightning.storage.files import UNREADABLE, require_regular_file
+from hqsam_lightning.storage.tensor_files import is_ours, pack_tensors, read_facts
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from hqsam_lightning.errors import WeightsError
-from hqsam_lightning.files import file_sha256
+from hqsam_lightning.storage.files import file_sha256
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hqsam_lightning import process_settings
 from hqsam_lightning.checks import (
     Expected,
     anything,
@@ -19,6 +18,7 @@ from hqsam_lightning.checks import (
     text,
 )
 from hqsam_lightning.metrics.functional import DILATION
+from hqsam_lightning.runtime import process_settings
 
 SEED = integer(0, 2**32 - 1)
 NAME = text(1, 200)

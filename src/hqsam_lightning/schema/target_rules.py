@@ -128,7 +128,7 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
         "mask_suffix": where(text(2), "a suffix such as .png", lambda suffix: suffix[0] == "."),
     },
     "hqsam_lightning.heads.cascade_psp.CascadePspHead": {"weights": path()},
-    "hqsam_lightning.training.last_checkpoint.LastCheckpoint": {"dirpath": path()},
+    "hqsam_lightning.training.callbacks.last_checkpoint.LastCheckpoint": {"dirpath": path()},
     "hqsam_lightning.training.loggers.build_wandb_logger": {
         "save_dir": path(),
         "project": text(1, 128),

@@ -9,7 +9,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from hqsam_lightning.errors import StorageError
-from hqsam_lightning.files import replacing
+from hqsam_lightning.storage.files import replacing
 from hqsam_lightning.training.checkpoint import read_checkpoint, seal
 
 

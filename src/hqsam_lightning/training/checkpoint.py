@@ -13,7 +13,7 @@ from torch import Tensor
 from hqsam_lightning import __version__
 from hqsam_lightning.data.fingerprint import changes
 from hqsam_lightning.errors import CheckpointError
-from hqsam_lightning.files import UNREADABLE, content_sha256, require_regular_file
+from hqsam_lightning.storage.files import UNREADABLE, content_sha256, require_regular_file
 from hqsam_lightning.training.foreign import describe_foreign, describe_unreadable
 
 INFO_KEY = "hqsam_lightning"

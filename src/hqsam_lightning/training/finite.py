@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from hqsam_lightning.errors import DivergedError
-from hqsam_lightning.training.last_checkpoint import LastCheckpoint
+from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint
 from hqsam_lightning.types import Batch, StoredFeatures
 
 SHOWN_IDS = 8

@@ -13,10 +13,10 @@ import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from hqsam_lightning.checks import require_number
-from hqsam_lightning.decoration import decoration
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.files import write_whole
 from hqsam_lightning.run_names import run_name, run_tags, task_overrides
+from hqsam_lightning.runtime.decoration import decoration
+from hqsam_lightning.storage.files import write_whole
 
 log = logging.getLogger(__name__)
 

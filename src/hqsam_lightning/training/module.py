@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from hqsam_lightning.errors import CheckpointError, ConfigError, choice_error
+from hqsam_lightning.evaluation.scores import BASELINE, MaskScores, Row, ScoreBoard, shown_output, summarise
 from hqsam_lightning.heads import Head, SamHead
 from hqsam_lightning.losses import PointSampledMaskLoss
 from hqsam_lightning.sam.frozen import FrozenSam
@@ -22,7 +23,6 @@ from hqsam_lightning.training.checkpoint import (
     checkpoint_info,
     require_finite,
 )
-from hqsam_lightning.training.scores import BASELINE, MaskScores, Row, ScoreBoard, shown_output, summarise
 from hqsam_lightning.types import Batch, MaskLogits
 
 OUTPUTS = ("hq", "sum")

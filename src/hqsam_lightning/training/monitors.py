@@ -9,8 +9,8 @@ import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.evaluation.scores import GROUPS
 from hqsam_lightning.training.module import HQSamModule
-from hqsam_lightning.training.scores import GROUPS
 
 METRICS = ("miou", "mbiou")
 ALWAYS = ("epoch", "step", "train/loss")

@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 
 from hqsam_lightning.errors import CheckpointError
 from hqsam_lightning.session import as_plain
+from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint
 from hqsam_lightning.training.checkpoint import INFO_KEY, check_recipe, read_checkpoint
-from hqsam_lightning.training.last_checkpoint import LastCheckpoint
 from hqsam_lightning.training.run_folder import find_checkpoint
 
 log = logging.getLogger(__name__)

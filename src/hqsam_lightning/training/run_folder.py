@@ -15,9 +15,9 @@ from lightning.fabric.utilities.rank_zero import _get_rank
 from omegaconf import DictConfig, OmegaConf
 
 from hqsam_lightning.errors import ConfigError, FinishedError, choice_error
-from hqsam_lightning.files import DISK_ERRORS, storage_error, write_whole
-from hqsam_lightning.locks import claim
 from hqsam_lightning.overrides import quote_override
+from hqsam_lightning.storage.files import DISK_ERRORS, storage_error, write_whole
+from hqsam_lightning.storage.locks import claim
 
 RESUME = ("auto", "never")
 FINISHED = "metrics.json"

@@ -17,8 +17,8 @@ import torch
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
-from hqsam_lightning.signals import Stopped, stop_requested
-from hqsam_lightning.training.last_checkpoint import LastCheckpoint
+from hqsam_lightning.runtime.signals import Stopped, stop_requested
+from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint
 from hqsam_lightning.training.run_folder import FINISHED, is_first_process
 
 log = logging.getLogger(__name__)

@@ -68,7 +68,7 @@ class Trainer(L.Trainer):
     """`lightning.Trainer` with the loops above, and without its signal handlers.
 
     Lightning's handlers call a collective, which deadlocks where only some of the ranks get the signal; see
-    `hqsam_lightning.signals`.
+    `hqsam_lightning.runtime.signals`.
     """
 
     __signature__ = inspect.signature(L.Trainer)

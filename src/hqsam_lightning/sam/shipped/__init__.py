@@ -12,8 +12,8 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from hqsam_lightning.errors import WeightsError
-from hqsam_lightning.files import write_whole
 from hqsam_lightning.sam.state_dicts import pack_weights
+from hqsam_lightning.storage.files import write_whole
 
 FOLDER = files(__name__)
 

@@ -1,0 +1,1 @@
+"""Hyperparameter searches: Optuna's study behind Hydra's sweeper."""

@@ -1,0 +1,270 @@
+"""Searches with Optuna: points are trained one after another, and the study is a file that survives being killed."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import Override
+from hydra.plugins.launcher import Launcher
+
+from hqsam_lightning.checks import integer, optional, require, text
+from hqsam_lightning.errors import ConfigError, DataError, HQSamError
+from hqsam_lightning.overrides import quote_override
+from hqsam_lightning.runtime.interruption import chain_of, describe_error, interruption_status, raise_storage_fault
+from hqsam_lightning.search.search_space import checked_objectives, distribution_of
+from hqsam_lightning.seeding import derive_seed
+from hqsam_lightning.training.checkpoint import NOT_RECIPE, is_under
+
+if TYPE_CHECKING:
+    import optuna
+
+log = logging.getLogger(__name__)
+
+PRUNING = "hqsam_lightning.search.pruning.OptunaPruning"
+MOST_FAILURES = 3
+"""In a row: what is wrong is then not the point."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A point that failed by itself.
+
+    Attributes:
+        trial: its number.
+        params: its values.
+        error: in one line.
+    """
+
+    trial: int
+    params: Mapping[str, Any]
+    error: str
+
+
+class Search:
+    """One study: what is searched, by what, and how many points.
+
+    A point that finished, or was pruned, counts. One that a kill or a signal left running is marked failed and done
+    again; one that failed by itself is recorded with its error and not done again, and the search continues unless
+    `MOST_FAILURES` fail in a row. A point that was there before is not trained twice.
+
+    Args:
+        study: path of the study's file (Optuna's journal); made where missing.
+        name: of the study in it.
+        n_trials: points in all, over all sessions.
+        objectives: of "miou" and "mbiou", the greater the better. Several are searched without pruning.
+        seed: of the sampler.
+        overrides: parsed; those that sweep span the space, the others hold for every point. The last of a key counts.
+        prune_after: points without pruning, after which a point is stopped where its objective is under their median;
+            None never stops one.
+
+    Attributes:
+        failures: points of the last session that failed by themselves.
+
+    Raises:
+        ConfigError: naming the key whose value cannot work, or where Optuna is not installed.
+    """
+
+    def __init__(
+        self,
+        study: str,
+        name: str,
+        n_trials: int,
+        objectives: Sequence[str],
+        seed: int,
+        overrides: Sequence[Override],
+        prune_after: int | None = None,
+    ) -> None:
+        if find_spec("optuna") is None:
+            raise ConfigError(
+                "hydra/sweeper=optuna: expected the package optuna; pip install 'hqsam-lightning[optuna]'"
+            )
+        self.objectives = checked_objectives(objectives)
+        _check_settings(study, name, n_trials, seed, prune_after, self.objectives)
+        self.path = Path(study).expanduser()
+        self.name = name
+        self.n_trials = n_trials
+        self.prune_after = prune_after
+        self.seed = seed
+        self.failures: list[Failure] = []
+        last = {override.get_key_element(): override for override in overrides}
+        self.fixed = [_as_text(key, override) for key, override in last.items() if not override.is_sweep_override()]
+        self.space = {key: distribution_of(override) for key, override in last.items() if override.is_sweep_override()}
+        if not self.space:
+            raise ConfigError(
+                "hydra.sweeper.params: expected a key with several values, e.g. "
+                "{optimizer.lr: 'tag(log, interval(1e-4, 1e-2))'}; got none"
+            )
+
+    def run(self, launcher: Launcher) -> list[Any]:
+        """Trains the points that the study lacks.
+
+        Args:
+            launcher: of Hydra; runs one point after another.
+
+        Returns:
+            The objectives of the points of this session; None for those that were pruned or failed.
+
+        Raises:
+            HQSamError: the study is damaged, of another search, in use, or cannot be written; a point was not scored.
+            SystemExit: a signal ended a point, which is done again at the next start.
+        """
+        from hqsam_lightning.search.journal import check_journal
+        from hqsam_lightning.search.study import alone, count_done
+
+        results: list[Any] = []
+        self.failures = []
+        with alone(self.path):
+            check_journal(self.path)
+            study = self.open_study()
+            self._retry_interrupted(study)
+            in_a_row = 0
+            while (done := count_done(study)) < self.n_trials and in_a_row < MOST_FAILURES:
+                trial, failed = study.ask(self.space), len(self.failures)
+                log.info("point %s of %s, trial %s: %s", done + 1, self.n_trials, trial.number, trial.params)
+                results.append(self._known(study, trial) or self._run_point(study, trial, launcher))
+                in_a_row = in_a_row + 1 if len(self.failures) > failed else 0
+            self._describe_best(study)
+        return results
+
+    def describe_failures(self) -> str | None:
+        """Lines that sum up the points that failed in the last session; None where there are none."""
+        if not self.failures:
+            return None
+        head = f"{len(self.failures)} point(s) of the search {self.name} failed and are not done again:"
+        lines = [
+            f"  trial {failure.trial} ({', '.join(f'{key}={value}' for key, value in failure.params.items())}): "
+            f"{failure.error}"
+            for failure in self.failures
+        ]
+        numbers = [failure.trial for failure in self.failures[-MOST_FAILURES:]]
+        if len(numbers) == MOST_FAILURES and numbers[-1] - numbers[0] == MOST_FAILURES - 1:
+            lines.append(f"{MOST_FAILURES} failed in a row: the search ended before its {self.n_trials} points")
+        return "\n".join([head, *lines])
+
+    def open_study(self) -> optuna.Study:
+        """Opens the study's file, or makes it.
+
+        Raises:
+            ConfigError: the file holds a study of other objectives, of another space or of another recipe.
+            DataError: the file is damaged.
+        """
+        import optuna
+
+        from hqsam_lightning.search.study import open_study
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        study = open_study(self.path, self.name, self.objectives, self.space, self._recipe())
+        # otherwise a resumed study would draw again what it drew at first
+        study.sampler = optuna.samplers.TPESampler(seed=derive_seed(self.seed, len(study.trials)) % 2**32)
+        if self.prune_after is not None:
+            study.set_user_attr("prune_after", self.prune_after)
+        return study
+
+    def _recipe(self) -> list[str]:
+        """The overrides that make all points of the study what they are."""
+        others = ("trainer.devices", *NOT_RECIPE)
+        return sorted(text for text in self.fixed if not is_under(text.lstrip("+~").split("=")[0], others))
+
+    def _retry_interrupted(self, study: optuna.Study) -> None:
+        import optuna
+
+        for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
+            log.info("trial %s was interrupted: its point is done again", trial.number)
+            study.enqueue_trial(trial.params)
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+    def _known(self, study: optuna.Study, trial: optuna.Trial) -> list[float] | None:
+        """Objectives of an earlier point with the same values, which training would only give again."""
+        from optuna.trial import TrialState
+
+        for earlier in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            if earlier.params == trial.params:
+                log.info("trial %s is trial %s again, and not trained", trial.number, earlier.number)
+                study.tell(trial, earlier.values)
+                return list(earlier.values)
+        return None
+
+    def _run_point(self, study: optuna.Study, trial: optuna.Trial, launcher: Launcher) -> list[float] | None:
+        """Objectives of the point; None where it was pruned or failed."""
+        import optuna
+
+        try:
+            (job,) = launcher.launch([self._overrides(trial)], initial_job_idx=trial.number)
+            values = self._objectives(job.return_value)
+        except optuna.TrialPruned:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            return None
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            status = interruption_status(error)
+            if status is not None:
+                log.warning("trial %s was stopped by a signal; the same command does its point again", trial.number)
+                raise SystemExit(status) from error
+            raise_storage_fault(error)
+            self._record_failure(study, trial, error)
+            return None
+        if values is None:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            raise ConfigError(
+                "hydra.sweeper.objectives: expected a run with a validation set to go by, got one without"
+            )
+        study.tell(trial, values)
+        return values
+
+    def _overrides(self, trial: optuna.Trial) -> list[str]:
+        overrides = [*self.fixed, *(f"{key}={value}" for key, value in trial.params.items())]
+        if self.prune_after is not None:
+            values = {"_target_": PRUNING, "study": str(self.path), "name": self.name, "trial": trial.number}
+            overrides.append(quote_override("+callbacks.pruning", values))
+        return overrides
+
+    def _record_failure(self, study: optuna.Study, trial: optuna.Trial, error: BaseException) -> None:
+        import optuna
+
+        text = describe_error(error)
+        own = any(isinstance(each, HQSamError) for each in chain_of(error))
+        log.error("trial %s failed: %s", trial.number, text, exc_info=None if own else error)
+        trial.set_user_attr("error", text)
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        self.failures.append(Failure(trial.number, trial.params, text))
+
+    def _objectives(self, result: Mapping[str, float]) -> list[float] | None:
+        """Finite objectives; None where nothing was scored."""
+        if not result:
+            return None
+        values = [float(result[metric]) for metric in self.objectives]
+        if not all(map(math.isfinite, values)):
+            raise DataError(f"hydra.sweeper.objectives: expected finite {', '.join(self.objectives)}; got {values}")
+        return values
+
+    def _describe_best(self, study: optuna.Study) -> None:
+        for trial in study.best_trials:
+            values = ", ".join(f"{name} {value:.4f}" for name, value in zip(self.objectives, trial.values, strict=True))
+            log.info("best: trial %s, %s with %s", trial.number, values, trial.params)
+
+
+def _as_text(key: str, override: Override) -> str:
+    return f"{key}={override.get_value_element_as_str()}"
+
+
+def _check_settings(
+    study: str, name: str, n_trials: int, seed: int, prune_after: int | None, objectives: Sequence[str]
+) -> None:
+    for key, value, expected in (
+        ("study", study, text(1)),
+        ("name", name, text(1)),
+        ("n_trials", n_trials, integer(1)),
+        ("seed", seed, integer(0)),
+        ("prune_after", prune_after, optional(integer(0))),
+    ):
+        require(f"hydra.sweeper.{key}", value, expected)
+    if prune_after is not None and len(objectives) > 1:
+        raise ConfigError(
+            f"hydra.sweeper.prune_after: expected null with several objectives ({', '.join(objectives)}), "
+            f"which Optuna cannot prune; got {prune_after}"
+        )

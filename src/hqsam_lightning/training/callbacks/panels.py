@@ -1,0 +1,265 @@
+"""Pictures of validation masks that a rule chooses, never a hand: photo with its box prompt, ground truth, masks."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import cv2
+import lightning as L
+import numpy as np
+from lightning.pytorch.loggers import WandbLogger
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from hqsam_lightning.checks import arguments, integer, mapping_of, optional, text
+from hqsam_lightning.data.overlay import hatch
+from hqsam_lightning.errors import choice_error
+from hqsam_lightning.escaping import plain_text, printable
+from hqsam_lightning.evaluation.scores import BASELINE, BASELINE_ROW, MaskScores, Row, to_original_size
+from hqsam_lightning.runtime.decoration import decoration
+from hqsam_lightning.seeding import derive_seed
+from hqsam_lightning.training.module import HQSamModule
+from hqsam_lightning.types import Batch
+
+MASK_COLOUR = np.array([30, 144, 255])
+LONGEST_SIDE = 512
+
+
+Rank = tuple[float, str, int]
+
+
+@dataclass
+class Panel:
+    """One row of the picture.
+
+    Attributes:
+        title: the image, which of its masks, and how thin that is; plain text of two lines.
+        image: (h, w, 3) uint8, at the photo's aspect.
+        box: xyxy box prompt in pixels of the image, or None.
+        masks: (h, w) float32 share of each pixel that is mask, by column title, ground truth first.
+        captions: what a mask's column title is followed by.
+        ignore: (h, w) bool, pixels that hold any that is not scored, hatched over every mask; None for none.
+    """
+
+    title: str
+    image: np.ndarray
+    box: np.ndarray | None
+    masks: dict[str, np.ndarray]
+    captions: dict[str, str]
+    ignore: np.ndarray | None = None
+
+
+RULES = ("difference", "gain", "loss", "random")
+
+
+class ImagePanels(L.Callback):
+    """Keeps some of each validation set's masks; W&B gets them at every validation.
+
+    Masks are chosen by what the boundary IoU of the judged variant is above SAM's, by the output that the run goes by:
+    the greatest difference either way, gain, or loss, or at random. On several processes each chooses from its own
+    share of the images, and the pictures show the first process's.
+
+    Args:
+        rules: panels a validation set by each rule, of `RULES`; shown in this order.
+        seed: of the random ones.
+        variant: the judged one; None is the first that is not plain SAM.
+
+    Raises:
+        ConfigError: for an unknown rule.
+    """
+
+    @arguments("callbacks.panels", rules=mapping_of(integer(0), RULES), seed=integer(0), variant=optional(text(1)))
+    def __init__(self, rules: Mapping[str, int], seed: int = 0, variant: str | None = None) -> None:
+        self.rules = dict(rules)
+        self.seed = seed
+        self.variant = variant
+        self._kept: dict[tuple[str, str], list[tuple[Rank, Panel]]] = {}
+        self._failed = False
+
+    @property
+    def panels(self) -> list[Panel]:
+        """The panels of all sets, in each by rule, the first chosen first."""
+        sets = dict.fromkeys(dataset for dataset, _ in self._kept)
+        return [panel for dataset in sets for rule in self.rules for _, panel in self._kept.get((dataset, rule), [])]
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Makes sure that there is such a variant, before anything is trained."""
+        assert isinstance(pl_module, HQSamModule)
+        self.judged(pl_module)
+
+    def judged(self, module: HQSamModule) -> Row:
+        """The judged variant and the output that it is judged by.
+
+        Raises:
+            ConfigError: where the module has no such variant.
+        """
+        names = [name for name in module.heads if name != BASELINE]
+        name = names[0] if self.variant is None else self.variant
+        if name not in names:
+            raise choice_error("callbacks.panels.variant", name, names)
+        return name, module.output_of(name)
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Begins a new set of panels."""
+        self._kept = {}
+        self._failed = False
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Takes the masks that come before those kept so far by a rule; equal ones in the order of their ids."""
+        if self._failed:
+            return
+        assert isinstance(pl_module, HQSamModule)
+        self._failed = True
+        with decoration("callbacks.panels, making a panel,"):
+            self._take(pl_module, outputs, batch)
+            self._failed = False
+
+    def _take(self, module: HQSamModule, outputs: Any, batch: Batch) -> None:
+        rows = [(variant, module.output_of(variant)) for variant in module.heads]
+        shown = {name: outputs["logits"][name] for name in rows}
+        judged = self.judged(module)
+        for row, scored in enumerate(outputs["scores"]):
+            gain = scored.scores[judged][1] - scored.scores[BASELINE_ROW][1]
+            for rule, count in self.rules.items():
+                rank = self._rank(rule, gain, scored)
+                kept = self._kept.setdefault((scored.dataset, rule), [])
+                place = bisect(kept, rank, key=itemgetter(0))
+                if place < count:
+                    kept.insert(place, (rank, self.make(module, batch, row, shown, scored, judged)))
+                    del kept[count:]
+
+    def make(
+        self, module: HQSamModule, batch: Batch, row: int, shown: dict[Row, Tensor], scored: MaskScores, judged: Row
+    ) -> Panel:
+        """Makes the panel of one mask, see `make_panel`."""
+        return make_panel(batch, row, shown, scored)
+
+    def _rank(self, rule: str, gain: float, scored: MaskScores) -> Rank:
+        """The least come first; equal ones in the order of their ids."""
+        by_rule = {
+            "difference": -abs(gain),
+            "gain": -gain,
+            "loss": gain,
+            "random": derive_seed(self.seed, "panel", scored.sample_id, scored.mask),
+        }
+        return (by_rule[rule], scored.sample_id, scored.mask)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Logs the panels to W&B."""
+        if trainer.sanity_checking or not self.panels:
+            return
+        with decoration("callbacks.panels, logging the panels,"):
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    logger.log_image("val/panels", [_to_array(draw_panels(self.panels))])
+
+
+def make_panel(batch: Batch, row: int, logits: dict[Row, Tensor], scored: MaskScores) -> Panel:
+    """Makes the panel of one mask of a validation batch.
+
+    Args:
+        batch: with original masks.
+        row: which of the N masks.
+        logits: (N, 1, 4h, 4w) logits of the rows to show.
+        scored: scores of the mask.
+    """
+    if batch.original_masks is None:
+        raise ValueError("expected a batch with original_masks, got a training batch")
+    truth = batch.original_masks[row]
+    scale = min(1.0, LONGEST_SIDE / max(truth.shape))
+    size = (max(1, round(truth.shape[1] * scale)), max(1, round(truth.shape[0] * scale)))
+    frame = batch.pixels[batch.image_index[row]].permute(1, 2, 0).cpu().numpy()
+    masks = {"ground truth": truth}
+    masks |= {_title(name): to_original_size(values[row], truth) for name, values in logits.items()}
+    small = {
+        title: cv2.resize(mask.cpu().numpy().astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        for title, mask in masks.items()
+    }
+    box = _box_of(batch, row)
+    if box is not None:
+        box = box * np.tile(np.array(size) / np.array(frame.shape[1::-1]), 2)
+    image = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    kind = "thin" if scored.thin else "solid"
+    title = f"{printable(scored.sample_id)}\nmask {scored.mask}, {kind} ({scored.thinness:.2f})"
+    captions = {_title(name): _caption(*scored.scores[name]) for name in logits}
+    return Panel(title, image, box, small, captions, _shrink_ignore(batch.original_ignore_of(row), size))
+
+
+def draw_panels(panels: list[Panel]) -> Figure:
+    """Draws a row per panel and a column per mask."""
+    titles = list(panels[0].masks)
+    figure = Figure(figsize=(2.4 * (len(titles) + 1), 2.4 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), len(titles) + 1, squeeze=False)
+    for panel, row in zip(panels, axes, strict=True):
+        row[0].imshow(panel.image)
+        row[0].set_title(_literal(panel.title), fontsize=8)
+        if panel.box is not None:
+            x0, y0, x1, y1 = panel.box
+            row[0].add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="lime", linewidth=1.5))
+        for axis, title in zip(row[1:], titles, strict=True):
+            overlay = _overlay(panel.image, panel.masks[title])
+            axis.imshow(overlay if panel.ignore is None else hatch(overlay, panel.ignore))
+            axis.set_title(_literal("\n".join([title, panel.captions.get(title, "")])), fontsize=8)
+        for axis in row:
+            axis.set_axis_off()
+    return figure
+
+
+def save_panels(panels: list[Panel], path: Path) -> None:
+    """Writes the picture as PNG."""
+    draw_panels(panels).savefig(path, dpi=110)
+
+
+def _literal(text: str) -> str:
+    return "\n".join(plain_text(line) for line in text.split("\n"))
+
+
+def _title(name: Row) -> str:
+    variant, output = name
+    if variant == BASELINE:
+        return "SAM"
+    return f"{printable(variant)} ({'HQ logits' if output == 'hq' else 'SAM + HQ'})"
+
+
+def _caption(iou: float, biou: float) -> str:
+    return f"IoU {100 * iou:.1f}, BIoU {100 * biou:.1f}"
+
+
+def _box_of(batch: Batch, row: int) -> np.ndarray | None:
+    for group in batch.prompts:
+        place = (group.rows == row).nonzero()
+        if len(place) and group.boxes is not None:
+            return group.boxes[place[0, 0]].cpu().numpy()
+    return None
+
+
+def _shrink_ignore(ignore: Tensor | None, size: tuple[int, int]) -> np.ndarray | None:
+    if ignore is None:
+        return None
+    return cv2.resize(ignore.cpu().numpy().astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+
+
+def _overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    alpha = mask[..., None]
+    return (alpha * (0.45 * image + 0.55 * MASK_COLOUR) + (1 - alpha) * 0.35 * image).astype(np.uint8)
+
+
+def _to_array(figure: Figure) -> np.ndarray:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
