@@ -7,7 +7,7 @@ Coordinates are pixels of the input frame, (x, y) order; boxes are xyxy with inc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -171,6 +171,8 @@ class Batch:
         original_masks: N masks, each (H0, W0) bool; None in training.
         sample_ids: N ids, one a mask.
         datasets: N set names, one a mask.
+        prompt_names: N names, those of the validation prompts that each row shows; empty in training. A mask that
+            several kinds of prompts are shown for has a row for each, and these share its original mask.
         ignore: (B, 1, H, W) bool, pixels that are not trained on; None where no image has any.
         original_ignore: for each of the N masks, (H0, W0) bool pixels that are not scored, or None where every pixel
             is; None where no image ignores any.
@@ -184,6 +186,7 @@ class Batch:
     original_masks: list[Tensor] | None
     sample_ids: list[str]
     datasets: list[str]
+    prompt_names: list[str] = field(default_factory=list)
     ignore: Tensor | None = None
     original_ignore: list[Tensor | None] | None = None
 
