@@ -1,16 +1,16 @@
-"""Protocols of the validation: the deepest point, the filled box, and predictions at original size."""
+"""Protocols of the validation: the filled box, and predictions at original size."""
 
 import copy
 
 import pytest
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import distance_transform_edt
 
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.pretraining.evaluation import deepest_points, fill_box, predict_protocols
+from hqsam_lightning.pretraining.evaluation import fill_box, predict_protocols
 from hqsam_lightning.pretraining.model import TrainableSam
 from hqsam_lightning.prompts import group_prompts
+from hqsam_lightning.prompts.clicks import deepest_points
 from hqsam_lightning.prompts.kinds import box_of
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.types import Batch, Prompt
@@ -20,19 +20,6 @@ def masks(count: int) -> torch.Tensor:
     noise = torch.randn(count, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     smooth = F.avg_pool2d(noise, 15, stride=1, padding=7)
     return (smooth > 0.03).float()
-
-
-def test_the_point_is_deepest() -> None:
-    group = deepest_points(masks(6))
-    assert group.rows.tolist() == list(range(6))
-    assert group.point_labels.tolist() == [[1]] * 6
-    for mask, (x, y) in zip(masks(6)[:, 0], group.point_coords[:, 0].long().tolist(), strict=True):
-        depth = distance_transform_edt(F.pad(mask, (1, 1, 1, 1)).numpy())[1:-1, 1:-1]
-        assert depth[y, x] == pytest.approx(depth.max(), abs=1e-4)
-
-
-def test_the_frame_is_background_to_a_full_mask() -> None:
-    assert deepest_points(torch.ones(1, 1, 63, 63)).point_coords.tolist() == [[[31, 31]]]
 
 
 def test_the_filled_box() -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.evaluation.scores import to_original_size
 from hqsam_lightning.pretraining.model import TrainableSam
+from hqsam_lightning.prompts.clicks import deepest_points
 from hqsam_lightning.prompts.kinds import box_of
-from hqsam_lightning.types import OBJECT_THRESHOLD, Batch, PromptGroup
+from hqsam_lightning.types import Batch
 
 PROTOCOLS = ("filled_box", "box", "point")
 
@@ -41,27 +40,6 @@ def predict_protocols(model: TrainableSam, batch: Batch) -> dict[str, list[Tenso
         logits = model.decode(embeddings, groups, batch.image_index).logits[:, :1]
         predicted[name] = [to_original_size(row, mask) for row, mask in zip(logits, originals, strict=True)]
     return predicted
-
-
-def deepest_points(masks: Tensor) -> PromptGroup:
-    """One positive point a mask, farthest from the background and the frame's border.
-
-    Args:
-        masks: (N, 1, H, W) in [0, 1].
-
-    Returns:
-        N rows of one point each, on the masks' device.
-    """
-    objects = (masks[:, 0] > OBJECT_THRESHOLD).cpu().numpy().astype(np.uint8)
-    coords = torch.tensor([_deepest(mask) for mask in objects], dtype=torch.float32, device=masks.device)
-    rows = torch.arange(len(masks), device=masks.device)
-    return PromptGroup(rows, point_coords=coords[:, None], point_labels=torch.ones_like(rows)[:, None])
-
-
-def _deepest(mask: np.ndarray) -> tuple[int, int]:
-    depth = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    y, x = np.unravel_index(depth.argmax(), depth.shape)
-    return int(x), int(y)
 
 
 def fill_box(mask: Tensor) -> Tensor:
