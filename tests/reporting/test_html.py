@@ -1,11 +1,14 @@
 """report.html in a real browser: its tables and pictures are there, and the console stays empty."""
 
+import base64
 import dataclasses
+import hashlib
 import html
 import json
 import re
 import shutil
 import subprocess
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -26,13 +29,29 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--enable-logging=stderr"),
 )
-# put behind the page: it leaves what the browser made of it in the title
-PROBE = """<script>
+# put behind the page, whose policy would not run it: it leaves what the browser made of the page in the title
+PROBE = """<script>{
 const pictures = Array.from(document.images, image => image.naturalWidth);
 const rows = Array.from(document.querySelectorAll("table"), table => table.rows.length);
 const outside = Array.from(document.querySelectorAll("[src], link[href]"), e => e.src || e.href);
-document.title = JSON.stringify({pictures, rows, outside: outside.filter(url => !url.startsWith("data:"))});
-</script>"""
+const wide = document.documentElement.scrollWidth > window.innerWidth;
+const table = document.querySelector("table");
+const column = () => Array.from(table.tBodies[0].rows, row => row.cells[3].textContent);
+const [head, orders] = [table.tHead.rows[0].cells[3], []];
+for (let click = 0; click < 4; click++) {
+  orders.push([head.getAttribute("aria-sort"), column()]);
+  head.querySelector("button").click();
+}
+const dialog = document.querySelector("dialog");
+document.querySelector("button.enlarge").click();
+const enlarged = dialog.open && dialog.querySelector("img").naturalWidth;
+dialog.click();
+document.title = JSON.stringify({
+  pictures, rows, wide, orders, enlarged, closed: !dialog.open,
+  outside: outside.filter(url => !url.startsWith("data:")),
+});
+}</script>"""
+POLICY = re.compile("<meta http-equiv=[^>]*>")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +79,25 @@ def test_the_page_refers_to_no_other_file(page: Path) -> None:
     text = page.read_text()
     assert all(source.startswith("data:") for source in re.findall(r'(?:src|href)="([^"]*)"', text))
     assert "<b>" not in text, "a command is text"
-    assert "<script" not in text
+    script = (files("hqsam_lightning.reporting") / "page.js").read_text()
+    assert re.findall("<script.*?</script>", text, re.S) == [f"<script>{script}</script>"]
+
+
+def test_the_policy_runs_that_script_alone(page: Path) -> None:
+    text = page.read_text()
+    digest = hashlib.sha256(re.search("<script>(.*?)</script>", text, re.S)[1].encode()).digest()
+    (policy,) = POLICY.findall(text)
+    assert "default-src 'none'; img-src data:;" in policy
+    assert f"script-src 'sha256-{base64.b64encode(digest).decode()}'\"" in policy
+
+
+def test_the_page_is_made_for_phones_and_keyboards(page: Path) -> None:
+    text = page.read_text()
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
+    tables = text.count("<table>")
+    assert tables == text.count('<div class="wide" tabindex="0"><table>') > 3, "each table scrolls in its own box"
+    assert text.count("<details>") == 3, "the facts of each run are folded"
+    assert text.count("<dialog ") == 1
 
 
 def test_headings_are_text() -> None:
@@ -138,10 +175,11 @@ def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_names_are_shown_as_they_are(hostile_report: Path) -> None:
     text = (hostile_report / "report.html").read_text()
-    tags = set(re.findall(r"<(\w+)", re.sub(r"<style>.*?</style>", "", text, flags=re.S)))
+    text = re.sub(r"<(style|script)>.*?</\1>", "", text, flags=re.S)
+    tags = set(re.findall(r"<(\w+)", text))
     assert tags <= {
         *("html", "head", "meta", "title", "link", "style", "body", "h1", "h2", "h3", "p", "code", "div", "table"),
-        *("thead", "tbody", "tr", "th", "td", "ul", "li", "img"),
+        *("thead", "tbody", "tr", "th", "td", "ul", "li", "img", "details", "summary", "dialog", "button"),
     }
     assert text.count("<img") == 3, "the plots alone: recall, sweep, tradeoff"
     parts = {html.unescape(part) for part in re.findall(r"<(?:td|th|h[123])>(.*?)</", text)}
@@ -168,7 +206,7 @@ def test_the_plots_are_drawn_whatever_the_names(hostile_report: Path) -> None:
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
 def test_a_browser_shows_tables_and_pictures_without_a_message(page: Path, tmp_path: Path) -> None:
     probed, picture = tmp_path / "probed.html", tmp_path / "page.png"
-    probed.write_text(page.read_text() + PROBE)
+    probed.write_text(POLICY.sub("", page.read_text()) + PROBE)
     shown = browse(tmp_path, "--dump-dom", probed.as_uri())
     seen = json.loads(re.search(r"<title>(.*?)</title>", shown.stdout, re.S)[1])
     markdown = (page.parent / "report.md").read_text()
@@ -177,10 +215,27 @@ def test_a_browser_shows_tables_and_pictures_without_a_message(page: Path, tmp_p
     assert len(seen["rows"]) == len(re.findall(r"^\| --- ", markdown, re.M))
     assert sum(seen["rows"]) == len(re.findall(r"^\|", markdown, re.M)) - len(seen["rows"])
     assert seen["outside"] == []
+    assert seen["enlarged"] == seen["pictures"][0]
+    assert seen["closed"]
+    (none, original), (first, highest), (second, lowest), (third, again) = seen["orders"]
+    assert (none, first, second, third) == (None, "descending", "ascending", None)
+    assert original == again != highest
+    numbers = [float(cell.split(" ")[0]) for cell in highest]
+    assert numbers == sorted(numbers, reverse=True)
+    assert [float(cell.split(" ")[0]) for cell in lowest] == sorted(numbers)
     result = browse(tmp_path, f"--screenshot={picture}", "--window-size=1300,4000", page.as_uri())
     for run in (shown, result):
         assert "CONSOLE" not in run.stderr, run.stderr
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
+def test_nothing_but_tables_is_wider_than_a_phone(page: Path, tmp_path: Path) -> None:
+    """In a frame of a phone's width, since a browser's own window does not get that narrow."""
+    source = html.escape(POLICY.sub("", page.read_text()) + PROBE.replace("document.title", "top.document.title"))
+    (tmp_path / "phone.html").write_text(f'<title></title><iframe width="390" height="800" srcdoc="{source}"></iframe>')
+    shown = browse(tmp_path, "--dump-dom", (tmp_path / "phone.html").as_uri())
+    assert json.loads(html.unescape(re.search(r"<title>(.*?)</title>", shown.stdout, re.S)[1]))["wide"] is False
 
 
 def browse(folder: Path, *arguments: str) -> subprocess.CompletedProcess:

@@ -1,26 +1,36 @@
-"""A report as one HTML page that holds its pictures, to send or to keep."""
+"""A report as one HTML page that holds its pictures, style and script, to send or to keep."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; }
-h1, h2, h3 { line-height: 1.25; margin-top: 2rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }
-th, td { border-bottom: 1px solid #d0d7de; padding: .3rem .7rem; text-align: left; white-space: nowrap; }
-tbody tr:hover { background: #f3f6f9; }
-code { background: #f3f6f9; padding: .1rem .3rem; overflow-wrap: anywhere; }
-img { max-width: 100%; height: auto; }
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style>{style}</style>
+</head>
+<body>
+{body}<dialog aria-label="Picture"><button type="button">Close</button></dialog>
+<script>{script}</script>
+</body>
+</html>
 """
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+"""The browser runs our script alone, and fetches nothing."""
 
 
 class _Renderer(RendererHTML):
@@ -37,7 +47,11 @@ class _Renderer(RendererHTML):
 
 
 def to_page(
-    title: str, lines: Sequence[str], pictures: Mapping[str, bytes], panels: Sequence[tuple[str, bytes]]
+    title: str,
+    lines: Sequence[str],
+    pictures: Mapping[str, bytes],
+    panels: Sequence[tuple[str, bytes]],
+    folded: Sequence[tuple[str, Sequence[str]]] = (),
 ) -> str:
     """Makes the page.
 
@@ -46,6 +60,7 @@ def to_page(
         lines: Markdown without links.
         pictures: PNG files that the lines may show, by the name that they show them by; no other file is read.
         panels: PNG files to set below, with their headings.
+        folded: further Markdown at the end, each part shown by its heading alone until it is opened.
 
     Returns:
         HTML that refers to no other file.
@@ -53,14 +68,23 @@ def to_page(
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "autolink", "reference"])
     parser.renderer = renderer = _Renderer(parser)
     renderer.pictures = pictures
-    body = parser.render("\n".join(lines))
-    body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
-    shown = "".join(f"<h3>{html.escape(heading)}</h3>\n{_picture(heading, content)}\n" for heading, content in panels)
-    shown = f"<h2>Panels</h2>\n{shown}" if panels else ""
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
-        f'<link rel="icon" href="data:,">\n<style>{STYLE}</style>\n</head>\n<body>\n{body}{shown}</body>\n</html>\n'
-    )
+    body = _render(parser, lines)
+    if folded:
+        parts = [f"<details><summary>{html.escape(head)}</summary>\n{_render(parser, part)}" for head, part in folded]
+        body += "".join(f"{part}</details>\n" for part in parts)
+    if panels:
+        shown = [f"<h3>{html.escape(heading)}</h3>\n{_picture(heading, content)}\n" for heading, content in panels]
+        body += f"<h2>Panels</h2>\n{''.join(shown)}"
+    style, script = ((files(__package__) / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    parts_of_page = {"policy": POLICY.format(digest=digest), "title": html.escape(title), "style": style}
+    return PAGE.format(**parts_of_page, body=body, script=script)
+
+
+def _render(parser: MarkdownIt, lines: Sequence[str]) -> str:
+    body: str = parser.render("\n".join(lines))
+    # a table that is wider than the screen is scrolled with the keyboard, too
+    return body.replace("<table>", '<div class="wide" tabindex="0"><table>').replace("</table>", "</table></div>")
 
 
 def _picture(text: str, content: bytes) -> str:

@@ -72,11 +72,14 @@ def write_report(folder: Path, summary: Summary, paper: Sequence[PaperRow] | Non
         StorageError: the disk is full or cannot be written.
     """
     entries = entries_csv(summary.entries)
-    lines = report_lines(summary, paper, command, PICTURES)  # what is wrong with the runs is found before drawing
+    report_lines(summary, paper, command, PICTURES)  # what is wrong with the runs is found before drawing
     pictures = _draw(summary, paper or [])
     lines = report_lines(summary, paper, command, list(pictures))
-    files = {"report.csv": entries, "report.md": ("\n".join(lines) + "\n").encode(), **pictures}
-    files["report.html"] = to_page("Report", lines, pictures, _panels(summary)).encode()
+    runs = [(recipe.label, _facts(recipe)) for recipe in summary.recipes]
+    whole = [*lines, *(line for label, facts in runs for line in (heading(3, label), "", *facts))]
+    files = {"report.csv": entries, "report.md": ("\n".join(whole) + "\n").encode(), **pictures}
+    folded = [(printable(label), facts) for label, facts in runs]
+    files["report.html"] = to_page("Report", lines, pictures, _panels(summary), folded).encode()
     _replace_files(folder, files, [name for name in PICTURES if name not in files])
 
 
@@ -128,7 +131,7 @@ def entries_csv(entries: Sequence[Entry]) -> bytes:
 def report_lines(
     summary: Summary, paper: Sequence[PaperRow] | None, command: str, pictures: Collection[str]
 ) -> list[str]:
-    """Lines of report.md.
+    """Lines of report.md but for the facts of each recipe's runs.
 
     Args:
         summary: the numbers.
@@ -156,8 +159,7 @@ def report_lines(
         lines += _picture("tradeoff.png", pictures)
     sams = {recipe.runs[0].facts["sam_sha256"]: recipe.runs[0].facts["sam"] for recipe in summary.recipes}
     lines += ["## Runs", ""]
-    lines += [*(f"SAM: {escape_markdown(name)}, weights SHA-256 {sha256}." for sha256, name in sams.items()), ""]
-    return [*lines, *(line for recipe in summary.recipes for line in _facts(recipe))]
+    return [*lines, *(f"SAM: {escape_markdown(name)}, weights SHA-256 {sha256}." for sha256, name in sams.items()), ""]
 
 
 def _picture(name: str, pictures: Collection[str]) -> list[str]:
@@ -234,7 +236,7 @@ def _names(summary: Summary, recipe: str, row: Row) -> list[str]:
 def _facts(recipe: Recipe) -> list[str]:
     """Facts of a recipe's runs, in the order of their seeds; those that they share once."""
     folders = "; ".join(str(run.folder) for run in recipe.runs)
-    lines = [heading(3, recipe.label), "", f"- folder: {escape_markdown(folders)}"]
+    lines = [f"- folder: {escape_markdown(folders)}"]
     for key in dict.fromkeys(key for run in recipe.runs for key in run.facts):
         values = dict.fromkeys(str(run.facts.get(key, NOTHING)) for run in recipe.runs)
         fact = f"{key.strip()}: {'; '.join(values)}"
