@@ -33,9 +33,9 @@ def test_what_is_accepted(expected: checks.Expected, good: list, bad: list) -> N
 
 def test_the_error_names_key_value_and_range() -> None:
     with pytest.raises(ConfigError, match=r"^a\.b: expected an integer from 1 to 4; got 7$"):
-        checks.require_integer("a.b", 7, 1, 4)
+        checks.require("a.b", 7, checks.integer(1, 4))
     with pytest.raises(ConfigError, match=r"^a\.b: expected a number in \(0, 2\]; got nan$"):
-        checks.require_number("a.b", float("nan"), 0, 2, above=True)
+        checks.require("a.b", float("nan"), checks.number(0, 2, above=True))
     with pytest.raises(ConfigError, match=r"^a: expected true or false; got 'xxx.*\(5002 characters\)$"):
         checks.require("a", "x" * 5000, checks.boolean())
 

@@ -1,7 +1,7 @@
-"""What values may be: types and ranges that constructors and the schema of the config share.
+"""Types and ranges of values, shared by constructors and the schema of the config.
 
-A check is an `Expected`: a phrase that says what is wanted, and whether a value is that. Bools are no numbers, NumPy's
-numbers are, NaN and infinity are refused.
+A check is an `Expected`: a phrase that says what is wanted, and whether a value is that. Booleans are not numbers,
+NumPy's numbers are; NaN and infinity are refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LONGEST_NAME = 255
-"""Bytes that file systems take in one part of a path."""
+"""Maximum number of bytes that file systems allow in one part of a path."""
 SHOWN = 80
 """Characters of a value that an error shows."""
 
@@ -32,42 +32,26 @@ class Expected:
     Attributes:
         text: a phrase for errors, after "expected".
         accepts: whether a value is that.
-        is_path: whether it is a path, in which a leading ``~`` stands for the home folder.
     """
 
     text: str
     accepts: Callable[[Any], bool]
-    is_path: bool = False
+
+    def problem(self, value: object) -> str | None:
+        """Describes a value that is not accepted; None for one that is."""
+        return None if self.accepts(value) else f"expected {self.text}; got {show(value)}"
 
 
 def show(value: object) -> str:
-    """The value as errors print it, shortened where it is long."""
+    """The value as errors print it, shortened if it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
 
 
 def require(key: str, value: object, expected: Expected) -> None:
     """Raises a `ConfigError` that names the key unless the value is what is expected."""
-    if not expected.accepts(value):
-        raise ConfigError(f"{key}: expected {expected.text}; got {show(value)}")
-
-
-def require_integer(key: str, value: object, least: int | None = None, most: int | None = None) -> None:
-    """Raises a `ConfigError` that names the key unless the value is an integer in [least, most]."""
-    require(key, value, integer(least, most))
-
-
-def require_number(
-    key: str,
-    value: object,
-    low: float = -math.inf,
-    high: float = math.inf,
-    *,
-    above: bool = False,
-    below: bool = False,
-) -> None:
-    """Raises a `ConfigError` that names the key unless the value is a number in the range; see `number`."""
-    require(key, value, number(low, high, above=above, below=below))
+    if problem := expected.problem(value):
+        raise ConfigError(f"{key}: {problem}")
 
 
 def arguments(section: str, **expected: Expected) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -101,31 +85,29 @@ def arguments(section: str, **expected: Expected) -> Callable[[Callable[P, R]], 
 def integer(least: int | None = None, most: int | None = None) -> Expected:
     """An integer in [least, most]; None leaves a side open."""
     bounds = {(True, False): f" >= {least}", (False, True): f" <= {most}", (True, True): f" from {least} to {most}"}
-    text = "an integer" + bounds.get((least is not None, most is not None), "")
 
     def accepts(value: Any) -> bool:
         if not isinstance(value, numbers.Integral) or isinstance(value, bool):
             return False
         return (least is None or int(value) >= least) and (most is None or int(value) <= most)
 
-    return Expected(text, accepts)
+    return Expected("an integer" + bounds.get((least is not None, most is not None), ""), accepts)
 
 
 def number(low: float = -math.inf, high: float = math.inf, *, above: bool = False, below: bool = False) -> Expected:
     """A finite number.
 
     Args:
-        low: the least.
-        high: the greatest.
+        low: minimum.
+        high: maximum.
         above: whether low itself is refused.
         below: whether high itself is refused.
     """
+    text = "a finite number"
     if math.isfinite(high):
         text = f"a number in {'(' if above else '['}{low:g}, {high:g}{')' if below else ']'}"
     elif math.isfinite(low):
         text = f"a finite number {'>' if above else '>='} {low:g}"
-    else:
-        text = "a finite number"
 
     def accepts(value: Any) -> bool:
         if not isinstance(value, numbers.Real) or isinstance(value, bool) or not math.isfinite(value):
@@ -142,10 +124,9 @@ def boolean() -> Expected:
 
 
 def choice(*choices: Any) -> Expected:
-    """One of a few values, compared with their types: 1 is not true."""
-    shown = ", ".join(
-        "null" if each is None else str(each).lower() if each in (True, False) else str(each) for each in choices
-    )
+    """One of a few values, compared together with their types: 1 is not true."""
+    words = {None: "null", True: "true", False: "false"}
+    shown = ", ".join(words[each] if each is None or isinstance(each, bool) else str(each) for each in choices)
     return Expected(
         f"one of {shown}" if len(choices) > 1 else shown,
         lambda value: any(type(value) is type(each) and value == each for each in choices),
@@ -153,24 +134,18 @@ def choice(*choices: Any) -> Expected:
 
 
 def text(least: int = 0, most: int | None = None) -> Expected:
-    """A string of some length without control characters."""
+    """A string that a UTF-8 file can hold, of some length."""
     phrase = "text" + (" that is not empty" if least else "") + (f" of at most {most} characters" if most else "")
-
-    def accepts(value: Any) -> bool:
-        return _is_writable(value) and least <= len(value) <= (most or math.inf)
-
-    return Expected(phrase, accepts)
+    return Expected(phrase, lambda value: _is_writable(value) and least <= len(value) <= (most or math.inf))
 
 
 def path() -> Expected:
     """A path that a file system can take."""
-
-    def accepts(value: Any) -> bool:
-        if not _is_writable(value) or not value.strip():
-            return False
-        return all(len(part.encode()) <= LONGEST_NAME for part in value.split("/"))
-
-    return Expected("a path (text, not empty, no part of it longer than 255 bytes)", accepts, is_path=True)
+    return where(
+        text(1),
+        "a path (text, not empty, no part of it longer than 255 bytes)",
+        lambda value: bool(value.strip()) and all(len(part.encode()) <= LONGEST_NAME for part in value.split("/")),
+    )
 
 
 def _is_writable(value: Any) -> bool:
@@ -194,11 +169,11 @@ def list_of(item: Expected, least: int = 0, most: int | None = None) -> Expected
             return False
         return least <= len(value) <= (math.inf if most is None else most) and all(map(item.accepts, value))
 
-    return Expected(phrase, accepts, item.is_path)
+    return Expected(phrase, accepts)
 
 
 def mapping_of(item: Expected, keys: Sequence[str] | None = None) -> Expected:
-    """A mapping by text, each of its values as expected; None takes any keys."""
+    """A mapping with text as keys, each of its values as expected; None allows any keys."""
     names = f" of {', '.join(keys)}" if keys is not None else ""
 
     def accepts(value: Any) -> bool:
@@ -212,7 +187,7 @@ def mapping_of(item: Expected, keys: Sequence[str] | None = None) -> Expected:
 
 def optional(item: Expected) -> Expected:
     """Null, or what is expected."""
-    return Expected(f"{item.text}, or null", lambda value: value is None or item.accepts(value), item.is_path)
+    return Expected(f"{item.text}, or null", lambda value: value is None or item.accepts(value))
 
 
 def either(*options: Expected) -> Expected:
@@ -220,12 +195,11 @@ def either(*options: Expected) -> Expected:
     return Expected(
         " or ".join(option.text for option in options),
         lambda value: any(option.accepts(value) for option in options),
-        any(option.is_path for option in options),
     )
 
 
 def anything() -> Expected:
-    """Whatever it is."""
+    """Any value."""
     return Expected("anything", lambda value: True)
 
 
@@ -237,7 +211,7 @@ def where(item: Expected, phrase: str, holds: Callable[[Any], bool]) -> Expected
         phrase: the whole phrase for errors.
         holds: of values that the item accepts.
     """
-    return Expected(phrase, lambda value: item.accepts(value) and holds(value), item.is_path)
+    return Expected(phrase, lambda value: item.accepts(value) and holds(value))
 
 
 def rising_pair(least: int) -> Expected:

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from PIL import Image
 
-from hqsam_lightning.checks import require_integer
+from hqsam_lightning.checks import integer, require
 from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
 from hqsam_lightning.data.scenes.sheet import contact_sheet
 from hqsam_lightning.errors import ConfigError
@@ -35,7 +35,7 @@ def draw(config: DictConfig) -> np.ndarray:
     path = Path(config.file).expanduser()
     if path.suffix.lower() not in Image.registered_extensions():
         raise ConfigError(f"file: expected a picture's name such as scenes.jpg; got {config.file}")
-    require_integer("percent", config.percent, 1)
+    require("percent", config.percent, integer(1))
     sheet = contact_sheet(instantiate(config.data).validation["synthetic"], config.rows, config.columns)
     size = (sheet.shape[1] * config.percent // 100, sheet.shape[0] * config.percent // 100)
     content = io.BytesIO()

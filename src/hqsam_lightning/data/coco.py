@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from hqsam_lightning.checks import require_integer
+from hqsam_lightning.checks import integer, require
 from hqsam_lightning.data.annotated import AnnotatedPhoto, AnnotatedPhotos, PhotoMasks
 from hqsam_lightning.data.annotated_checks import REMEDY, inspect_photos, read_photo_frames, require_check
 from hqsam_lightning.data.coco_json import CocoContent, read_coco
@@ -53,7 +53,7 @@ class CocoPhotos(AnnotatedPhotos):
         name: str = "coco",
     ) -> None:
         require_check(check)
-        require_integer("data.max_masks", max_masks, 1)
+        require("data.max_masks", max_masks, integer(1))
         source, folder = Path(annotations).expanduser(), Path(images).expanduser()
         content = read_coco(source, require_names(exclude))
         wanted = set(exclude)

@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 import torch
 
-from hqsam_lightning.checks import arguments, integer, require_integer
+from hqsam_lightning.checks import arguments, integer, require
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
 from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate
@@ -77,8 +77,8 @@ class PromptedDataModule(L.LightningDataModule):
         self.batch_size = batch_size
         self.accumulate = accumulate
         self.seed = seed
-        require_integer("seed", seed, 0, 2**32 - 1)
-        require_integer("loader.num_workers", num_workers, 0)
+        require("seed", seed, integer(0, 2**32 - 1))
+        require("loader.num_workers", num_workers, integer(0))
         self.num_workers = num_workers
         self.loader_timeout = loader_timeout
         self.begin_loading = begin_loading or BeginLoading()

@@ -8,7 +8,7 @@ import albumentations as A
 import cv2
 import numpy as np
 
-from hqsam_lightning.checks import require_number
+from hqsam_lightning.checks import number, require
 from hqsam_lightning.errors import ConfigError
 
 IMAGE_PADDING = 128
@@ -35,8 +35,8 @@ class LargeScaleJitter(A.DualTransform):
 
     def __init__(self, image_size: int, min_scale: float = 0.1, max_scale: float = 2.0) -> None:
         super().__init__(p=1.0)
-        require_number("augmentation.min_scale", min_scale, 0, GREATEST_SCALE, above=True)
-        require_number("augmentation.max_scale", max_scale, 0, GREATEST_SCALE, above=True)
+        require("augmentation.min_scale", min_scale, number(0, GREATEST_SCALE, above=True))
+        require("augmentation.max_scale", max_scale, number(0, GREATEST_SCALE, above=True))
         if min_scale > max_scale:
             raise ConfigError(
                 "augmentation.min_scale, augmentation.max_scale: expected min_scale <= max_scale; "

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from hqsam_lightning.checks import integer, optional, require, require_integer
+from hqsam_lightning.checks import integer, optional, require
 from hqsam_lightning.data.annotated import AnnotatedPhoto, AnnotatedPhotos, PhotoMasks, no_mask
 from hqsam_lightning.data.annotated_checks import Finding, inspect_photos, read_photo_frames, require_check
 from hqsam_lightning.data.coco_json import CocoImage, entry_size, entry_size_problem, read_annotations
@@ -63,7 +63,7 @@ class Sa1bPhotos(AnnotatedPhotos):
         exif: str | None = None,
     ) -> None:
         require_check(check)
-        require_integer("data.max_masks", max_masks, 1)
+        require("data.max_masks", max_masks, integer(1))
         require("data.limit", limit, optional(integer(1)))
         title = f"data.folder={folder}"
         found = _list_photos(Path(folder).expanduser(), require_names(exclude), title)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from hqsam_lightning.checks import require_number
+from hqsam_lightning.checks import number, require
 from hqsam_lightning.errors import ConfigError
 
 
@@ -21,7 +21,7 @@ def check_start_share(share: float, weights: str) -> None:
     Raises:
         ConfigError: the share is out of its range, or the run begins with random weights.
     """
-    require_number("start_share", share, 0, 1, below=True)
+    require("start_share", share, number(0, 1, below=True))
     if share and weights == "random":
         raise ConfigError(
             f"start_share: expected 0 for a run that begins with random weights; got {share}; "

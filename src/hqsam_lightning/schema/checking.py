@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from omegaconf import DictConfig
 
-from hqsam_lightning.checks import Expected, show
 from hqsam_lightning.data.catalogue import Source
-from hqsam_lightning.schema.annotations import annotated
-from hqsam_lightning.schema.contracts import check_run
-from hqsam_lightning.schema.paths import expand_paths
-from hqsam_lightning.schema.patterns import matches
-from hqsam_lightning.schema.resolving import Problems, entries, resolve
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.schema.contracts import contract_problems
+from hqsam_lightning.schema.paths import expand_paths, path_problems
+from hqsam_lightning.schema.patterns import first_match, matches
+from hqsam_lightning.schema.resolving import Found, Problems, entries, resolve
 from hqsam_lightning.schema.rules import COMMANDS, SECTIONS
-from hqsam_lightning.schema.target_rules import rules_of
-from hqsam_lightning.schema.targets import check_nodes, one_error, require_nodes
+from hqsam_lightning.schema.target_rules import expected_of
+from hqsam_lightning.schema.targets import target_problems
 
 RUNS = ("train", "precompute", "pretrain")
 
@@ -31,16 +32,18 @@ def check_config(config: DictConfig, command: str) -> DictConfig:
         The config with ``~`` expanded in every path.
 
     Raises:
-        ConfigError: a line for each key that cannot work: the key, what is expected and the value.
+        ConfigError: one line per key that cannot work: the key, what is expected and the value.
     """
-    problems = problems_of(config, command)
-    if problems:
-        raise one_error(problems)
+    lines = [f"{key}: {problem}" for key, problem in problems_of(config, command).items()]
+    if len(lines) > 1:
+        lines.insert(0, f"{len(lines)} keys of the config have values that cannot work:")
+    if lines:
+        raise ConfigError("\n".join(lines))
     return expand_paths(config)
 
 
 def problems_of(config: DictConfig, command: str) -> Problems:
-    """What is wrong with a config, by full key; empty where nothing is.
+    """Finds the problems of a config, by full key.
 
     Args:
         config: as composed.
@@ -52,47 +55,44 @@ def problems_of(config: DictConfig, command: str) -> Problems:
 
 
 def add_problems(values: dict[str, Any], command: str, problems: Problems) -> None:
-    """Adds what is wrong with resolved values; see `problems_of`.
+    """Adds the problems of resolved values; see `problems_of`.
 
     Args:
         values: of the config.
         command: see `check_config`.
         problems: by key; a key that has one keeps it.
     """
-    _check_keys(values, command, problems)
-    require_nodes(values, problems)
-    check_nodes(values, problems)
-    _check_sources(values, problems)
-    if command in RUNS:
-        check_run(values, problems)
-
-
-def _check_keys(values: dict[str, Any], command: str, problems: Problems) -> None:
-    rules, patterns = COMMANDS[command], [pattern for pattern in COMMANDS[command] if "*" in pattern]
-    seen = set()
-    for key, value in entries(values):
-        seen.add(key)
-        expected = rules.get(key) or next((rules[pattern] for pattern in patterns if matches(pattern, key)), None)
-        if expected is not None:
-            _check(key, value, expected, problems)
-    for key in (*(key for key in rules if "*" not in key), *SECTIONS.get(command, ())):
-        if key not in seen and not any(f"{known}.".startswith(f"{key}.") for known in problems):
+    found = chain(
+        _rule_problems(values, command), path_problems(values), target_problems(values), _source_problems(values)
+    )
+    for key, problem in chain(found, contract_problems(values) if command in RUNS else ()):
+        problems.setdefault(key, problem)
+    for key in _missing(values, command):
+        if not any(f"{known}.".startswith(f"{key}.") for known in problems):
             problems[key] = "expected a value; the config has no such key"
 
 
-def _check_sources(values: dict[str, Any], problems: Problems) -> None:
-    """The fields of every source in a catalogue, also of those that are not trained on."""
-    expected = {**annotated(Source), **rules_of(Source)}
+def _rule_problems(values: dict[str, Any], command: str) -> Iterator[Found]:
+    rules = COMMANDS[command]
     for key, value in entries(values):
-        if not matches("data.**.catalogue.*", key) or not isinstance(value, dict):
-            continue
-        for field, given in value.items():
-            if field not in expected or field == "name":
-                problems.setdefault(f"{key}.{field}", f"expected one of {', '.join(expected)}")
-            else:
-                _check(f"{key}.{field}", given, expected[field], problems)
+        expected = rules.get(key) or first_match(rules, key)
+        if expected is not None and (problem := expected.problem(value)):
+            yield key, problem
 
 
-def _check(key: str, value: Any, expected: Expected, problems: Problems) -> None:
-    if not expected.accepts(value):
-        problems.setdefault(key, f"expected {expected.text}; got {show(value)}")
+def _missing(values: dict[str, Any], command: str) -> list[str]:
+    present = {key for key, _ in entries(values)}
+    required = (*(key for key in COMMANDS[command] if "*" not in key), *SECTIONS.get(command, ()))
+    return [key for key in required if key not in present]
+
+
+def _source_problems(values: dict[str, Any]) -> Iterator[Found]:
+    """The fields of every source in a catalogue, also of those that are not trained on."""
+    expected = {field: what for field, what in expected_of(Source).items() if field != "name"}
+    for key, value in entries(values):
+        if matches("data.**.catalogue.*", key) and isinstance(value, dict):
+            for field, given in value.items():
+                if field not in expected:
+                    yield f"{key}.{field}", f"expected one of {', '.join(expected)}"
+                elif problem := expected[field].problem(given):
+                    yield f"{key}.{field}", problem

@@ -1,4 +1,4 @@
-"""A config as plain values, and what keeps its keys from having a value."""
+"""A config as plain values, and the keys that cannot be resolved."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+Found = tuple[str, str]
+"""A full key, and what is wrong with its value."""
 Problems = dict[str, str]
 """What is wrong, by full key."""
 
 
 def resolve(config: DictConfig) -> tuple[dict[str, Any], Problems]:
-    """Resolves every key; one that cannot be is left out.
+    """Resolves every key.
 
     Args:
         config: as composed.
 
     Returns:
-        Plain values, and for each key that cannot be resolved, or has no value, what is wrong with it.
+        Plain values, without the keys that cannot be resolved or have no value; and the problems of these.
     """
     problems: Problems = {}
     try:

@@ -24,11 +24,13 @@ from hqsam_lightning.checks import (
     number,
     optional,
     path,
+    rising_pair,
     text,
     where,
 )
 from hqsam_lightning.data.mask_values import CHOICES, is_mask_values
 from hqsam_lightning.data.scenes.scenes import SCENES
+from hqsam_lightning.schema.annotations import annotated
 from hqsam_lightning.schema.trainer_rules import TRAINER
 
 PACKAGE = "hqsam_lightning"
@@ -68,10 +70,7 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
         "patch_size": integer(1, 1024),
         "embed_dim": where(integer(16), "a multiple of 16", lambda value: value % 16 == 0),
         "mlp_dim": integer(1),
-        "weights": path(),
-        "cache_dir": path(),
         "published": optional(PUBLISHED),
-        "embedded": optional(path()),
         "attention": choice("fused", "eager"),
         "precision": choice("fp32", "bf16", "fp16"),
         "compile": boolean(),
@@ -97,7 +96,6 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
         "val_masks": SCENES["masks"],
     },
     "hqsam_lightning.data.sets.folder_sets": {
-        "data_dir": path(),
         "sources": list_of(text(1)),
         "val_sources": list_of(text(1)),
         "check": choice("quick", "full"),
@@ -105,20 +103,12 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
     },
     "hqsam_lightning.data.annotated_sets.coco_sets": {
         **ANNOTATED,
-        "data_dir": path(),
-        "annotations": path(),
-        "images": path(),
-        "val_annotations": optional(path()),
-        "val_images": optional(path()),
     },
     "hqsam_lightning.data.annotated_sets.sa1b_sets": {
         **ANNOTATED,
-        "folder": path(),
         "limit": optional(integer(1)),
     },
     "hqsam_lightning.data.catalogue.Source": {
-        "images": path(),
-        "masks": optional(path()),
         "weight": number(0, 1000, above=True),
         "expected": optional(integer(1)),
         "max_masks": optional(integer(1)),
@@ -127,22 +117,17 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
         "image_suffixes": list_of(where(text(2), "a suffix such as .jpg", lambda suffix: suffix[0] == "."), least=1),
         "mask_suffix": where(text(2), "a suffix such as .png", lambda suffix: suffix[0] == "."),
     },
-    "hqsam_lightning.heads.cascade_psp.CascadePspHead": {"weights": path()},
-    "hqsam_lightning.training.callbacks.last_checkpoint.LastCheckpoint": {"dirpath": path()},
     "hqsam_lightning.training.loggers.build_wandb_logger": {
-        "save_dir": path(),
         "project": text(1, 128),
         "name": optional(text(1, 128)),
         "group": optional(text(1, 128)),
         "tags": optional(list_of(text(1, 64))),
     },
     "lightning.pytorch.loggers.csv_logs.CSVLogger": {
-        "save_dir": path(),
         "name": path(),
         "flush_logs_every_n_steps": integer(1),
     },
     "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint": {
-        "dirpath": optional(path()),
         "filename": optional(path()),
         "monitor": optional(MONITOR),
         "mode": choice("min", "max"),
@@ -155,9 +140,6 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
         "mode": choice("min", "max"),
         "patience": integer(0),
     },
-    "lightning.pytorch.callbacks.lr_monitor.LearningRateMonitor": {
-        "logging_interval": choice(None, "step", "epoch"),
-    },
     "lightning.pytorch.strategies.ddp.DDPStrategy": {
         "process_group_backend": choice(None, "nccl", "gloo"),
         "find_unused_parameters": boolean(),
@@ -167,9 +149,7 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
     "lightning.pytorch.trainer.trainer.Trainer": TRAINER,
     "albumentations.core.transforms_interface.BasicTransform": {"p": PROBABILITY},
     "hqsam_lightning.data.patchwork.Patchwork": {
-        "patches": where(
-            list_of(integer(1), 2, 2), "two integers, 1 <= least <= most", lambda pair: pair[0] <= pair[1]
-        ),
+        "patches": rising_pair(1),
         "share": PROBABILITY,
     },
     "torch.optim.optimizer.Optimizer": {
@@ -201,21 +181,17 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
 
 
 @lru_cache(maxsize=512)
-def rules_of(target: Callable[..., Any]) -> Mapping[str, Expected]:
-    """What is known of a target's arguments: declared by itself or its bases, or in `TARGETS`."""
-    if not inspect.isclass(target):
-        return {**TARGETS.get(_name(target), {}), **getattr(target, "__expects__", {})}
+def expected_of(target: Callable[..., Any]) -> Mapping[str, Expected]:
+    """What a target's arguments have to be: by their annotations, by `TARGETS`, and as it declares them itself."""
     found: dict[str, Expected] = {}
-    for kind in reversed(target.__mro__):
-        found |= TARGETS.get(_name(kind), {})
-    for kind in target.__mro__:
-        if "__init__" in vars(kind):
-            declared = getattr(vars(kind)["__init__"], "__expects__", {})
-            found = {**declared, **found} if kind is not target else {**found, **declared}
-            if not kind.__module__.startswith(PACKAGE):
-                # a constructor of another package's may mean something else by the same name
-                break
-    return found
+    inherits = True
+    for kind in inspect.getmro(target) if inspect.isclass(target) else (target,):
+        constructor = vars(kind).get("__init__") if inspect.isclass(kind) else kind
+        own = getattr(constructor, "__expects__", {}) if inherits else {}
+        found = {**TARGETS.get(_name(kind), {}), **own, **found}
+        # a constructor of another package may mean something else by the same name
+        inherits = inherits and (constructor is None or kind.__module__.startswith(PACKAGE))
+    return {**annotated(target), **found}
 
 
 def _name(target: Any) -> str:

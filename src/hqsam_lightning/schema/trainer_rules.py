@@ -16,7 +16,6 @@ from hqsam_lightning.checks import (
     list_of,
     number,
     optional,
-    path,
     text,
     where,
 )
@@ -93,7 +92,7 @@ TRAINER: Mapping[str, Expected] = {
         False, "nothing that learns here has batch norms, and the frozen SAM's must stay as they are"
     ),
     "reload_dataloaders_every_n_epochs": only(0, "the loader keeps the position that a resumed run continues from"),
-    "default_root_dir": optional(path()),
+    "default_root_dir": optional(text(1)),
     "enable_autolog_hparams": boolean(),
     "model_registry": only(None, "checkpoints go to the run's folder"),
 }

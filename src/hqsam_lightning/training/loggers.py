@@ -12,7 +12,7 @@ from typing import Any
 import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
-from hqsam_lightning.checks import require_number
+from hqsam_lightning.checks import number, require
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.run_names import run_name, run_tags, task_overrides
 from hqsam_lightning.runtime.decoration import decoration
@@ -162,7 +162,7 @@ def build_wandb_logger(
     Raises:
         ConfigError: for a timeout that is not positive.
     """
-    require_number("logger.wandb.timeout", timeout, 0, above=True)
+    require("logger.wandb.timeout", timeout, number(0, above=True))
     folder = Path(save_dir)
     folder.mkdir(parents=True, exist_ok=True)
     mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
