@@ -133,10 +133,7 @@ LARGE_TEXT = {
 
 @pytest.mark.parametrize("behind", [False, True])
 @pytest.mark.parametrize("kind", LARGE_TEXT)
-def test_large_metadata_do_not_make_a_png_damaged(
-    tmp_path: Path, kind: str, behind: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(PngImagePlugin, "MAX_TEXT_MEMORY", 2 * 2**20)  # a small one, to be quick
+def test_large_metadata_do_not_make_a_png_damaged(tmp_path: Path, kind: str, behind: bool) -> None:
     path = tmp_path / "a.png"
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -148,6 +145,22 @@ def test_large_metadata_do_not_make_a_png_damaged(
     assert image_size(path) == (64, 40)
     np.testing.assert_array_equal(read_image(path), plain[0])
     np.testing.assert_array_equal(read_mask(path), plain[1])
+
+
+@pytest.mark.parametrize("kind", ["zTXt", "iTXt", "many"])
+def test_metadata_beyond_the_limit_are_not_called_damage(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("MAX_TEXT_CHUNK", "MAX_TEXT_MEMORY"):
+        monkeypatch.setattr(PngImagePlugin, limit, 2 * 2**20)
+    path = tmp_path / "a.png"
+    Image.fromarray(WHITE).save(path)
+    data = path.read_bytes()
+    place = data.index(b"IDAT") - 4
+    path.write_bytes(data[:place] + b"".join(LARGE_TEXT[kind]) + data[place:])
+    for reader in READERS:
+        with pytest.raises(DataError, match=r"bytes of text in .*a\.png.*; save the image without its metadata"):
+            reader(path)
 
 
 def test_a_png_with_large_metadata_may_be_damaged_too(tmp_path: Path) -> None:

@@ -140,9 +140,9 @@ def test_a_renamed_file_is_named(tmp_path: Path) -> None:
     ("content", "found"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
-        (b"\n<!DOCTYPE html><html>Sign in</html>", "a web page"),
-        (b"<html><body>404</body></html>", "a web page"),
-        (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "a web page"),
+        (b"\n<!DOCTYPE html><html>Sign in</html>", "an HTML page"),
+        (b"<html><body>404</body></html>", "an HTML page"),
+        (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "an XML file"),
     ],
 )
 def test_what_was_downloaded_instead_is_named(tmp_path: Path, suffix: str, content: bytes, found: str) -> None:

@@ -91,9 +91,9 @@ OLD = {**seal(CONTENT), INFO_KEY: {**seal(CONTENT)[INFO_KEY], "format_version": 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "damaged or of another kind: it is empty"),
+        (b"", "damaged or of another kind: it is an empty file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
-        (b"<!DOCTYPE html><html></html>", "web page"),
+        (b"<!DOCTYPE html><html></html>", "HTML page"),
         (b"\x00" * 1000, "damaged or of another kind"),
         (pickle.dumps({"state_dict": {}}), "damaged or of another kind"),
         (saved(Malicious()), "objects other than tensors and plain values"),

@@ -7,14 +7,13 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 
 import cv2
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
-from hqsam_lightning.data.file_kinds import file_kind
 from hqsam_lightning.errors import DataError
+from hqsam_lightning.storage.file_kinds import file_kind
 from hqsam_lightning.storage.files import UNREADABLE, require_regular_file
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
@@ -26,16 +25,16 @@ TAIL = 4096
 MAX_PIXELS = 2**28
 """Larger files are refused: photos have 200 megapixels at most, archive bombs have more."""
 
-MAX_TEXT = 2**20
-"""Bytes of text, after decompression, that are kept of a PNG with more text than Pillow accepts."""
+MAX_TEXT = 2**26
+"""Bytes of text or colour profile, after decompression, that a PNG may hold."""
 
-_MAX_INFLATION = 1032
-_PNG_SIGNATURE_LENGTH = 8
 _DAMAGE: tuple[type[Exception], ...] = (*UNREADABLE, cv2.error, Image.DecompressionBombError, Warning)
 
-# Pillow warns at 89 megapixels and refuses twice that by default, which a medium-format photo reaches.
+# By default Pillow warns at 89 megapixels and refuses twice that, which a medium-format photo reaches, and refuses PNGs
+# with more than 1 MiB of metadata, which say nothing about their pixels.
 if Image.MAX_IMAGE_PIXELS is not None:
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, MAX_PIXELS)
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT
 
 
 @contextmanager
@@ -48,7 +47,7 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
     """
     require_regular_file(Path(path), DataError, "put an image file there")
     with naming_damage(path):
-        image = _open(path)
+        image = Image.open(path, formats=FORMATS)
     with image:
         if image.width * image.height > MAX_PIXELS:
             raise DataError(
@@ -56,26 +55,6 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
                 "scale the photo and its mask down"
             )
         yield image
-
-
-def load_pixels(image: Image.Image, path: str | Path) -> Image.Image:
-    """Decodes the pixels of an image that `open_image` gave.
-
-    Returns:
-        The image, or its equal without metadata that Pillow does not accept.
-
-    Raises:
-        DataError: the file is damaged.
-    """
-    with naming_damage(path):
-        try:
-            image.load()
-        except ValueError as error:
-            if not _is_about_text(error):
-                raise
-            image = Image.open(_png_with_less_text(path), formats=FORMATS)
-            image.load()
-    return image
 
 
 @contextmanager
@@ -110,54 +89,18 @@ def _describe(path: str | Path, error: Exception) -> str:
         return f"not enough memory to decode {path}; free some, or scale the photo and its mask down"
     if isinstance(error, Image.DecompressionBombError):
         return f"expected at most {MAX_PIXELS} pixels, got more in {path} ({error}); scale the photo and its mask down"
+    if "MAX_TEXT" in reason:
+        return f"expected at most {MAX_TEXT} bytes of text in {path}: {reason}; save the image without its metadata"
     if isinstance(error, UnidentifiedImageError):
         kind, remedy = file_kind(Path(path))
-        return f"expected an image file of format {', '.join(FORMATS)}, got {kind} in {path}; {remedy}"
+        expected = f"expected an image file of format {', '.join(FORMATS)}"
+        return f"{expected}, got {kind} in {path}; {remedy}, or remove the photo and its mask"
     if isinstance(error, OSError) and error.errno is not None:
         return f"expected an image file, cannot read {path}: {reason}; check the disk and the file's permissions"
     return (
         f"expected a whole image file, cannot read {path}: {reason}; "
         "copy or download it again, or remove the photo and its mask"
     )
-
-
-def _open(path: str | Path) -> Image.Image:
-    try:
-        return Image.open(path, formats=FORMATS)
-    except ValueError as error:
-        if not _is_about_text(error):
-            raise
-    return Image.open(_png_with_less_text(path), formats=FORMATS)
-
-
-def _is_about_text(error: ValueError) -> bool:
-    """Whether Pillow refuses a PNG for the size of its metadata, which says nothing about its pixels."""
-    return "MAX_TEXT_CHUNK" in str(error) or "MAX_TEXT_MEMORY" in str(error)
-
-
-def _png_with_less_text(path: str | Path) -> BytesIO:
-    """Copies a PNG, leaving out text and colour profiles that may take more than `MAX_TEXT` bytes together."""
-    data = Path(path).read_bytes()
-    kept = [data[:_PNG_SIGNATURE_LENGTH]]
-    text, start = 0, _PNG_SIGNATURE_LENGTH
-    while start + 8 <= len(data):
-        length, kind = struct.unpack(">I4s", data[start : start + 8])
-        end = start + 12 + length
-        size = _text_size(kind, data[start + 8 : end - 4])
-        if text + size <= MAX_TEXT:
-            text += size
-            kept.append(data[start:end])
-        start = end
-    return BytesIO(b"".join(kept))
-
-
-def _text_size(kind: bytes, content: bytes) -> int:
-    """Most bytes that a chunk takes after decompression; 0 for chunks that hold neither text nor a colour profile."""
-    if kind not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
-        return 0
-    after_keyword = content.partition(b"\0")[2]
-    compressed = kind in (b"zTXt", b"iCCP") or (kind == b"iTXt" and after_keyword[:1] == b"\1")
-    return len(content) * (_MAX_INFLATION if compressed else 1)
 
 
 def file_fingerprint(path: str | Path) -> str:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from hqsam_lightning.data.image_files import load_pixels, naming_damage, open_image, read_orientation
+from hqsam_lightning.data.image_files import naming_damage, open_image, read_orientation
 from hqsam_lightning.errors import DataError
 
 MASK_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -55,18 +55,17 @@ def read_mask_pixels(path: str | Path) -> MaskPixels:
                 f"expected an image of mode {', '.join(MASK_MODES)}; got {image.mode!r} in {path}; "
                 "save the mask as 8-bit grey, 0 off the object and 255 on it"
             )
+        lossy = image.format in _LOSSY_FORMATS
         with naming_damage(path):
             orientation = read_orientation(image)
-            frames = 1 if image.format in _LOSSY_FORMATS else getattr(image, "n_frames", 1)
+            frames = 1 if lossy else getattr(image, "n_frames", 1)
         if frames > 1:
             raise DataError(
                 f"expected a mask of one picture, got {frames} frames or pages in {path}; save each as a file of its "
                 "own, e.g. x_0.png and x_1.png for the photo x.jpg"
             )
-        lossy = image.format in _LOSSY_FORMATS
-        loaded = load_pixels(image, path)
         with naming_damage(path):
-            pixels = _decode(loaded, lossy)
+            pixels = _decode(image, lossy)
     _refuse_beyond_16_bit(pixels, path)
     return _turned(pixels, orientation)
 

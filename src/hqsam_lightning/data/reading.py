@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from hqsam_lightning.data.image_files import load_pixels, naming_damage, open_image, read_orientation
+from hqsam_lightning.data.image_files import naming_damage, open_image, read_orientation
 from hqsam_lightning.data.mask_pixels import MaskPixels, read_mask_pixels, turn
 from hqsam_lightning.data.mask_values import SOFT, MaskValues, ids_of, ignored_of, object_of
 from hqsam_lightning.errors import DataError
@@ -81,10 +81,8 @@ def read_image(path: str | Path, longest: int | None = None, exif: bool = True) 
                 image.draft(None, _reduced(image.size, longest))
             whole_jpeg = longest is None and image.format == "JPEG" and image.mode == "RGB"
             pixels = _decode_rgb_jpeg(path) if whole_jpeg else None
-        if pixels is None:
-            loaded = load_pixels(image, path)
-            with naming_damage(path):
-                pixels = _rgb(loaded)
+            if pixels is None:
+                pixels = _rgb(image)
     return turn(pixels, orientation)
 
 

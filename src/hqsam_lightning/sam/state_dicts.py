@@ -15,6 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from hqsam_lightning.errors import WeightsError
+from hqsam_lightning.storage.file_kinds import stand_in
 from hqsam_lightning.storage.files import UNREADABLE, require_regular_file
 from hqsam_lightning.storage.tensor_files import is_ours, pack_tensors, read_facts
 
@@ -74,9 +75,7 @@ def read_torch_file(path: Path, remedy: str) -> Any:
     """
     require_regular_file(path, WeightsError, remedy)
     try:
-        beginning = _beginning(path)
-        is_zip = beginning.startswith(ZIP_MAGIC)
-        _refuse_impostor(path, beginning, remedy)
+        is_zip = _refuse_impostor(path, remedy)
         if is_zip:
             _check_zip(path)
         # torch maps only its zip format; files older than torch 1.6 are read whole
@@ -137,7 +136,7 @@ def state_dict_sha256(state_dict: Mapping[str, Tensor]) -> str:
 def _read_safetensors(path: Path, remedy: str) -> dict[str, Tensor]:
     require_regular_file(path, WeightsError, remedy)
     try:
-        _refuse_impostor(path, _beginning(path), remedy)
+        _refuse_impostor(path, remedy)
         with safe_open(path, framework="pt") as file:
             metadata, names = file.metadata(), file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
@@ -164,25 +163,19 @@ def _check_zip(path: Path) -> None:
         raise zipfile.BadZipFile(f"{damaged} does not match its checksum")
 
 
-def _beginning(path: Path) -> bytes:
+def _refuse_impostor(path: Path, remedy: str) -> bool:
+    """Names what is often saved under the name of a weights file; returns whether the file is a zip archive."""
     with path.open("rb") as file:
-        return file.read(64)
-
-
-def _refuse_impostor(path: Path, beginning: bytes, remedy: str) -> None:
-    """Names what is often saved under a weights file's name."""
-    text = beginning.lstrip().lower()
-    found = None
-    if text.startswith(b"version https://git-lfs"):
-        found = "a Git LFS pointer, not the file that it stands for: run `git lfs pull`"
-    elif text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        found = "a web page: download the file itself, by its direct link"
-    elif path.suffix == ".safetensors" and beginning.startswith(ZIP_MAGIC):
-        found = "a file of torch.save: rename it to .pth"
-    elif path.suffix in (".pth", ".pt") and beginning[8:9] == b"{":
-        found = "a safetensors file: rename it to .safetensors"
+        head = file.read(9)
+    is_zip = head.startswith(ZIP_MAGIC)
+    found = stand_in(path) if head[8:9] != b"{" else None
+    if path.suffix == ".safetensors" and is_zip:
+        found = "a file of torch.save", "rename it to .pth"
+    elif path.suffix in (".pth", ".pt") and head[8:9] == b"{":
+        found = "a safetensors file", "rename it to .safetensors"
     if found is not None:
-        raise WeightsError(f"{path}: expected weights, got {found}; or {remedy}")
+        raise WeightsError(f"{path}: expected weights, got {found[0]}: {found[1]}; or {remedy}")
+    return is_zip
 
 
 def _require_sound(path: Path, name: str, value: Tensor, size: int, remedy: str) -> None:

@@ -1,4 +1,4 @@
-"""What a file is that is no checkpoint of this package, in words."""
+"""Describes files that are not checkpoints of this package."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 
 from torch import Tensor
 
+from hqsam_lightning.storage.file_kinds import stand_in
+
 SAM_PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
 
 
 def describe_unreadable(path: Path, error: Exception) -> str:
-    """Says why a file could not be read as a checkpoint; torch's own message advises to run the code in the file.
+    """Describes why a file cannot be read as a checkpoint; torch's own message advises to run the code in the file.
 
     Args:
         path: the file.
@@ -22,29 +24,18 @@ def describe_unreadable(path: Path, error: Exception) -> str:
     """
     expected = "expected a whole checkpoint; it is damaged or of another kind"
     try:
-        is_zip, begins = zipfile.is_zipfile(path), _beginning(path)
+        if zipfile.is_zipfile(path):
+            if isinstance(error, pickle.UnpicklingError):
+                return f"{expected}: it holds objects other than tensors and plain values, which could run code"
+            return f"{expected}: its archive cannot be read ({type(error).__name__})"
+        kind, remedy = stand_in(path) or ("", "")
     except OSError as cause:
         return f"{expected}: it cannot be read ({cause})"
-    if not begins:
-        return f"{expected}: it is empty"
-    if is_zip and isinstance(error, pickle.UnpicklingError):
-        return f"{expected}: it holds objects other than tensors and plain values, which could run code when loaded"
-    if is_zip:
-        return f"{expected}: its archive cannot be read ({type(error).__name__})"
-    if begins.startswith(b"version https://git-l"):
-        return f"{expected}: it is a Git LFS pointer; run `git lfs pull`"
-    if begins.lstrip().lower().startswith((b"<!doctype", b"<html")):
-        return f"{expected}: it is a web page"
-    return f"{expected}: it does not end, or does not begin, as one"
-
-
-def _beginning(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(64)
+    return f"{expected}: it is {kind}; {remedy}" if kind else f"{expected}: it does not end, or does not begin, as one"
 
 
 def describe_foreign(content: Any) -> str:
-    """Says what a file that torch could read holds, and what to do with it.
+    """Describes the content of a file that torch could read, and what to do with it.
 
     Args:
         content: of the file.
@@ -55,7 +46,8 @@ def describe_foreign(content: Any) -> str:
     if "pytorch-lightning_version" in keys:
         return "a Lightning checkpoint of another project; check ckpt_path"
     inner = content.get("model", content.get("state_dict", content))
-    names = [key for key, value in inner.items() if isinstance(value, Tensor)] if isinstance(inner, Mapping) else []
+    tensors = inner.items() if isinstance(inner, Mapping) else ()
+    names = [key for key, value in tensors if isinstance(value, Tensor)]
     wrapped = [key for key in names if key.startswith("module.")]
     note = f" whose keys begin with 'module.' ({wrapped[0]}), as DataParallel saves them" if wrapped else ""
     names = [key.removeprefix("module.") for key in names]
