@@ -22,7 +22,7 @@ FACTS = {
 }
 CONFIG = {
     **{"seed": 1, "name": "quickstart", "sam": {"precision": "fp32"}},
-    **{"val_prompts": {"mix": {"box": 1}}, "optimizer": {"lr": 1e-3}},
+    **{"val_prompts": {"box": {"mix": {"box": 1}}}, "optimizer": {"lr": 1e-3}},
 }
 
 

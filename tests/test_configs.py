@@ -108,7 +108,7 @@ def test_the_papers_recipe(make_config, backbone: str) -> None:
     assert (config.trainer.max_epochs, config.scheduler.step_size, config.scheduler.gamma) == (12, 10, 0.1)
     assert (config.optimizer.lr, list(config.optimizer.betas), config.optimizer.weight_decay) == (1e-3, [0.9, 0.999], 0)
     assert dict(config.prompts.mix) == {"box": 1, "points": 1, "noise_mask": 1}
-    assert dict(config.val_prompts.mix) == {"box": 1, "points": 0, "noise_mask": 0}
+    assert dict(config.val_prompts.box.mix) == {"box": 1, "points": 0, "noise_mask": 0}
     assert config.loss.num_points == 112 * 112
     assert (config.augmentation.min_scale, config.augmentation.max_scale, config.augmentation.flip_prob) == (
         0.1,

@@ -114,7 +114,7 @@ def test_errors_outside_a_task_end_alike(capsys: pytest.CaptureFixture[str], mon
     assert capsys.readouterr().err == "error: hydra.sweeper.n_trials: expected an integer >= 1; got 0\n"
 
 
-@pytest.mark.parametrize("override", ["callbacks=null", "+experiment=3", "prompts@val_prompts=true"])
+@pytest.mark.parametrize("override", ["callbacks=null", "+experiment=3", "prompts@val_prompts.box=true"])
 def test_what_hydra_says_of_a_group_is_one_message(
     override: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,7 +111,7 @@ def test_references_that_fail_are_pointed_at() -> None:
     assert hint.startswith("name: expected ${KEY} to refer to a key")
 
 
-@pytest.mark.parametrize("override", ["callbacks=null", "sam=5", "+experiment=null", "prompts@val_prompts=true"])
+@pytest.mark.parametrize("override", ["callbacks=null", "sam=5", "+experiment=null", "prompts@val_prompts.box=true"])
 def test_a_group_without_a_name_gets_the_names(override: str) -> None:
     (hint,) = override_hints([override], "train", conf_dir())
     key, _, value = override.partition("=")

@@ -170,7 +170,7 @@ def test_a_linked_picture_of_a_run_is_left_out(tmp_path: Path, caplog: pytest.Lo
 def test_points_of_plain_sam_alone_have_no_sweep(tmp_path: Path) -> None:
     rows = (("sam", "sam"),)
     for number in range(3):
-        config = {"val_prompts": {"mix": {"box": 1}}, "optimizer": {"lr": number}}
+        config = {"val_prompts": {"box": {"mix": {"box": 1}}}, "optimizer": {"lr": number}}
         write_run(tmp_path / "runs" / str(number), make_masks(1, rows=rows), config=config)
     runs = ",".join(str(tmp_path / "runs" / str(number)) for number in range(3))
     report(make_report_config(f"runs=[{runs}]", f"out={tmp_path / 'out'}"))

@@ -116,8 +116,9 @@ def test_points_of_a_sweep_differ_in_its_key_alone(make_config, experiment: str)
 
 def test_noisy_boxes_are_the_only_difference_of_their_sets(make_config) -> None:
     config = make_config("+experiment=table13_box_noise")
-    usual = OmegaConf.to_container(config.val_prompts)
-    noises = {name: OmegaConf.to_container(prompts) for name, prompts in config.also_val_prompts.items()}
+    noises = OmegaConf.to_container(config.val_prompts)
+    assert next(iter(noises)) == "box"
+    usual = noises.pop("box")
     assert {name: prompts["box_noise"] for name, prompts in noises.items()} == {
         "box_noise_20": 0.2,
         "box_noise_40": 0.4,

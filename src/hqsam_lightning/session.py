@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -102,7 +101,6 @@ def build_datamodule(
     views: int | None = None,
     cache: EmbeddingCache | None = None,
     decode: str = "exact",
-    also_val_prompts: Mapping[str, DictConfig] | None = None,
 ) -> PromptedDataModule:
     """Builds the data module for the frame of a SAM.
 
@@ -115,14 +113,12 @@ def build_datamodule(
         views: augmented views of a training sample; None is a new one every time.
         cache: of the training samples' views.
         decode: of the training photos, see `OnlineViews`.
-        also_val_prompts: configs of other validation prompts by name, see `PromptedDataModule`.
     """
     return PromptedDataModule(
         sets=sets,
         augmentation=instantiate(config.augmentation, image_size=sam.image_size),
         prompts=instantiate(config.prompts),
-        val_prompts=instantiate(config.val_prompts),
-        also_val_prompts={name: instantiate(prompts) for name, prompts in (also_val_prompts or {}).items()},
+        val_prompts={name: instantiate(prompts) for name, prompts in config.val_prompts.items()},
         image_size=sam.image_size,
         mask_input_size=sam.mask_input_size,
         batch_size=batch_size,

@@ -135,7 +135,6 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
         config.data.views,
         cache,
         config.data.decode,
-        config.also_val_prompts,
     )
     module = build_module(config, sam, datamodule.val_names)
     _refuse_cache(cache, module.heads)

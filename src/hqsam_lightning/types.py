@@ -7,6 +7,7 @@ Coordinates are pixels of the input frame, (x, y) order; boxes are xyxy with inc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -113,7 +114,7 @@ class Example:
     Attributes:
         image: (3, H, W) uint8, or what the encoder made of it where that was stored.
         masks: (M, 1, H, W) float32 in [0, 1], soft after resizing; 0 where ignored.
-        prompts: M prompts.
+        prompts: M prompts of each kind by its name; that of training is "".
         seeds: M seeds for whatever is drawn later for a mask (the loss's points).
         original_masks: (M, H0, W0) bool at the photo's own size, False where ignored; None in training.
         sample_id: see `Sample`.
@@ -124,7 +125,7 @@ class Example:
 
     image: Tensor | StoredFeatures
     masks: Tensor
-    prompts: list[Prompt]
+    prompts: dict[str, list[Prompt]]
     seeds: list[int]
     original_masks: Tensor | None
     sample_id: str
@@ -160,7 +161,7 @@ class PromptGroup:
 
 @dataclass
 class Batch:
-    """B images with N masks.
+    """B images with N rows: each of their masks, once for every kind of prompts that it is shown with.
 
     Attributes:
         images: (B, 3, H, W) uint8, or the images' stored features.
@@ -168,11 +169,10 @@ class Batch:
         image_index: (N,) int64, the image that each mask belongs to.
         prompts: groups whose rows together are 0 .. N-1, each once.
         seeds: N seeds, see `Example`.
-        original_masks: N masks, each (H0, W0) bool; None in training.
-        sample_ids: N ids, one a mask.
-        datasets: N set names, one a mask.
-        prompt_names: N names, those of the validation prompts that each row shows; empty in training. A mask that
-            several kinds of prompts are shown for has a row for each, and these share its original mask.
+        original_masks: N masks, each (H0, W0) bool, the same tensor for all rows of a mask; None in training.
+        sample_ids: N ids, one per row.
+        datasets: N set names, one per row.
+        prompt_names: N names, those of the prompts that each row shows; "" in training.
         ignore: (B, 1, H, W) bool, pixels that are not trained on; None where no image has any.
         original_ignore: for each of the N masks, (H0, W0) bool pixels that are not scored, or None where every pixel
             is; None where no image ignores any.
@@ -217,7 +217,22 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which copies to a GPU do not wait."""
-        return cast(Batch, apply_to_collection(self, Tensor, Tensor.pin_memory))
+        return self._map_tensors(Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return self._map_tensors(lambda tensor: tensor.to(device, non_blocking=device.type == "cuda"))
+
+    def _map_tensors(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """Applies a function once to each tensor, so that what rows share stays shared."""
+        results: dict[int, Tensor] = {}
+
+        def apply(tensor: Tensor) -> Tensor:
+            if id(tensor) not in results:
+                results[id(tensor)] = function(tensor)
+            return results[id(tensor)]
+
+        return cast(Batch, apply_to_collection(self, Tensor, apply))
 
 
 @dataclass

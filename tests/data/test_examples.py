@@ -45,7 +45,9 @@ def photos() -> list[Sample]:
 
 
 def evaluation(photos: Sequence[Sample], mix: dict[str, float] | None = None) -> EvaluationExamples:
-    return EvaluationExamples(photos, SIZE, PromptMix(mix or {"box": 1}), mask_input_size=16, name="synthetic")
+    return EvaluationExamples(
+        photos, SIZE, {"usual": PromptMix(mix or {"box": 1})}, mask_input_size=16, name="synthetic"
+    )
 
 
 def same(one: object, other: object) -> bool:
@@ -54,6 +56,8 @@ def same(one: object, other: object) -> bool:
         return one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, Example | Prompt) and isinstance(other, type(one)):
         return same(list(vars(one).values()), list(vars(other).values()))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return list(one) == list(other) and same(list(one.values()), list(other.values()))
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(same(*pair) for pair in zip(one, other, strict=True))
     return type(one) is type(other) and one == other
@@ -116,7 +120,7 @@ def test_prompts_of_one_mask_differ_between_epochs_and_repeats():
     )
     drawn = [examples[epoch, 0, repeat] for epoch in range(3) for repeat in range(2)]
     assert all(torch.equal(example.image, drawn[0].image) for example in drawn)
-    points = {example.prompts[0].point_coords.numpy().tobytes() for example in drawn}
+    points = {example.prompts[""][0].point_coords.numpy().tobytes() for example in drawn}
     assert len(points) == 6
 
 
@@ -128,7 +132,7 @@ def test_masks_of_one_image_get_different_draws(photos):
     examples = TrainingExamples(views, PromptMix({"points": 1}), mask_input_size=16, seed=0)
     example = examples[0, 0, 0]
     assert len(set(example.seeds)) == len(example.masks) == 3
-    assert len({prompt.point_coords.numpy().tobytes() for prompt in example.prompts}) == 3
+    assert len({prompt.point_coords.numpy().tobytes() for prompt in example.prompts[""]}) == 3
 
 
 def test_training_examples_hold_what_their_types_say():
@@ -143,10 +147,10 @@ def test_training_examples_hold_what_their_types_say():
             assert example.masks.shape == (count, 1, SIZE, SIZE)
             assert example.masks.dtype == torch.float32
             assert (example.masks > OBJECT).flatten(1).any(1).all()
-            assert count == len(example.prompts) == len(example.seeds) >= 1
+            assert count == len(example.prompts[""]) == len(example.seeds) >= 1
             assert example.original_masks is None
             assert (example.sample_id, example.dataset) == (f"synthetic/train/{index:06d}", "synthetic")
-            for prompt, mask in zip(example.prompts, example.masks, strict=True):
+            for prompt, mask in zip(example.prompts[""], example.masks, strict=True):
                 assert_on_object(prompt, mask[0])
                 kinds.add(kind(prompt))
     assert kinds == {"box", "point_coords", "mask"}
@@ -193,6 +197,15 @@ def test_evaluation_examples_are_the_same_from_worker_processes(photos):
     assert all(same(*pair) for pair in zip(loader, map(evaluation(photos, KINDS).__getitem__, range(4)), strict=True))
 
 
+def test_each_kind_of_prompts_is_drawn_as_if_alone(photos):
+    mixes = {"usual": PromptMix({"box": 1}), "points": PromptMix({"points": 1}), "mixed": PromptMix(KINDS)}
+    together = EvaluationExamples(photos, SIZE, mixes, 16, "synthetic")
+    for name, mix in mixes.items():
+        alone = EvaluationExamples(photos, SIZE, {name: mix}, 16, "synthetic")
+        for index in range(4):
+            assert same(together[index].prompts[name], alone[index].prompts[name])
+
+
 def test_evaluation_prompts_depend_on_the_sample_id(photos):
     renamed = [replace(photo, sample_id=f"other/{index}") for index, photo in enumerate(photos)]
     mix = {"points": 1.0}
@@ -221,10 +234,10 @@ def test_boxes_come_from_the_stretched_mask(photos):
         count = len(photo.masks)
         assert example.image.shape == (3, SIZE, SIZE)
         assert example.masks.shape == (count, 1, SIZE, SIZE)
-        assert count == len(example.prompts) == len(set(example.seeds))
+        assert count == len(example.prompts["usual"]) == len(set(example.seeds))
         stretched = F.interpolate(torch.from_numpy(photo.masks)[None], (SIZE, SIZE), mode="bilinear")[0]
         torch.testing.assert_close(example.masks[:, 0], stretched, rtol=0, atol=3e-5)
-        for prompt, mask in zip(example.prompts, stretched, strict=True):
+        for prompt, mask in zip(example.prompts["usual"], stretched, strict=True):
             assert astuple(prompt)[1:] == (None, None, None)
             assert prompt.box.dtype == torch.float32
             assert (prompt.box >= 0).all()

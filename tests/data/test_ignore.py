@@ -67,7 +67,7 @@ def training(scenes: SyntheticScenes) -> TrainingExamples:
 
 
 def evaluation(scenes: SyntheticScenes) -> EvaluationExamples:
-    return EvaluationExamples(scenes, SIZE, PromptMix(KINDS), 16, "scenes")
+    return EvaluationExamples(scenes, SIZE, {"usual": PromptMix(KINDS)}, 16, "scenes")
 
 
 def tensors(value: object) -> list[Tensor]:
@@ -101,7 +101,7 @@ def test_prompts_and_masks_keep_off_ignored_pixels() -> None:
         seen += 1
         assert example.ignore.shape == (1, SIZE, SIZE)
         assert (example.masks[:, example.ignore] == 0).all()
-        for prompt in example.prompts:
+        for prompt in next(iter(example.prompts.values())):
             if prompt.point_coords is not None:
                 x, y = prompt.point_coords.long().T
                 points += len(x)

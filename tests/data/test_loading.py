@@ -143,7 +143,7 @@ def example(number: int, kinds: list[str], size: tuple[int, int] | None = None) 
     return Example(
         image=torch.full((3, 16, 16), number, dtype=torch.uint8),
         masks=torch.stack([torch.full((1, 16, 16), value) for value in values]),
-        prompts=[PROMPTS[kind](value) for kind, value in zip(kinds, values, strict=True)],
+        prompts={"": [PROMPTS[kind](value) for kind, value in zip(kinds, values, strict=True)]},
         seeds=[int(value) for value in values],
         original_masks=None if originals is None else torch.stack(originals),
         sample_id=f"set{number % 2}/{number}",
@@ -189,6 +189,29 @@ def test_collate_keeps_original_masks_at_their_sizes():
     batch = collate([example(0, ["box", "box"], (5, 7)), example(1, ["box"], (9, 3))])
     assert [tuple(mask.shape) for mask in batch.original_masks] == [(5, 7), (5, 7), (9, 3)]
     assert [bool(mask.all()) for mask in batch.original_masks] == [True, False, True]
+
+
+def test_several_kinds_of_prompts_are_rows_of_one_batch():
+    """The masks of an image once per kind, its image once; the rows of a mask share its original."""
+    one, two = example(0, ["box", "mask"], (5, 7)), example(1, ["points"], (9, 3))
+    one.prompts, two.prompts = (
+        {"usual": each.prompts[""], "odd": [PROMPTS["box"](-1.0)] * len(each.masks)} for each in (one, two)
+    )
+    batch = collate([one, two])
+    assert len(batch.images) == 2
+    assert batch.image_index.tolist() == [0, 0, 0, 0, 1, 1]
+    assert batch.prompt_names == ["usual", "usual", "odd", "odd", "usual", "odd"]
+    assert batch.masks[:, 0, 0, 0].tolist() == [0, 1, 0, 1, 10, 10]
+    assert batch.seeds == [0, 1, 0, 1, 10, 10]
+    assert batch.sample_ids == ["set0/0"] * 4 + ["set1/1"] * 2
+    groups = [group for group in batch.prompts if group.boxes is not None]
+    boxes = {int(row): float(box[0]) for group in groups for row, box in zip(group.rows, group.boxes, strict=True)}
+    assert boxes == {0: 0.0, 2: -1.0, 3: -1.0, 5: -1.0}
+    assert sorted(row for group in batch.prompts for row in group.rows.tolist()) == list(range(6))
+    for shared in (batch, batch.to(torch.device("meta"))):
+        assert [shared.original_masks[row] is shared.original_masks[row % 2] for row in range(4)] == [True] * 4
+        assert shared.original_masks[4] is shared.original_masks[5]
+        assert shared.original_masks[0] is not shared.original_masks[1]
 
 
 # --- resumable loader ------------------------------------------------------------------------------------------------
@@ -348,7 +371,7 @@ def test_loading_processes_survive_opencv_threads_of_their_parent():
             sets=DataSets([], {"a": samples}),
             augmentation=Augmentation(1024),
             prompts=PromptMix({"box": 1}),
-            val_prompts=PromptMix({"box": 1}),
+            val_prompts={"box": PromptMix({"box": 1})},
             image_size=1024,
             mask_input_size=256,
             batch_size=1,
@@ -381,7 +404,7 @@ def test_loading_processes_are_as_nice_as_the_config_says(part, more):
     sets = DataSets([(Niceness(), 1.0)], {"niceness": Niceness()})
     begin = BeginLoading(niceness=more)
     module = PromptedDataModule(
-        sets, Augmentation(64), prompts, prompts, 64, 16, 2, 1, seed=0, num_workers=1, begin_loading=begin
+        sets, Augmentation(64), prompts, {"box": prompts}, 64, 16, 2, 1, seed=0, num_workers=1, begin_loading=begin
     )
     made = module.train_dataloader() if part == "train" else module.val_dataloader()[0]
     ids = {int(name) for batch in made for name in batch.sample_ids}

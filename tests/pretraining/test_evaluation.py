@@ -63,7 +63,7 @@ def test_other_prompts_than_boxes_are_refused(tiny_sam: FrozenSam) -> None:
     points, originals = [deepest_points(masks(1))], [torch.ones(64, 64, dtype=torch.bool)]
     images, image_index = torch.zeros(1, 3, 64, 64), torch.zeros(1, dtype=torch.int64)
     batch = Batch(images, masks(1), image_index, points, [0], originals, ["a"], ["s"])
-    with pytest.raises(ConfigError, match=r"val_prompts: expected a box for every mask.*prompts@val_prompts=box"):
+    with pytest.raises(ConfigError, match=r"val_prompts: expected a box for every mask.*prompts@val_prompts.box=box"):
         predict_protocols(TrainableSam(copy.deepcopy(tiny_sam.sam)), batch)
 
 

@@ -92,7 +92,7 @@ def test_a_seed_twice_is_refused(tmp_path: Path) -> None:
     [
         ({"facts": {"dilation_ratio": 0.01}}, r"evaluation.dilation_ratio; .*run0 has 0.02, .*run1 has 0.01"),
         (
-            {"config": {"val_prompts": {"mix": {"points": 1}}}},
+            {"config": {"val_prompts": {"points": {"mix": {"points": 1}}}}},
             r"validation prompts \(val_prompts\); .*'box': 1.*'points'",
         ),
         (

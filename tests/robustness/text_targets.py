@@ -134,8 +134,8 @@ class Configs(Target):
         OmegaConf.update(config, key, rng.choice(ODD_VALUES), merge=False)
         check_config(config, "train")
         with own_errors():
-            for part in ("loss", "prompts", "val_prompts"):
-                instantiate(config[part])
+            for part in (config.loss, config.prompts, *config.val_prompts.values()):
+                instantiate(part)
             instantiate(config.augmentation, image_size=64)
 
 

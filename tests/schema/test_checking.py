@@ -41,7 +41,7 @@ CONFIGS = [
     ("dashboard", "entity=team"),
 ]
 KINDS = [{"-1", "abc"}, {"0", "abc"}, {"0", "true"}, {"[]", "true"}, {"{}", "abc"}, {"1e38", "abc"}]
-NAMED = ("catalogue", "variants", "also_val_prompts", "own_losses")
+NAMED = ("catalogue", "variants", "val_prompts", "own_losses")
 
 
 @lru_cache

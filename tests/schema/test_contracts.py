@@ -175,7 +175,7 @@ def test_an_appearance_of_ones_own_keeps_uint8() -> None:
         ("data", "builtins.dict"),
         ("augmentation", "builtins.dict"),
         ("prompts", "torch.nn.Identity"),
-        ("also_val_prompts.mine", "builtins.dict"),
+        ("val_prompts.mine", "builtins.dict"),
     ],
 )
 def test_a_class_of_another_kind_is_refused(key: str, target: str) -> None:

@@ -121,7 +121,7 @@ def _repeat(example: Example, masks: int) -> Example:
     return replace(
         example,
         masks=example.masks.expand(masks, -1, -1, -1).contiguous(),
-        prompts=example.prompts * masks,
+        prompts={"": example.prompts[""] * masks},
         seeds=[example.seeds[0] + number for number in range(masks)],
     )
 

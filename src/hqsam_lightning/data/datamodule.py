@@ -28,8 +28,7 @@ class PromptedDataModule(L.LightningDataModule):
         sets: what to train and validate on.
         augmentation: flip and jitter of the training samples.
         prompts: draws the training prompts.
-        val_prompts: draws the validation prompts.
-        also_val_prompts: other prompts to validate by, by name: each makes a set "SET, NAME" of every validation set.
+        val_prompts: draw the validation prompts, by name; every mask gets each kind, and the first is the main one.
         image_size: side of the model's input frame.
         mask_input_size: side of the prompt encoder's mask input.
         batch_size: images a process and forward pass.
@@ -54,7 +53,7 @@ class PromptedDataModule(L.LightningDataModule):
         sets: DataSets,
         augmentation: Augmentation,
         prompts: PromptMix,
-        val_prompts: PromptMix,
+        val_prompts: Mapping[str, PromptMix],
         image_size: int,
         mask_input_size: int,
         batch_size: int,
@@ -66,12 +65,11 @@ class PromptedDataModule(L.LightningDataModule):
         views: int | None = None,
         cache: EmbeddingCache | None = None,
         decode: str = "exact",
-        also_val_prompts: Mapping[str, PromptMix] | None = None,
     ) -> None:
         super().__init__()
         self.sets = sets
         self.prompts = prompts
-        self.val_prompts = {"": val_prompts, **(also_val_prompts or {})}
+        self.val_prompts = dict(val_prompts)
         self.image_size = image_size
         self.mask_input_size = mask_input_size
         self.batch_size = batch_size
@@ -108,20 +106,17 @@ class PromptedDataModule(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> list[WatchedLoader]:
-        """A loader a validation set and kind of prompts, in the order of `val_names`."""
-        return [
-            self._val_loader(samples, prompts, prompted_name(dataset, name))
-            for name, prompts in self.val_prompts.items()
-            for dataset, samples in self.sets.validation.items()
-        ]
+        """A loader per validation set."""
+        return [self._val_loader(samples, dataset) for dataset, samples in self.sets.validation.items()]
 
     @property
     def val_names(self) -> list[str]:
         """Names of the validation sets, those of each kind of prompts together."""
-        return [prompted_name(dataset, name) for name in self.val_prompts for dataset in self.sets.validation]
+        others = ["", *list(self.val_prompts)[1:]]
+        return [prompted_name(dataset, name) for name in others for dataset in self.sets.validation]
 
-    def _val_loader(self, samples: SampleSet, prompts: PromptMix, name: str) -> WatchedLoader:
-        examples = EvaluationExamples(samples, self.image_size, prompts, self.mask_input_size, name)
+    def _val_loader(self, samples: SampleSet, name: str) -> WatchedLoader:
+        examples = EvaluationExamples(samples, self.image_size, self.val_prompts, self.mask_input_size, name)
         return WatchedLoader(
             examples,
             name_of=lambda key: sample_name(samples, key[0]),
@@ -151,5 +146,5 @@ class PromptedDataModule(L.LightningDataModule):
 
 
 def prompted_name(dataset: str, prompts: str) -> str:
-    """What a validation set is called with some of `also_val_prompts`, or with "", the usual ones."""
+    """What a validation set is called with some prompts, or with "", the main ones."""
     return f"{dataset}, {prompts}" if prompts else dataset

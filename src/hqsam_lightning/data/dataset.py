@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -44,7 +46,7 @@ class TrainingExamples(Dataset[Example]):
         return Example(
             image=view.image,
             masks=view.masks,
-            prompts=_draw_prompts(view.masks, self.prompts, self.mask_input_size, keys),
+            prompts={"": _draw_prompts(view.masks, self.prompts, self.mask_input_size, keys)},
             seeds=[derive_seed(*keys, "loss", row) for row in range(len(view.masks))],
             original_masks=None,
             sample_id=view.sample_id,
@@ -59,13 +61,13 @@ class EvaluationExamples(Dataset[Example]):
     Args:
         samples: what is evaluated on.
         image_size: side of the model's input frame.
-        prompts: draws each mask's prompt.
+        prompts: draw each mask's prompts, by name.
         mask_input_size: side of the prompt encoder's mask input.
-        name: what the set is called with these prompts.
+        name: of the set.
     """
 
     def __init__(
-        self, samples: SampleSet, image_size: int, prompts: PromptMix, mask_input_size: int, name: str
+        self, samples: SampleSet, image_size: int, prompts: Mapping[str, PromptMix], mask_input_size: int, name: str
     ) -> None:
         self.samples = samples
         self.name = name
@@ -81,11 +83,15 @@ class EvaluationExamples(Dataset[Example]):
         sample = clear_ignored(self.samples[index])
         image, masks, ignore = stretch(sample.image, sample.masks, self.image_size, sample.ignore)
         tensors = torch.from_numpy(masks)[:, None]
+        keys = ("evaluation", sample.sample_id)
         return Example(
             image=to_chw(image),
             masks=tensors,
-            prompts=_draw_prompts(tensors, self.prompts, self.mask_input_size, ("evaluation", sample.sample_id)),
-            seeds=[derive_seed("evaluation", sample.sample_id, row) for row in range(len(tensors))],
+            prompts={
+                name: _draw_prompts(tensors, prompts, self.mask_input_size, keys)
+                for name, prompts in self.prompts.items()
+            },
+            seeds=[derive_seed(*keys, row) for row in range(len(tensors))],
             original_masks=torch.from_numpy(sample.masks > OBJECT_THRESHOLD),
             sample_id=sample.sample_id,
             dataset=self.name,

@@ -16,20 +16,24 @@ from hqsam_lightning.types import Batch, Example, StoredFeatures
 
 
 def collate(examples: Sequence[Example]) -> Batch:
-    """Puts B examples and their N masks into one batch."""
-    counts = torch.tensor([len(example.masks) for example in examples])
-    original = [example.original_masks for example in examples]
+    """Puts B examples into one batch: an image's masks with the first kind of prompts, then with the next."""
+    kinds = [(number, name) for number, example in enumerate(examples) for name in example.prompts]
+    rows = [(number, name) for number, name in kinds for _ in examples[number].masks]
+    owners = [examples[number] for number, _ in rows]
     return Batch(
         images=_stack([example.image for example in examples]),
-        masks=torch.cat([example.masks for example in examples]),
-        image_index=torch.repeat_interleave(torch.arange(len(examples)), counts),
-        prompts=group_prompts([prompt for example in examples for prompt in example.prompts]),
-        seeds=[seed for example in examples for seed in example.seeds],
-        original_masks=None if original[0] is None else [m for masks in original if masks is not None for m in masks],
-        sample_ids=[example.sample_id for example in examples for _ in example.prompts],
-        datasets=[example.dataset for example in examples for _ in example.prompts],
+        masks=torch.cat([examples[number].masks for number, _ in kinds]),
+        image_index=torch.tensor([number for number, _ in rows]),
+        prompts=group_prompts([prompt for number, name in kinds for prompt in examples[number].prompts[name]]),
+        seeds=[seed for number, _ in kinds for seed in examples[number].seeds],
+        original_masks=_list_original_masks(examples),
+        sample_ids=[example.sample_id for example in owners],
+        datasets=[example.dataset for example in owners],
+        prompt_names=[name for _, name in rows],
         ignore=_stack_ignore(examples),
-        original_ignore=_list_original_ignore(examples),
+        original_ignore=None
+        if all(example.original_ignore is None for example in examples)
+        else [example.original_ignore for example in owners],
     )
 
 
@@ -49,11 +53,12 @@ def _stack_ignore(examples: Sequence[Example]) -> Tensor | None:
     return torch.stack([nothing if example.ignore is None else example.ignore for example in examples])
 
 
-def _list_original_ignore(examples: Sequence[Example]) -> list[Tensor | None] | None:
-    """One entry per mask; None where no example ignores any pixel."""
-    if all(example.original_ignore is None for example in examples):
-        return None
-    return [example.original_ignore for example in examples for _ in example.prompts]
+def _list_original_masks(examples: Sequence[Example]) -> list[Tensor] | None:
+    """One tensor per mask, which all of its rows share."""
+    masks = [None if example.original_masks is None else list(example.original_masks) for example in examples]
+    pairs = zip(examples, masks, strict=True)
+    rows = [mask for example, own in pairs if own is not None for _ in example.prompts for mask in own]
+    return rows or None
 
 
 def draws_an_epoch(length: int, weight: float) -> int:

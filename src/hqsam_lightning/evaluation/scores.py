@@ -121,20 +121,22 @@ class ScoreBoard:
                 for row, target in enumerate(batch.original_masks)
             ]
         )
-        seen: Counter[str] = Counter()
+        seen: Counter[tuple[str, str]] = Counter()
         scored = []
         for row, pairs in enumerate(values.tolist()):
             sample_id = batch.sample_ids[row]
+            prompted = f"{batch.datasets[row]}, {batch.prompt_names[row]}" if batch.prompt_names else ""
+            dataset = prompted if prompted in self.datasets else batch.datasets[row]
             scored.append(
                 MaskScores(
-                    dataset=batch.datasets[row],
+                    dataset=dataset,
                     sample_id=sample_id,
-                    mask=seen[sample_id],
+                    mask=seen[dataset, sample_id],
                     thinness=thinness(batch.original_masks[row].cpu().numpy()),
                     scores={name: (iou, biou) for name, (iou, biou) in zip(self.rows, pairs, strict=True)},
                 )
             )
-            seen[sample_id] += 1
+            seen[dataset, sample_id] += 1
         self._masks += scored
         return scored
 

@@ -33,7 +33,9 @@ def predict_protocols(model: TrainableSam, batch: Batch) -> dict[str, list[Tenso
     if originals is None:
         raise ValueError("expected a batch with original_masks, got a training batch")
     if any(group.boxes is None for group in batch.prompts):
-        raise ConfigError("val_prompts: expected a box for every mask, got other prompts; use prompts@val_prompts=box")
+        raise ConfigError(
+            "val_prompts: expected a box for every mask, got other prompts; use prompts@val_prompts.box=box"
+        )
     embeddings = model.encode(batch.pixels)
     predicted = {"filled_box": [fill_box(mask) for mask in originals]}
     for name, groups in (("box", batch.prompts), ("point", [deepest_points(batch.masks)])):

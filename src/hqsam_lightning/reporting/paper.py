@@ -34,7 +34,7 @@ class PaperRow:
         miou: in percent, or None where the paper gives none.
         mbiou: in percent, or None.
         name: of the row; that of the variant unless several rows have it.
-        prompts: of ``also_val_prompts``, whose sets the row is scored on; "" is ``val_prompts``.
+        prompts: of ``val_prompts``, by which the row is scored; "" is the first.
         when: config keys and values that tell the row's run from the others.
         sets: mIoU and mBIoU in percent by validation set, where the paper gives no mean but these.
         coco: box-prompted boundary AP and mask AP on COCO in percent, by "ap_b" and "ap", where the paper gives them.

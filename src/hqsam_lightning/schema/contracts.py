@@ -40,8 +40,7 @@ PARENTS: Mapping[str, type] = {
 METHODS: Mapping[str, str] = {
     "augmentation": "__call__",
     "prompts": "draw",
-    "val_prompts": "draw",
-    "also_val_prompts.*": "draw",
+    "val_prompts.*": "draw",
 }
 """The method that a class needs that a key names."""
 VARIANT_NAME = re.compile(r"[A-Za-z0-9_-]+")

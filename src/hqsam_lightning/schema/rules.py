@@ -16,6 +16,7 @@ from hqsam_lightning.checks import (
     optional,
     path,
     text,
+    where,
 )
 from hqsam_lightning.metrics.functional import DILATION
 from hqsam_lightning.runtime import process_settings
@@ -31,6 +32,9 @@ RUN: Mapping[str, Expected] = {
     "resume": choice("auto", "never"),
     "loader.num_workers": integer(0, 1024),
     "loader.timeout": integer(0, 86_400),
+    "val_prompts": where(
+        mapping_of(anything()), "a mapping of names to prompts, at least one kind of prompts by name", bool
+    ),
     **{f"process.{name}": expected for name, expected in process_settings.EXPECTED.items()},
     "callbacks": mapping_of(anything()),
     "logger*": optional(mapping_of(anything())),
@@ -46,7 +50,6 @@ TRAIN: Mapping[str, Expected] = {
     "batch.total": integer(1),
     "batch.max_per_device": integer(1),
     "in_turn": boolean(),
-    "also_val_prompts": mapping_of(anything()),
     "own_losses": mapping_of(anything()),
     "evaluation.output": choice("hq", "sum"),
     "evaluation.dilation_ratio": DILATION,
@@ -100,7 +103,6 @@ _RECIPE = (
     "data",
     "augmentation",
     "prompts",
-    "val_prompts",
     "loss",
     "optimizer",
     "scheduler",

@@ -17,8 +17,8 @@ from hqsam_lightning.schema.resolving import Found, entries
 from hqsam_lightning.schema.target_rules import expected_of
 
 NODES = (
-    *("sam", "sam.encoder", "data", "augmentation", "prompts", "val_prompts", "loss", "optimizer", "scheduler"),
-    *("trainer", "ema", "callbacks.*", "logger.*", "variants.*", "also_val_prompts.*", "own_losses.*"),
+    *("sam", "sam.encoder", "data", "augmentation", "prompts", "loss", "optimizer", "scheduler"),
+    *("trainer", "ema", "callbacks.*", "logger.*", "variants.*", "val_prompts.*", "own_losses.*"),
 )
 """Keys that hold a node with a ``_target_``."""
 PARTIALS = ("optimizer", "scheduler", "sam.encoder")
