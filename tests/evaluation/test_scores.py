@@ -47,7 +47,7 @@ def test_scores_are_of_each_masks_own_size() -> None:
             logit = logits[row][place : place + 1]
             predicted = F.interpolate(logit, tuple(truth.shape), mode="bilinear")[0, 0] > 0
             iou = (predicted & truth).sum() / (predicted | truth).sum()
-            biou = boundary_iou(predicted[None], truth[None], 0.05)
+            biou = boundary_iou(predicted[None], truth[None], dilation_ratio=0.05)
             assert mask.scores[row] == (pytest.approx(float(iou)), pytest.approx(float(biou)))
     assert board.compute() == [], "computing begins anew"
 
@@ -111,7 +111,7 @@ def test_ignored_pixels_are_not_scored(ratio: float) -> None:
             predicted = F.interpolate(logits[row][place : place + 1], tuple(truth.shape), mode="bilinear")[0, 0] > 0
             known = [(mask & ~hidden).numpy() for mask in (predicted, truth)]
             iou = (known[0] & known[1]).sum() / (known[0] | known[1]).sum()
-            biou = boundary_iou(predicted[None], truth[None], ratio, hidden[None])
+            biou = boundary_iou(predicted[None], truth[None], hidden[None], ratio)
             assert scored[place].scores[row] == (pytest.approx(iou), pytest.approx(float(biou)))
             assert scored[place].scores[row] != plain[place].scores[row]
 

@@ -4,18 +4,10 @@ import pytest
 import torch
 from scipy.ndimage import distance_transform_cdt
 
-from hqsam_lightning.metrics import boundary_iou, mask_boundary, mask_iou
+from blobs import blobs
+from hqsam_lightning.metrics import boundary_f, boundary_iou, mask_boundary, mask_iou
 
 SIZES = [(37, 120), (301, 400), (64, 64), (1, 9), (2, 2)]
-
-
-def blobs(height: int, width: int, seed: int, count: int = 4) -> torch.Tensor:
-    """Random smooth masks, most of which touch a border, with a full and an empty one at the end."""
-    noise = np.random.default_rng(seed).standard_normal((count, height, width))
-    smooth = np.stack([cv2.GaussianBlur(n, (0, 0), 0.06 * max(height, width)) for n in noise])
-    masks = smooth > np.median(smooth, axis=(1, 2), keepdims=True)
-    extremes = [np.ones((1, height, width), bool), np.zeros((1, height, width), bool)]
-    return torch.from_numpy(np.concatenate([masks, *extremes]))
 
 
 def reference_boundary(mask: np.ndarray, dilation_ratio: float) -> np.ndarray:
@@ -81,7 +73,8 @@ def test_ious_are_the_plain_definitions(size: tuple[int, int], ratio: float):
     pairs = list(zip(pred.numpy(), target.numpy(), strict=True))
     edges = [(reference_boundary(p, ratio), reference_boundary(t, ratio)) for p, t in pairs]
     np.testing.assert_array_equal(mask_iou(pred, target).numpy(), [reference_iou(*pair) for pair in pairs])
-    np.testing.assert_array_equal(boundary_iou(pred, target, ratio).numpy(), [reference_iou(*pair) for pair in edges])
+    found = boundary_iou(pred, target, dilation_ratio=ratio)
+    np.testing.assert_array_equal(found.numpy(), [reference_iou(*pair) for pair in edges])
 
 
 @pytest.mark.parametrize("iou", [mask_iou, boundary_iou])
@@ -117,8 +110,10 @@ def test_wrong_inputs_are_named(iou):
         iou(good.float(), good)
     with pytest.raises(ValueError, match=r"expected target as an \(N, H, W\) bool tensor, got shape \(5, 6\)"):
         iou(good, good[0])
-    with pytest.raises(ValueError, match=r"expected pred and target of one shape, got \(2, 5, 6\) .*\(1, 5, 6\)"):
-        iou(good, good[:1])
+    with pytest.raises(ValueError, match=r"expected pred and target of one shape, got \(2, 5, 6\) .*\(3, 5, 6\)"):
+        iou(good, torch.zeros(3, 5, 6, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"expected pred and target of one shape, got \(2, 5, 6\) .*\(1, 6, 5\)"):
+        iou(good, good[:1].mT)
 
 
 def test_wrong_mask_of_a_boundary_is_named():
@@ -153,7 +148,7 @@ def test_ious_outside_the_ignored_pixels_are_the_plain_definitions(size: tuple[i
         target.numpy(),
         ignore.numpy(),
         mask_iou(pred, target, ignore).tolist(),
-        boundary_iou(pred, target, ratio, ignore).tolist(),
+        boundary_iou(pred, target, ignore, ratio).tolist(),
         strict=True,
     ):
         assert iou == pytest.approx(reference_iou(one & ~hidden, other & ~hidden))
@@ -192,5 +187,12 @@ def test_wrong_ignored_pixels_are_named(iou):
     masks = blobs(5, 6, seed=0)
     with pytest.raises(ValueError, match=r"expected ignore as an .* bool tensor"):
         iou(masks, masks, ignore=masks.float())
-    with pytest.raises(ValueError, match=r"expected ignore of the masks' shape \(6, 5, 6\), got \(1, 5, 6\)"):
-        iou(masks, masks, ignore=masks[:1])
+    with pytest.raises(ValueError, match=r"expected ignore of the masks' shape \(6, 5, 6\), got \(2, 5, 6\)"):
+        iou(masks, masks, ignore=masks[:2])
+
+
+@pytest.mark.parametrize("metric", [mask_iou, boundary_iou, boundary_f])
+def test_one_target_and_its_ignored_pixels_are_those_of_all_predictions(metric):
+    pred, target, ignore = blobs(50, 70, seed=0), blobs(50, 70, seed=1)[:1], blobs(50, 70, seed=2)[:1]
+    one_by_one = torch.cat([metric(mask[None], target, ignore) for mask in pred])
+    assert torch.equal(metric(pred, target, ignore), one_by_one)

@@ -6,6 +6,8 @@ frame are 0, which is background.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -38,6 +40,27 @@ def erode(words: Tensor, radius: int) -> Tensor:
     return _erode_rows(_erode_columns(words, radius), radius)
 
 
+def dilate(words: Tensor, radius: int, width: int) -> Tensor:
+    """Adds the pixels at most `radius` from an object pixel, in Euclidean distance.
+
+    Args:
+        words: packed masks.
+        radius: in pixels.
+        width: of the frame, in pixels.
+    """
+    grown = torch.zeros_like(words)
+    padded = F.pad(words, (0, 0, radius, radius))
+    for step in range(radius + 1):
+        rows = padded.narrow(1, radius + step, words.shape[1]) | padded.narrow(1, radius - step, words.shape[1])
+        grown |= _dilate_rows(rows, math.isqrt(radius**2 - step**2))
+    return grown & pack(torch.ones(1, 1, width, dtype=torch.bool, device=words.device))
+
+
+def shift(words: Tensor, columns: int, rows: int) -> Tensor:
+    """Masks whose pixel (x, y) is pixel (x + columns, y + rows) of these, rows >= 0; background beyond the frame."""
+    return _shift(F.pad(words, (0, 0, 0, rows))[:, rows:], columns)
+
+
 def count(words: Tensor) -> Tensor:
     """Number of each mask's object pixels, (N,) int64."""
     pairs = words - ((words >> 1) & 0x5555555555555555)
@@ -58,6 +81,14 @@ def _erode_rows(words: Tensor, radius: int) -> Tensor:
     for step in _steps(2 * radius + 1):
         words = words & _shift(words, step)
     return _shift(words, -radius)
+
+
+def _dilate_rows(words: Tensor, radius: int) -> Tensor:
+    # room on both sides for what is shifted beyond the words and back
+    words = F.pad(words, (room := radius // WORD + 1, room))
+    for step in _steps(2 * radius + 1):
+        words = words | _shift(words, step)
+    return _shift(words, -radius)[..., room:-room]
 
 
 def _steps(window: int) -> list[int]:

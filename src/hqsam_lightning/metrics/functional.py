@@ -1,7 +1,8 @@
-"""IoU of masks and of their boundaries, one value a mask; the classes in `segmentation` average them.
+"""IoU of masks and of their boundaries, one value per prediction.
 
-Shapes: N masks of H x W pixels. Nothing here waits for the device, unless it has no float64. An ignored pixel is
-neither object nor background: no value depends on what a mask holds there.
+Shapes: N predictions of H x W pixels; a target or ignored pixels of 1 x H x W are those of all N. Nothing here waits
+for the device, unless it has no float64. An ignored pixel is neither object nor background: no value depends on what a
+mask holds there.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ def mask_iou(pred: Tensor, target: Tensor, ignore: Tensor | None = None) -> Tens
 
     Args:
         pred: (N, H, W) bool.
-        target: (N, H, W) bool.
-        ignore: (N, H, W) bool, pixels taken out of both masks; None for none.
+        target: (N, H, W) or (1, H, W) bool.
+        ignore: as target, pixels taken out of both masks; None for none.
 
     Returns:
         (N,) float64.
@@ -36,7 +37,7 @@ def mask_iou(pred: Tensor, target: Tensor, ignore: Tensor | None = None) -> Tens
         >>> mask_iou(pred, target)
         tensor([0.5000], dtype=torch.float64)
     """
-    _check_pair(pred, target, ignore)
+    check_pair(pred, target, ignore)
     if ignore is not None:
         pred, target = pred & ~ignore, target & ~ignore
     return _iou(bits.pack(pred), bits.pack(target))
@@ -51,7 +52,7 @@ def mask_boundary(mask: Tensor, dilation_ratio: float = 0.02, ignore: Tensor | N
     Args:
         mask: (N, H, W) bool.
         dilation_ratio: the paper's metrics use 0.02, the strict ones 0.01.
-        ignore: (N, H, W) bool; None for none.
+        ignore: (N, H, W) or (1, H, W) bool; None for none.
 
     Returns:
         (N, H, W) bool.
@@ -68,16 +69,16 @@ def mask_boundary(mask: Tensor, dilation_ratio: float = 0.02, ignore: Tensor | N
     return bits.unpack(_boundary(mask, dilation_ratio, ignore), mask.shape[-1])
 
 
-def boundary_iou(pred: Tensor, target: Tensor, dilation_ratio: float = 0.02, ignore: Tensor | None = None) -> Tensor:
+def boundary_iou(pred: Tensor, target: Tensor, ignore: Tensor | None = None, dilation_ratio: float = 0.02) -> Tensor:
     """Computes the plain IoU of the two masks' boundaries: the four fine-grained sets' mBIoU is its mean.
 
     COCO's boundary AP uses min(mask IoU, this) instead.
 
     Args:
         pred: (N, H, W) bool.
-        target: (N, H, W) bool.
-        dilation_ratio: see `mask_boundary`.
+        target: (N, H, W) or (1, H, W) bool.
         ignore: see `mask_boundary`.
+        dilation_ratio: see `mask_boundary`.
 
     Returns:
         (N,) float64; 1 where both boundaries are empty, 0 where one is.
@@ -88,14 +89,14 @@ def boundary_iou(pred: Tensor, target: Tensor, dilation_ratio: float = 0.02, ign
         >>> boundary_iou(square, ring).item(), round(mask_iou(square, ring).item(), 4)
         (1.0, 0.8889)
     """
-    _check_pair(pred, target, ignore)
+    check_pair(pred, target, ignore)
     check_dilation_ratio(dilation_ratio)
     return _iou(_boundary(pred, dilation_ratio, ignore), _boundary(target, dilation_ratio, ignore))
 
 
 def check_dilation_ratio(dilation_ratio: float) -> None:
     """Raises a `ConfigError`, which is a ValueError, unless the ratio is in (0, 0.5]."""
-    require("evaluation.dilation_ratio", dilation_ratio, DILATION)
+    require("dilation_ratio", dilation_ratio, DILATION)
 
 
 def _boundary(mask: Tensor, dilation_ratio: float, ignore: Tensor | None) -> Tensor:
@@ -117,6 +118,17 @@ def _iou(one: Tensor, other: Tensor) -> Tensor:
     return iou.masked_fill(union == 0, 1.0)
 
 
+def check_pair(pred: Tensor, target: Tensor, ignore: Tensor | None) -> None:
+    """Raises a ValueError unless these are masks of one size, and of one number where a target is not that of all."""
+    _check_masks("pred", pred)
+    _check_masks("target", target)
+    _check_ignore(ignore, target if len(target) > 1 else pred)
+    if not _fits(target, pred):
+        raise ValueError(
+            f"expected pred and target of one shape, got {tuple(pred.shape)} for pred, {tuple(target.shape)} for target"
+        )
+
+
 def _check_masks(name: str, mask: Tensor) -> None:
     if mask.dtype != torch.bool or mask.ndim != 3:
         raise ValueError(f"expected {name} as an (N, H, W) bool tensor, got shape {tuple(mask.shape)} of {mask.dtype}")
@@ -125,15 +137,9 @@ def _check_masks(name: str, mask: Tensor) -> None:
 def _check_ignore(ignore: Tensor | None, mask: Tensor) -> None:
     if ignore is not None:
         _check_masks("ignore", ignore)
-        if ignore.shape != mask.shape:
+        if not _fits(ignore, mask):
             raise ValueError(f"expected ignore of the masks' shape {tuple(mask.shape)}, got {tuple(ignore.shape)}")
 
 
-def _check_pair(pred: Tensor, target: Tensor, ignore: Tensor | None) -> None:
-    _check_masks("pred", pred)
-    _check_masks("target", target)
-    _check_ignore(ignore, target)
-    if pred.shape != target.shape:
-        raise ValueError(
-            f"expected pred and target of one shape, got {tuple(pred.shape)} for pred, {tuple(target.shape)} for target"
-        )
+def _fits(one_or_many: Tensor, masks: Tensor) -> bool:
+    return one_or_many.shape in (masks.shape, (1, *masks.shape[1:]))

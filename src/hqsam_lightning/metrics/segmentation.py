@@ -105,4 +105,4 @@ class MeanBoundaryIoU(_MaskMean):
         self.dilation_ratio = dilation_ratio
 
     def _score(self, pred: Tensor, target: Tensor, ignore: Tensor | None) -> Tensor:
-        return boundary_iou(pred, target, self.dilation_ratio, ignore)
+        return boundary_iou(pred, target, ignore, self.dilation_ratio)

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from hqsam_lightning.checks import show
 from hqsam_lightning.data import DataSets
 from hqsam_lightning.heads import Head
+from hqsam_lightning.metrics.registry import Metric
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema.patterns import first_match
 from hqsam_lightning.schema.resolving import Found
@@ -35,6 +36,7 @@ PARENTS: Mapping[str, type] = {
     "data": DataSets,
     "sam": FrozenSam,
     "trainer": Trainer,
+    "metrics.*": Metric,
 }
 """What a class that a key names has to be; a function may return one."""
 METHODS: Mapping[str, str] = {

@@ -30,6 +30,7 @@ from hqsam_lightning.checks import (
 )
 from hqsam_lightning.data.mask_values import CHOICES, is_mask_values
 from hqsam_lightning.data.scenes.scenes import SCENES
+from hqsam_lightning.metrics.functional import DILATION
 from hqsam_lightning.schema.annotations import annotated
 from hqsam_lightning.schema.trainer_rules import TRAINER
 
@@ -117,6 +118,8 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
         "image_suffixes": list_of(where(text(2), "a suffix such as .jpg", lambda suffix: suffix[0] == "."), least=1),
         "mask_suffix": where(text(2), "a suffix such as .png", lambda suffix: suffix[0] == "."),
     },
+    "hqsam_lightning.metrics.functional.boundary_iou": {"dilation_ratio": DILATION},
+    "hqsam_lightning.metrics.contours.boundary_f": {"dilation_ratio": DILATION},
     "hqsam_lightning.training.loggers.build_wandb_logger": {
         "project": text(1, 128),
         "name": optional(text(1, 128)),

@@ -19,9 +19,10 @@ from hqsam_lightning.schema.target_rules import expected_of
 NODES = (
     *("sam", "sam.encoder", "data", "augmentation", "prompts", "loss", "optimizer", "scheduler"),
     *("trainer", "ema", "callbacks.*", "logger.*", "variants.*", "val_prompts.*", "own_losses.*"),
+    *("metrics.*", "metrics.*.function"),
 )
 """Keys that hold a node with a ``_target_``."""
-PARTIALS = ("optimizer", "scheduler", "sam.encoder")
+PARTIALS = ("optimizer", "scheduler", "sam.encoder", "metrics.*.function")
 """Nodes that are called later, with what the run has made by then."""
 SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "variants.*": ("sam", "seed"),
@@ -29,6 +30,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "augmentation": ("image_size",),
     "trainer": ("callbacks", "logger"),
     "sam.encoder": ("image_size", "patch_size", "out_channels"),
+    "metrics.*.function": ("pred", "target", "ignore"),
 }
 """Arguments that the code gives, not the config."""
 OWN_KEYS: Mapping[str, tuple[str, ...]] = {"data": ("cache", "views", "decode")}
@@ -105,7 +107,7 @@ def target_problems(values: dict[str, Any]) -> Iterator[Found]:
             wanted = "the full name of a class or function that can be imported"
             yield f"{key}._target_", f"expected {wanted}; got {show(node['_target_'])}"
             continue
-        specials = {"_partial_": choice(key in PARTIALS), **SPECIAL}
+        specials = {"_partial_": choice(any(matches(pattern, key) for pattern in PARTIALS)), **SPECIAL}
         for name, expected in specials.items():
             if problem := expected.problem(node.get(name, DEFAULTS[name])):
                 yield f"{key}.{name}", problem
