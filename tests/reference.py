@@ -1,53 +1,11 @@
-"""The authors' package as a reference, at any size."""
+"""The authors' model as a reference: its features and logits."""
 
 from __future__ import annotations
-
-import warnings
-from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
 
-from hqsam_lightning.heads import HQHead
-from hqsam_lightning.heads.official import to_official
-from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.types import Prompt
-
-
-def official_model(sam: FrozenSam, head: HQHead, encoder: dict[str, Any], mlp_dim: int) -> nn.Module:
-    """Builds `segment_anything_hq`'s model with the weights of ours; every name must fit."""
-    with warnings.catch_warnings():
-        # the package imports modules from where timm used to have them
-        warnings.simplefilter("ignore")
-        from segment_anything_hq.modeling import ImageEncoderViT, MaskDecoderHQ, PromptEncoder, Sam, TwoWayTransformer
-    grid = sam.mask_input_size // 4
-    model = Sam(
-        image_encoder=ImageEncoderViT(
-            img_size=sam.image_size,
-            patch_size=sam.image_size // grid,
-            out_chans=sam.embed_dim,
-            mlp_ratio=4,
-            qkv_bias=True,
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),
-            use_rel_pos=True,
-            **encoder,
-        ),
-        prompt_encoder=PromptEncoder(
-            embed_dim=sam.embed_dim,
-            image_embedding_size=(grid, grid),
-            input_image_size=(sam.image_size, sam.image_size),
-            mask_in_chans=16,
-        ),
-        mask_decoder=MaskDecoderHQ(
-            transformer_dim=sam.embed_dim,
-            transformer=TwoWayTransformer(depth=2, embedding_dim=sam.embed_dim, mlp_dim=mlp_dim, num_heads=8),
-            iou_head_hidden_dim=sam.embed_dim,
-            vit_dim=sam.early_dim,
-        ),
-    )
-    model.load_state_dict({**sam.sam.state_dict(), **to_official(head.state_dict())}, strict=True)
-    return model.eval()
 
 
 @torch.no_grad()

@@ -1,6 +1,8 @@
 """The benchmark runs every case, and its peers do the same work as ours."""
 
 import json
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -9,25 +11,29 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch.utils.flop_counter import FlopCounterMode
 
-from hqsam_lightning.benchmark import benchmark
-from hqsam_lightning.benchmarking import arithmetic
-from hqsam_lightning.benchmarking.arithmetic import vit_multiply_adds
-from hqsam_lightning.benchmarking.authors import AuthorsStep
-from hqsam_lightning.benchmarking.cases import _our_step
-from hqsam_lightning.benchmarking.timing import take_turns_apart
-from hqsam_lightning.benchmarking.workload import build_sam, build_workload, from_cache
+from benchmarks import arithmetic
+from benchmarks.__main__ import CONFIG_DIR, benchmark
+from benchmarks.arithmetic import vit_multiply_adds
+from benchmarks.authors import AuthorsStep
+from benchmarks.cases import our_step
+from benchmarks.processes import take_turns_apart
+from benchmarks.workload import build_sam, build_workload, from_cache
+from hqsam_lightning import benchmark as entry
 from hqsam_lightning.cli import conf_dir
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.sam import build_sam as build_any_sam
 from hqsam_lightning.sam import vit_encoder
+from patience import PATIENCE
+
+SEARCH = f"hydra.searchpath=[file://{conf_dir()}]"
 
 
 @pytest.fixture
 def make(tmp_path: Path):
     def compose_config(*overrides: str):
         tiny = ("sam=tiny_random", "rounds=1", "num_points=64", "variants=[2]", "masks=[3]")
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            return compose("benchmark", overrides=[*tiny, f"paths.output_dir={tmp_path}", *overrides])
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            return compose("benchmark", overrides=[SEARCH, *tiny, f"paths.output_dir={tmp_path}", *overrides])
 
     return compose_config
 
@@ -68,15 +74,15 @@ def test_what_is_measured_is_written(make, tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.skipif(torch.cuda.is_available(), reason="counts the GPU's memory where there is one")
 def test_peak_memory_is_that_of_a_process_of_its_own(make) -> None:
     config = make("num_points=8000")
-    builders = {name: partial(_our_step, config, int(name)) for name in ("1", "64")}
+    builders = {name: partial(our_step, config, int(name)) for name in ("1", "64")}
     timings, memory = take_turns_apart(builders, 2)
     assert 2**26 < memory["1"] < memory["64"]
     assert all(len(timing.seconds) == 2 for timing in timings.values())
 
 
 def test_no_weights_are_fetched_for_a_benchmark() -> None:
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        assert compose("benchmark").sam.weights == "random"
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        assert compose("benchmark", overrides=[SEARCH]).sam.weights == "random"
 
 
 def test_the_variants_of_table_3_are_those_of_its_experiment(make) -> None:
@@ -92,8 +98,8 @@ def test_a_folder_without_photos_is_named(make, tmp_path: Path) -> None:
 
 
 def test_a_peer_that_is_not_installed_is_named(make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hqsam_lightning.benchmark.find_spec", lambda package: None)
-    with pytest.raises(ConfigError, match=r"^cases: step measures segment_anything_hq beside ours, .*\[dev\]"):
+    monkeypatch.setattr("benchmarks.__main__.find_spec", lambda package: None)
+    with pytest.raises(ConfigError, match=r"^cases: step compares with segment_anything_hq, which .*\[dev\]"):
         benchmark(make("cases=[masks,step]"))
 
 
@@ -109,3 +115,13 @@ def test_multiply_adds_are_those_of_a_profiler() -> None:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         sam.sam.image_encoder(torch.randn(1, 3, 128, 128))
     assert counter.get_total_flops() / 2 == pytest.approx(vit_multiply_adds(sam.sam.image_encoder), rel=0.01)
+
+
+def test_the_package_runs_the_benchmarks_of_a_checkout_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [sys.executable, "-m", "hqsam_lightning.benchmark", "cases=[speed]", "sam=tiny_random", "photos=null"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert ended.returncode == 1
+    assert "cases: expected one of encoder, " in ended.stderr
+    monkeypatch.setattr(entry, "CHECKOUT", tmp_path)
+    with pytest.raises(SystemExit, match="the installed package holds no benchmarks; run `python -m benchmarks` in a"):
+        entry.main()

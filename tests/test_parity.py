@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.authors import build_authors_model
 from conftest import randomise
 from hqsam_lightning.heads import HQHead
 from hqsam_lightning.prompts import group_prompts
 from hqsam_lightning.sam import FrozenSam, build_sam, vit_encoder
 from hqsam_lightning.types import Prompt, SamFeatures
-from reference import official_features, official_logits, official_model
+from reference import official_features, official_logits
 
 TOLERANCE = 1e-5
 SIZES = {
@@ -66,7 +67,7 @@ def setup(request: pytest.FixtureRequest) -> Setup:
     head = HQHead(sam)
     randomise(sam, seed=1)
     randomise(head, seed=2)
-    official = official_model(sam, head, size["encoder"], size["mlp_dim"])
+    official = build_authors_model(sam, head)
     generator = torch.Generator().manual_seed(3)
     # two images at small size; at full size one, whose features also serve, mirrored, as the second's
     count = 1 if request.param == "vit_b" else 2

@@ -1,113 +1,21 @@
-"""Measures this machine: `python -m hqsam_lightning.benchmark 'cases=[encoder, step]'`."""
+"""`python -m hqsam_lightning.benchmark`: runs `python -m benchmarks` of the checkout; the wheel holds no benchmarks."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import shlex
+import runpy
 import sys
-from dataclasses import asdict
-from datetime import datetime, timezone
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import hydra
-import torch
-from hydra.utils import to_absolute_path
-from omegaconf import DictConfig
-from rich.console import Console
-from rich.table import Table
-
-from hqsam_lightning import __version__
-from hqsam_lightning.benchmarking.cases import Case, Row, encoder, inference, masks, step, variants
-from hqsam_lightning.benchmarking.data_cases import boundary, evaluation, reader
-from hqsam_lightning.benchmarking.plot import save_plot
-from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
-from hqsam_lightning.errors import ConfigError, choice_error
-from hqsam_lightning.reporting.run_facts import source_commit
-from hqsam_lightning.schema import check_config
-
-CASES: dict[str, Case] = {
-    case.__name__: case for case in (encoder, inference, step, variants, masks, reader, boundary, evaluation)
-}
-PEERS = {"encoder": "transformers", "inference": "transformers", "step": "segment_anything_hq"}
-COLUMNS = ("contestant", "seconds", "spread", "speed", "over", "peak GiB")
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def benchmark(config: DictConfig) -> list[Row]:
-    """Runs the cases that the config names, printing and writing each as it ends.
-
-    Args:
-        config: composed from conf/benchmark.yaml.
-
-    Raises:
-        ConfigError: for an unknown case, or one whose peer is not installed.
-    """
-    unknown = [name for name in config.cases if name not in CASES]
-    if unknown:
-        raise choice_error("cases", unknown[0], list(CASES))
-    for name, package in PEERS.items():
-        if name in config.cases and find_spec(package) is None:
-            raise ConfigError(
-                f"cases: {name} measures {package} beside ours, which is not installed; "
-                "pip install 'hqsam-lightning[dev]', or leave the case out"
-            )
-    folder = Path(to_absolute_path(config.paths.output_dir))
-    folder.mkdir(parents=True, exist_ok=True)
-    rows: list[Row] = []
-    for name in config.cases:
-        made = CASES[name](config)
-        _print(made)
-        rows += made
-        facts = _facts(config)
-        (folder / "benchmark.json").write_text(json.dumps({"run": facts, "rows": [asdict(r) for r in rows]}, indent=2))
-    save_plot(rows, folder / "benchmark.png")
-    print(f"results in {folder}")
-    return rows
-
-
-def _print(rows: list[Row]) -> None:
-    """A table a case, its notes below it: they would leave the numbers no room."""
-    for case in dict.fromkeys(row.case for row in rows):
-        table = Table(*COLUMNS, title=case)
-        chosen = [row for row in rows if row.case == case]
-        for row in chosen:
-            memory = "" if row.memory is None else f"{row.memory:.2f}"
-            table.add_row(
-                row.name, f"{row.seconds:.3f}", f"{row.spread:.0%}", f"{row.speedup:.2f}x", row.reference, memory
-            )
-        Console().print(table)
-        for row in chosen:
-            if row.note:
-                print(f"  {row.name}: {row.note}")
-
-
-def _facts(config: DictConfig) -> dict[str, Any]:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
-    return {
-        "command": shlex.join(["python", "-m", "hqsam_lightning.benchmark", *sys.argv[1:]]),
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
-        "device": device,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "sam": config.sam.name,
-        "image_size": config.sam.image_size,
-        "batch_size": config.batch_size,
-        "rounds": config.rounds,
-        "hqsam_lightning": __version__,
-        "commit": source_commit(),
-        "torch": torch.__version__,
-    }
-
-
-@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="benchmark")
-@clean_errors
-def main(config: DictConfig) -> None:
-    """Entry point of the command line."""
-    benchmark(check_config(config, "benchmark"))
+def main() -> None:
+    """Runs the benchmarks of the checkout that this package is imported from."""
+    if not (CHECKOUT / "benchmarks" / "__main__.py").is_file():
+        sys.exit("error: the installed package holds no benchmarks; run `python -m benchmarks` in a checkout")
+    sys.path.insert(0, str(CHECKOUT))
+    runpy.run_module("benchmarks", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    run_hydra(main, "benchmark")
+    main()

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from hqsam_lightning.benchmarking.authors_reader import read_and_jitter
+from benchmarks.authors_reader import read_and_jitter
 from hqsam_lightning.data.jitter import LargeScaleJitter
 from hqsam_lightning.data.reading import read_pair
 

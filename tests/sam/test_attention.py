@@ -7,11 +7,11 @@ import pytest
 import torch
 from segment_anything.modeling import ImageEncoderViT
 from segment_anything.modeling.image_encoder import Attention
-from tests.conftest import randomise
 
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.sam import attention, build_sam, vit_encoder
 from hqsam_lightning.sam.attention import FusedAttention, fuse_attention
+from tests.conftest import randomise
 
 CHUNKS, CHANNELS = attention._attend_by_chunks, attention._attend_by_channels
 # the way to attend, elements of a chunk's bias (some queries; some heads; some images of 7 x 7), whether by products

@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 from segment_anything.modeling.common import LayerNorm2d
-from tests.conftest import randomise
 from torch import nn
 
 from hqsam_lightning.sam.channel_norm import ChannelNorm, fuse_norms
+from tests.conftest import randomise
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])

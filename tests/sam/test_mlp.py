@@ -5,11 +5,11 @@ import copy
 import pytest
 import torch
 from segment_anything.modeling.common import MLPBlock
-from tests.conftest import randomise
 from torch import nn
 
 from hqsam_lightning.sam import mlp, vit_encoder
 from hqsam_lightning.sam.mlp import ChunkedMlp, chunk_mlps
+from tests.conftest import randomise
 
 
 @pytest.mark.parametrize("tokens_at_a_time", [1, 7, 1000])

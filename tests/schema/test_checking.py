@@ -37,7 +37,6 @@ CONFIGS = [
     ("pretrain",),
     ("report",),
     ("scenes",),
-    ("benchmark",),
     ("dashboard", "entity=team"),
 ]
 KINDS = [{"-1", "abc"}, {"0", "abc"}, {"0", "true"}, {"[]", "true"}, {"{}", "abc"}, {"1e38", "abc"}]

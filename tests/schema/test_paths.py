@@ -25,7 +25,6 @@ from schema.test_checking import composed
         ("report", (), "out"),
         ("report", (), "table"),
         ("scenes", (), "file"),
-        ("benchmark", (), "photos"),
     ],
 )
 def test_home_is_expanded(command: str, overrides: tuple[str, ...], key: str) -> None:

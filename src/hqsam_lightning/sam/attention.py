@@ -61,8 +61,6 @@ def fuse_attention(encoder: ImageEncoderViT) -> None:
         block.attn = FusedAttention(block.attn)
 
 
-# a compiler would write out every chunk
-@torch.compiler.disable
 def _attend_by_chunks(queries: Tensor, keys: Tensor, values: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:
     """Attention (B, heads, L, d), with the biases of a few images, heads and queries at a time."""
     if queries.dtype in BY_PRODUCTS:

@@ -45,7 +45,6 @@ def build_sam(
     embedded: str | None = None,
     attention: str = "fused",
     precision: str = "fp32",
-    compile: bool = False,
 ) -> FrozenSam:
     """Builds a frozen SAM.
 
@@ -65,7 +64,6 @@ def build_sam(
         attention: of a ViT: "fused" (`FusedAttention`, and `ChunkedMlp` beside it) or "eager" (segment-anything's own,
             with its (L, L) matrices). TinyViT attends as timm does.
         precision: see `FrozenSam`.
-        compile: see `FrozenSam`.
 
     Raises:
         ConfigError: for an unknown attention, sizes that do not fit, or weights that this SAM does not have.
@@ -87,7 +85,7 @@ def build_sam(
         path = _weights_path(name, weights, published, Path(cache_dir).expanduser())
         state_dict = read_state_dict(path)
         _load(sam, from_mobile_sam(state_dict) if is_mobile_sam(state_dict) else state_dict, str(path))
-    return FrozenSam(sam, name, state_dict_sha256(sam.state_dict()), precision, compile)
+    return FrozenSam(sam, name, state_dict_sha256(sam.state_dict()), precision)
 
 
 def _assemble(image_size: int, patch_size: int, encoder: EncoderFactory, embed_dim: int, mlp_dim: int) -> Sam:

@@ -9,7 +9,6 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam
 from torch import Tensor, nn
 
 from hqsam_lightning.errors import choice_error
-from hqsam_lightning.sam.compiled import Compiled, Encode
 from hqsam_lightning.sam.decoding import encode_group
 from hqsam_lightning.sam.encoder import early_channels, encode
 from hqsam_lightning.types import PromptEmbeddings, PromptGroup, SamFeatures, StoredFeatures
@@ -26,15 +25,12 @@ class FrozenSam(nn.Module):
         weights_sha256: fingerprint of the weights (`hqsam_lightning.sam.state_dicts.state_dict_sha256`); checkpoints of
             heads carry it.
         precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``: autocast of the image encoder alone.
-        compile: whether `torch.compile` makes the image encoder faster, at the price of a slow first call.
 
     Raises:
         ConfigError: for an unknown precision.
     """
 
-    def __init__(
-        self, sam: Sam, name: str, weights_sha256: str, precision: str = "fp32", compile: bool = False
-    ) -> None:
+    def __init__(self, sam: Sam, name: str, weights_sha256: str, precision: str = "fp32") -> None:
         super().__init__()
         if precision not in PRECISIONS:
             raise choice_error("sam.precision", precision, tuple(PRECISIONS))
@@ -42,7 +38,6 @@ class FrozenSam(nn.Module):
         self.name = name
         self.weights_sha256 = weights_sha256
         self.precision = precision
-        self._encode: Encode = Compiled(encode) if compile else encode
         self.eval()
 
     def train(self, mode: bool = True) -> FrozenSam:
@@ -91,16 +86,20 @@ class FrozenSam(nn.Module):
         Args:
             images: (B, 3, H, W) uint8 RGB in the input frame; padding is already part of the image.
         """
-        return self._encode_by(self._encode, self.sam.image_encoder, images)
+        return self.encode_with(self.sam.image_encoder, images)
 
     def encode_with(self, encoder: nn.Module, images: Tensor) -> SamFeatures:
-        """Encodes B images with a changed copy of the image encoder, which gradients reach.
+        """Encodes B images with a changed copy of the image encoder, with gradients.
 
         Args:
             encoder: of the frozen one's architecture.
             images: see `encode`.
         """
-        return self._encode_by(encode, encoder, images)
+        pixels = (images - self.sam.pixel_mean) / self.sam.pixel_std
+        dtype = PRECISIONS[self.precision]
+        with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            final, early = encode(encoder, pixels)
+        return self._as_features(final, early, images)
 
     def features(self, images: Tensor | StoredFeatures) -> SamFeatures:
         """Features of B images: encoded in one call, or as they were stored.
@@ -111,13 +110,6 @@ class FrozenSam(nn.Module):
         if isinstance(images, Tensor):
             return self.encode(images)
         return self._as_features(images.image_embeddings, images.early, None)
-
-    def _encode_by(self, run: Encode, encoder: nn.Module, images: Tensor) -> SamFeatures:
-        pixels = (images - self.sam.pixel_mean) / self.sam.pixel_std
-        dtype = PRECISIONS[self.precision]
-        with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            final, early = run(encoder, pixels)
-        return self._as_features(final, early, images)
 
     def _as_features(self, final: Tensor, early: Tensor, pixels: Tensor | None) -> SamFeatures:
         """In float32 with the channels last in memory, as heads work fastest, wherever they come from."""

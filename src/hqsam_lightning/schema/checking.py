@@ -26,7 +26,7 @@ def check_config(config: DictConfig, command: str) -> DictConfig:
 
     Args:
         config: as composed.
-        command: whose config it is: train, precompute, pretrain, report, scenes, benchmark or dashboard.
+        command: whose config it is: train, precompute, pretrain, report, scenes or dashboard.
 
     Returns:
         The config with ``~`` expanded in every path.

@@ -73,18 +73,6 @@ SCENES: Mapping[str, Expected] = {
     "rows": integer(1, 1000),
     "columns": integer(1, 1000),
 }
-BENCHMARK: Mapping[str, Expected] = {
-    "name": NAME,
-    "cases": list_of(text(1), least=1),
-    "rounds": integer(1),
-    "batch_size": integer(1),
-    "num_points": integer(1),
-    "variants": list_of(integer(1), least=1),
-    "masks": list_of(integer(1), least=1),
-    "photos": optional(path()),
-    "paths.*": path(),
-    **PATHS,
-}
 DASHBOARD: Mapping[str, Expected] = {"entity": text(1), "project": text(1, 128), "name": text(1, 128)}
 
 COMMANDS: Mapping[str, Mapping[str, Expected]] = {
@@ -93,7 +81,6 @@ COMMANDS: Mapping[str, Mapping[str, Expected]] = {
     "pretrain": PRETRAIN,
     "report": REPORT,
     "scenes": SCENES,
-    "benchmark": BENCHMARK,
     "dashboard": DASHBOARD,
 }
 """Rules of each command."""
@@ -114,6 +101,5 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "precompute": (*_RECIPE, "variants"),
     "pretrain": (*_RECIPE, "ema"),
     "scenes": ("data",),
-    "benchmark": ("sam",),
 }
 """Sections that each command needs."""

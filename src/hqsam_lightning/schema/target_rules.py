@@ -74,7 +74,6 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
         "published": optional(PUBLISHED),
         "attention": choice("fused", "eager"),
         "precision": choice("fp32", "bf16", "fp16"),
-        "compile": boolean(),
     },
     "hqsam_lightning.sam.encoder.vit_encoder": {
         "embed_dim": integer(1),

@@ -9,9 +9,9 @@ from typing import cast
 import lightning as L
 import torch
 
-from hqsam_lightning.benchmarking.timing import take_turns
 from hqsam_lightning.checks import arguments, integer
 from hqsam_lightning.runtime.decoration import decoration
+from hqsam_lightning.runtime.timing import take_turns
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.types import Batch, PromptGroup
 

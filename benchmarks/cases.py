@@ -10,12 +10,13 @@ from itertools import product
 import torch
 from omegaconf import DictConfig
 
-from hqsam_lightning.benchmarking.arithmetic import matrix_peak, vit_multiply_adds
-from hqsam_lightning.benchmarking.authors import AuthorsStep
-from hqsam_lightning.benchmarking.timing import Contestant, Timing, take_turns, take_turns_apart, time_once
-from hqsam_lightning.benchmarking.transformers_peers import TransformersEncoder, TransformersSamHQ
-from hqsam_lightning.benchmarking.workload import build_sam, build_workload, device, from_cache
+from benchmarks.arithmetic import matrix_peak, vit_multiply_adds
+from benchmarks.authors import AuthorsStep
+from benchmarks.processes import take_turns_apart
+from benchmarks.transformers_peers import TransformersEncoder, TransformersSamHQ
+from benchmarks.workload import build_sam, build_workload, device, from_cache
 from hqsam_lightning.runtime.memory import keep_freed_memory
+from hqsam_lightning.runtime.timing import Contestant, Timing, take_turns
 
 GIB = 2**30
 TABLE_3 = "ablate_features"
@@ -29,11 +30,11 @@ class Row:
         case: name of the comparison.
         name: of the contestant.
         seconds: median of the rounds.
-        spread: greatest minus least round, as a share of the median.
+        spread: slowest minus fastest round, as a share of the median.
         reference: contestant that `speedup` is over.
         speedup: the reference's median over this one's.
-        memory: greatest resident memory in GiB of a process of its own, where it was measured.
-        note: what else was seen.
+        memory: peak memory in GiB of a process of its own, where it was measured.
+        note: further observations.
     """
 
     case: str
@@ -50,18 +51,12 @@ Case = Callable[[DictConfig], list[Row]]
 
 
 def encoder(config: DictConfig) -> list[Row]:
-    """The frozen encoder on one image: our attention, compiled and not, and `transformers`', in two precisions."""
+    """The frozen encoder on one image: our attention and `transformers`', in two precisions."""
     contestants: dict[str, Contestant] = {}
-    first_calls: dict[str, float] = {}
-    for precision, (attention, compiled) in product(
-        ("fp32", "bf16"), (("fused", False), ("fused", True), ("eager", False))
-    ):
-        sam = build_sam(config, precision, attention, compiled)
+    for precision, attention in product(("fp32", "bf16"), ("fused", "eager")):
+        sam = build_sam(config, precision, attention)
         image = torch.randint(0, 256, (1, 3, sam.image_size, sam.image_size), dtype=torch.uint8, device=device())
-        name = f"ours, {attention}{' and compiled' if compiled else ''}, {precision}"
-        contestants[name] = partial(sam.encode, image)
-        if compiled:
-            first_calls[name] = time_once(contestants[name])
+        contestants[f"ours, {attention}, {precision}"] = partial(sam.encode, image)
     pixels = torch.randn(1, 3, sam.image_size, sam.image_size, device=device())
     for dtype, precision in ((torch.float32, "fp32"), (torch.bfloat16, "bf16")):
         for attention in ("sdpa", "eager"):
@@ -75,8 +70,6 @@ def encoder(config: DictConfig) -> list[Row]:
         precision = name.rsplit(" ", 1)[1]
         share = work / timing.median / peaks[precision]
         note = f"{share:.0%} of the matrix peak of {peaks[precision] / 1e9:.0f} G multiply-adds/s"
-        if name in first_calls:
-            note += f"; first call {first_calls[name]:.0f} s"
         rows.append(make_row("encoder", timings, name, f"transformers, sdpa, {precision}", note=note))
     return rows
 
@@ -101,13 +94,13 @@ def step(config: DictConfig) -> list[Row]:
     sam = build_sam(config)
     losses = [float(AuthorsStep(build_workload(config, sam))()), float(build_workload(config, sam).step())]
     del sam
-    builders: dict[str, Callable[[], Contestant]] = {"authors": partial(_authors_step, config)}
+    builders: dict[str, Callable[[], Contestant]] = {"authors": partial(authors_step, config)}
     for name, precision, cached in (
         ("ours", "fp32", False),
         ("ours, bf16 encoder", "bf16", False),
         ("ours, cached", "fp32", True),
     ):
-        builders[name] = partial(_our_step, config, precision=precision, cached=cached)
+        builders[name] = partial(our_step, config, precision=precision, cached=cached)
     timings, memory = take_turns_apart(builders, config.rounds)
     notes = {"ours": f"first losses {losses[1]:.6f}, authors' {losses[0]:.6f}"}
     return [make_row("step", timings, name, "authors", memory[name] / GIB, notes.get(name, "")) for name in builders]
@@ -115,18 +108,18 @@ def step(config: DictConfig) -> list[Row]:
 
 def variants(config: DictConfig) -> list[Row]:
     """A step of several heads over one encoder call: full ones, backward together and in turn, and those of table 3."""
-    builders = {"1 variant": partial(_our_step, config)}
+    builders = {"1 variant": partial(our_step, config)}
     for count in config.variants:
-        builders[f"{count} variants"] = partial(_our_step, config, count)
-        builders[f"{count} variants, in turn"] = partial(_our_step, config, count, in_turn=True)
-    builders["the variants of table 3"] = partial(_our_step, config, TABLE_3)
+        builders[f"{count} variants"] = partial(our_step, config, count)
+        builders[f"{count} variants, in turn"] = partial(our_step, config, count, in_turn=True)
+    builders["the variants of table 3"] = partial(our_step, config, TABLE_3)
     timings, memory = take_turns_apart(builders, config.rounds)
     return [make_row("variants", timings, name, "1 variant", memory[name] / GIB) for name in builders]
 
 
 def masks(config: DictConfig) -> list[Row]:
-    """A step with several masks an image."""
-    builders = {_count_masks(count): partial(_our_step, config, masks=count) for count in (1, *config.masks)}
+    """A step with several masks per image."""
+    builders = {_count_masks(count): partial(our_step, config, masks=count) for count in (1, *config.masks)}
     timings, memory = take_turns_apart(builders, config.rounds)
     return [make_row("masks", timings, name, _count_masks(1), memory[name] / GIB) for name in builders]
 
@@ -135,11 +128,12 @@ def _count_masks(count: int) -> str:
     return f"{count} mask{'s' if count > 1 else ''} an image"
 
 
-def _authors_step(config: DictConfig) -> Contestant:
+def authors_step(config: DictConfig) -> Contestant:
+    """A training step of the authors' procedure."""
     return AuthorsStep(build_workload(config, build_sam(config)))
 
 
-def _our_step(
+def our_step(
     config: DictConfig,
     variants: int | str = 1,
     masks: int = 1,

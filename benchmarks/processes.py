@@ -1,69 +1,17 @@
-"""Clocks and meters: contestants take turns, so that what disturbs the machine disturbs all of them alike."""
+"""Contestants in processes of their own, where memory and settings are theirs alone."""
 
 from __future__ import annotations
 
 import multiprocessing
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
-from statistics import median
 
 import torch
 
 from hqsam_lightning.runtime.memory import peak_memory
-
-Contestant = Callable[[], object]
-
-
-@dataclass
-class Timing:
-    """Times of one contestant.
-
-    Attributes:
-        name: what the table calls it.
-        seconds: of each round.
-    """
-
-    name: str
-    seconds: list[float]
-
-    @property
-    def median(self) -> float:
-        """Median of the rounds, in seconds."""
-        return median(self.seconds)
-
-    @property
-    def spread(self) -> float:
-        """Greatest minus least round, as a share of the median."""
-        return (max(self.seconds) - min(self.seconds)) / self.median
-
-
-def take_turns(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, Timing]:
-    """Times every contestant once a round, after one round that does not count.
-
-    Args:
-        contestants: by name.
-        rounds: that count.
-    """
-    timings = {name: Timing(name, []) for name in contestants}
-    for number in range(rounds + 1):
-        for name, contestant in contestants.items():
-            seconds = time_once(contestant)
-            if number:
-                timings[name].seconds.append(seconds)
-    return timings
-
-
-def time_once(contestant: Contestant) -> float:
-    """Seconds that one run takes."""
-    _synchronise()
-    start = time.perf_counter()
-    contestant()
-    _synchronise()
-    return time.perf_counter() - start
+from hqsam_lightning.runtime.timing import Contestant, Timing, synchronise, take_turns
 
 
 def take_turns_apart(
@@ -73,7 +21,7 @@ def take_turns_apart(
 
     Args:
         builders: make the contestants there; functions of a module, or partials of them.
-        rounds: that count.
+        rounds: number of timed rounds.
 
     Returns:
         Timings, and most bytes that each one's process had at a time.
@@ -104,14 +52,9 @@ def _run_in(process: ProcessPoolExecutor) -> None:
 
 def _run_prepared() -> None:
     _prepared[0]()
-    _synchronise()
+    synchronise()
 
 
 def _peak_memory() -> int:
     """On the GPU where this process used one."""
     return peak_memory(torch.device("cuda") if torch.cuda.is_initialized() else None) or 0
-
-
-def _synchronise() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()

@@ -53,11 +53,9 @@ class Workload:
         return loss.detach()
 
 
-def build_sam(
-    config: DictConfig, precision: str = "fp32", attention: str = "fused", compiled: bool = False
-) -> FrozenSam:
-    """Builds the SAM of conf/benchmark.yaml on the device."""
-    sam: FrozenSam = instantiate(config.sam, precision=precision, attention=attention, compile=compiled)
+def build_sam(config: DictConfig, precision: str = "fp32", attention: str = "fused") -> FrozenSam:
+    """Builds the SAM of benchmark.yaml on the device."""
+    sam: FrozenSam = instantiate(config.sam, precision=precision, attention=attention)
     return sam.to(device())
 
 
@@ -70,7 +68,7 @@ def build_workload(
         config: of the benchmark.
         sam: the frozen model.
         variants: number of full HQ heads, or the name of the experiment whose variants are trained.
-        masks: an image.
+        masks: per image.
         in_turn: see `HQSamModule`.
     """
     module = HQSamModule(
@@ -87,7 +85,7 @@ def build_workload(
 
 
 def build_batch(config: DictConfig, sam: FrozenSam, masks: int) -> Batch:
-    """A batch of scenes with box prompts, each scene's mask so many times."""
+    """A batch of scenes with box prompts, each scene's mask repeated `masks` times."""
     scenes = SyntheticScenes(config.batch_size, sam.image_size, objects=(1, 1))
     views = OnlineViews(scenes, Augmentation(sam.image_size, min_scale=1.0, max_scale=1.0), SEED)
     examples = TrainingExamples(views, PromptMix({"box": 1}), sam.mask_input_size, SEED)

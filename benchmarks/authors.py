@@ -1,7 +1,7 @@
-"""The authors' training procedure on the modules of their package `segment-anything-hq`, as a peer to measure against.
+"""The authors' model and training procedure on the modules of their package `segment-anything-hq`.
 
-Followed is the released training code: the frozen SAM runs whole, its decoder an image at a time with the masks brought
-to the input frame, and so does the HQ decoder; prompts of all kinds are made of every label and one is used.
+As in the released training code, the frozen SAM runs whole, its decoder one image at a time with the masks brought to
+the input frame, and so does the HQ decoder; prompts of all kinds are drawn from every label and one is used.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hqsam_lightning.benchmarking.workload import Workload
+from benchmarks.workload import Workload
 from hqsam_lightning.heads import HQHead
 from hqsam_lightning.heads.official import to_official
 from hqsam_lightning.prompts.kinds import box_of, noise_mask, sample_points
@@ -46,7 +46,7 @@ class AuthorsStep:
         self.optimizer = torch.optim.Adam(self.parameters, lr=1e-3)
 
     def __call__(self) -> Tensor:
-        """Takes the step; gives its loss."""
+        """One optimiser step; returns its loss."""
         embeddings, early, prompts = self._run_frozen_sam(self.batch)
         logits = []
         for index, (sparse, dense) in enumerate(prompts):
@@ -92,7 +92,7 @@ class AuthorsStep:
 
 
 def build_authors_model(sam: FrozenSam, head: HQHead) -> Any:
-    """Builds `segment_anything_hq`'s ViT model with the weights of ours."""
+    """Builds `segment_anything_hq`'s ViT model with the weights of ours, of any size; every name must fit."""
     with warnings.catch_warnings():
         # the package imports modules from where timm used to have them
         warnings.simplefilter("ignore")

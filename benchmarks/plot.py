@@ -1,4 +1,4 @@
-"""A bar a contestant: its speed over the reference of its case."""
+"""One bar per contestant: its speed over the reference of its case."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from hqsam_lightning.benchmarking.cases import Row
+from benchmarks.cases import Row
 
 
 def save_plot(rows: list[Row], path: Path) -> None:

@@ -14,17 +14,18 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from hqsam_lightning.benchmarking.authors_reader import read_and_jitter
-from hqsam_lightning.benchmarking.cases import GIB, Row, make_row
-from hqsam_lightning.benchmarking.timing import Contestant, take_turns, take_turns_apart
+from benchmarks.authors_reader import read_and_jitter
+from benchmarks.cases import GIB, Row, make_row
+from benchmarks.processes import take_turns_apart
 from hqsam_lightning.data.samples import PhotoFolder
 from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.data.transforms import Augmentation
-from hqsam_lightning.data.views import DECODES, OnlineViews
+from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.evaluation.scores import ScoreBoard
 from hqsam_lightning.metrics import boundary_iou
 from hqsam_lightning.runtime.memory import keep_freed_memory
+from hqsam_lightning.runtime.timing import Contestant, take_turns
 from hqsam_lightning.types import Batch
 
 LARGE = (2448, 3264)  # (H, W) of a phone's photo
@@ -48,10 +49,10 @@ def reader(config: DictConfig) -> list[Row]:
                 continue
             draws = _draws(len(pairs))
             builders: dict[str, Callable[[], Contestant]] = {"authors": partial(_authors_reader, pairs, draws)}
-            builders |= {f"ours, {decode}": partial(_our_reader, pairs, draws, decode) for decode in DECODES}
+            builders["ours"] = partial(_our_reader, pairs, draws)
             timings, memory = take_turns_apart(builders, 3 * config.rounds)
             for reader_name in builders:
-                note = f"{1000 * timings[reader_name].median / len(pairs):.1f} ms a sample"
+                note = f"{1000 * timings[reader_name].median / len(pairs):.1f} ms per sample"
                 rows.append(
                     make_row(f"reader, {name}", timings, reader_name, "authors", memory[reader_name] / GIB, note)
                 )
@@ -66,7 +67,7 @@ def boundary(config: DictConfig) -> list[Row]:
         "OpenCV, iterated": partial(_opencv_boundary_iou, one, other),
         "ours": partial(boundary_iou, one, other),
     }
-    assert torch.allclose(contestants["ours"](), contestants["OpenCV, iterated"]())
+    torch.testing.assert_close(contestants["ours"](), contestants["OpenCV, iterated"]())
     timings = take_turns(contestants, 3 * config.rounds)
     return [make_row("boundary IoU, 2048 px", timings, name, "OpenCV, iterated") for name in contestants]
 
@@ -121,11 +122,11 @@ def _authors_reader(pairs: Pairs, draws: Draws) -> Contestant:
     return read
 
 
-def _our_reader(pairs: Pairs, draws: Draws, decode: str) -> Contestant:
+def _our_reader(pairs: Pairs, draws: Draws) -> Contestant:
     _use_one_thread()
     keep_freed_memory()
     views = [
-        OnlineViews(PhotoFolder("photos", [pair]), Augmentation(IMAGE_SIZE, flip, scale, scale), 0, decode=decode)
+        OnlineViews(PhotoFolder("photos", [pair]), Augmentation(IMAGE_SIZE, flip, scale, scale), 0)
         for pair, (flip, scale) in zip(pairs, draws, strict=True)
     ]
     return lambda: [view.draw(0, 0, 0) for view in views]
