@@ -51,6 +51,14 @@ def test_readmes_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         hqsam_lightning.load_run(path.with_name("gone.ckpt"))
 
 
+def test_a_mapping_replaces_the_configs() -> None:
+    config = hqsam_lightning.compose(["prompts.mix={points: 2}", "callbacks.panels.rules={gain: 2}"])
+    assert config.prompts.mix == {"points": 2}
+    assert config.callbacks.panels.rules == {"gain": 2}
+    with pytest.raises(ConfigError, match=r"promts\.mix: the config has no key 'promts'; did you mean 'prompts'"):
+        hqsam_lightning.compose(["promts.mix={points: 2}"])
+
+
 def test_train_checks_its_config(tmp_path: Path) -> None:
     config = hqsam_lightning.compose(TINY, output_dir=tmp_path)
     config.optimizer.lr = -1

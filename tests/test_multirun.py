@@ -43,10 +43,10 @@ main()
 """
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+def run(folder: Path, *arguments: str, multirun: bool = True) -> subprocess.CompletedProcess:
     (folder / "script.py").write_text(SCRIPT)
     return subprocess.run(
-        [sys.executable, "script.py", *arguments, "hydra.sweep.dir=points", "--multirun"],
+        [sys.executable, "script.py", *arguments, "hydra.sweep.dir=points", *["--multirun"] * multirun],
         cwd=folder,
         env=dict(os.environ),
         stdin=subprocess.DEVNULL,
@@ -57,7 +57,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def begun(folder: Path) -> list[str]:
-    return (folder / "begun").read_text().split()
+    return [line.split()[0] for line in (folder / "begun").read_text().splitlines()]
 
 
 def test_points_behind_a_failing_one_are_run(tmp_path: Path) -> None:
@@ -93,6 +93,22 @@ def test_a_single_point_fails_by_its_message(tmp_path: Path) -> None:
     result = run(tmp_path, "seed=2")
     assert result.returncode == 1
     assert result.stderr.strip() == "error: batch.total: expected at most 4"
+
+
+@pytest.mark.parametrize(
+    "sweep", [["prompts.mix={box:1},{points:2}"], ["hydra.sweeper.params={prompts.mix:'{box:1},{points:2}'}"]]
+)
+def test_mappings_of_a_sweep_replace(tmp_path: Path, sweep: list[str]) -> None:
+    result = run(tmp_path, *sweep)
+    assert result.returncode == 0, result.stderr
+    mixes = [line.partition(" ")[2] for line in (tmp_path / "begun").read_text().splitlines()]
+    assert mixes == ["{'box': 1}", "{'points': 2}"]
+
+
+def test_an_experiment_that_sweeps_needs_no_flag(tmp_path: Path) -> None:
+    result = run(tmp_path, "+experiment=ablate_points", "prompts.num_points=3,5", multirun=False)
+    assert result.returncode == 0, result.stderr
+    assert len(begun(tmp_path)) == 2
 
 
 def test_a_search_sums_up_its_failures(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from hqsam_lightning.cli import conf_dir
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.overrides import override_hints, quote_override
+from hqsam_lightning.overrides import override_hints, quote_override, replace_mappings
 
 HOSTILE = [
     "/data/birds (2024)/x=1",
@@ -122,3 +122,30 @@ def test_a_group_without_a_name_gets_the_names(override: str) -> None:
 def test_a_key_without_a_name_is_named() -> None:
     (hint,) = override_hints(["=5"], "train", conf_dir())
     assert "with a key" in hint
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("prompts.mix={box: 1}", ["prompts.mix=null", "++prompts.mix={box: 1}"]),
+        ("prompts.mix={box:1},{points:1}", ["prompts.mix=null", "++prompts.mix={box:1},{points:1}"]),
+        ("prompts.mix=choice({box:1},{points:1})", ["prompts.mix=null", "++prompts.mix=choice({box:1},{points:1})"]),
+        *(
+            (text, [text])
+            for text in ("++a.b={c: 1}", "+a={b: 1}", "~a={b: 1}", "a=[{b: 1}]", "a='{b: 1}'", "a={b", "a=1,2")
+        ),
+        *((text, [text]) for text in ("a=${b}", "prompts={box: 1}", "--config-dir={a: 1}")),
+    ],
+)
+def test_a_mapping_replaces(argument: str, expected: list[str]) -> None:
+    assert replace_mappings([argument], conf_dir()) == expected
+    assert replace_mappings(expected, conf_dir()) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "mapping"),
+    [("prompts.mix", {"box": 1}), ("callbacks.panels.rules", {"gain": 2}), ("variants", {"a": {"_target_": "b"}})],
+)
+def test_a_mapping_of_the_command_line_is_all_that_is_left(make_config, key: str, mapping: dict) -> None:
+    composed = make_config(*replace_mappings([quote_override(key, mapping)], conf_dir()))
+    assert OmegaConf.select(composed, key) == mapping

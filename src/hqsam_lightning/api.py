@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hqsam_lightning.cli import conf_dir, own_errors
 from hqsam_lightning.errors import CheckpointError, ConfigError
-from hqsam_lightning.overrides import override_hints
+from hqsam_lightning.overrides import override_hints, replace_mappings
 from hqsam_lightning.schema import check_config
 from hqsam_lightning.session import with_debug
 from hqsam_lightning.train import build_module
@@ -32,7 +32,8 @@ def compose(overrides: Sequence[str] = (), output_dir: str | Path | None = None)
     """Composes and checks the config of a training run, as the command line does.
 
     Args:
-        overrides: as on the command line, e.g. ``["+experiment=quickstart", "trainer.max_epochs=1"]``.
+        overrides: as on the command line, e.g. ``["+experiment=quickstart", "trainer.max_epochs=1"]``;
+            a mapping replaces the config's.
         output_dir: everything the run writes; None takes ``paths.output_dir`` or ``hydra.run.dir`` of the overrides,
             otherwise a new folder ``outputs/NAME/DATE``.
 
@@ -46,7 +47,7 @@ def compose(overrides: Sequence[str] = (), output_dir: str | Path | None = None)
         # the resolver of ${now:...}
         setup_globals()
         with initialize_config_dir(conf_dir(), version_base="1.3"):
-            config = compose_hydra("train", overrides=list(overrides), return_hydra_config=True)
+            config = compose_hydra("train", overrides=replace_mappings(overrides, conf_dir()), return_hydra_config=True)
         folder = _output_dir(config, output_dir)
     except (HydraException, OmegaConfBaseException) as error:
         hints = override_hints(list(overrides), "train", conf_dir())

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from hqsam_lightning.errors import HQSamError
-from hqsam_lightning.overrides import override_hints
+from hqsam_lightning.overrides import override_hints, replace_mappings
 from hqsam_lightning.runtime.interruption import chain_of
 from hqsam_lightning.runtime.signals import stop_on_signals
 
@@ -49,13 +49,15 @@ def clean_errors(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
 def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
     """Runs a `hydra.main` function; every error ends in `fail`, those of Hydra and of its plugins too.
 
-    When Hydra refuses an override, the keys it could have been follow, or how to quote its value.
+    A mapping on the command line replaces the config's. When Hydra refuses an override, the keys it could have been
+    follow, or how to quote its value.
 
     Args:
         entry: without arguments.
         config_name: of the entry point.
     """
-    wanted = os.environ.get(FULL_ERROR)
+    given, wanted = sys.argv[1:], os.environ.get(FULL_ERROR)
+    sys.argv[1:] = replace_mappings(given, conf_dir())
     if wanted == "1":
         with stop_on_signals():
             entry()
@@ -70,7 +72,7 @@ def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
             fail(error)
         finally:
             if _is_of_hydra(error):
-                for hint in override_hints(sys.argv[1:], config_name, conf_dir()):
+                for hint in override_hints(given, config_name, conf_dir()):
                     print(hint, file=sys.stderr)
     finally:
         os.environ.pop(FULL_ERROR, None)

@@ -1,4 +1,4 @@
-"""Overrides of the command line: hints for ones that Hydra refuses, and quoting of values for its grammar."""
+"""Overrides of the command line: mappings that replace, hints for refused ones, and quoting for Hydra's grammar."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
@@ -68,6 +69,32 @@ def _quote_key(name: Any) -> str:
     if not isinstance(name, str) or not PLAIN.fullmatch(name) or RESERVED.fullmatch(name):
         raise ConfigError(f"expected a key of letters, digits and ./_+-, which Hydra's grammar can write; got {name!r}")
     return name
+
+
+def replace_mappings(arguments: Sequence[str], conf_dir: str) -> list[str]:
+    """Makes a mapping replace the config's own, where Hydra would merge the two.
+
+    ``prompts.mix={box: 1}`` becomes ``prompts.mix=null ++prompts.mix={box: 1}``, for sweeps over mappings too. Hydra's
+    prefixes stay as they are: ``++prompts.mix={box: 1}`` merges.
+
+    Args:
+        arguments: of the command line; all but such overrides are left alone.
+        conf_dir: folder of the configs, whose groups are left alone.
+    """
+    return [each for argument in arguments for each in _replacing(argument, conf_dir)]
+
+
+def _replacing(argument: str, conf_dir: str) -> list[str]:
+    if argument.startswith(("-", "+", "~")) or "{" not in argument or _folder_of(argument, conf_dir):
+        return [argument]
+    try:
+        value = OverridesParser.create().parse_override(argument).value()
+    except HydraException:
+        return [argument]
+    choices = value.list if isinstance(value, ChoiceSweep) else [value]
+    if not any(isinstance(choice, dict) for choice in choices):
+        return [argument]
+    return [f"{argument.partition('=')[0]}=null", f"++{argument}"]
 
 
 def override_hints(arguments: list[str], config_name: str, conf_dir: str) -> list[str]:

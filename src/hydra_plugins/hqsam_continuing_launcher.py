@@ -28,8 +28,12 @@ class ContinuingLauncher(BasicLauncher):
             SystemExit: with status 1 after the last point where one failed; at once, with a signal's status, where a
                 signal stopped one.
         """
+        from hqsam_lightning.cli import conf_dir
+        from hqsam_lightning.overrides import replace_mappings
         from hqsam_lightning.runtime.interruption import describe_error, interruption_status, is_finished
 
+        # of a search, or of a sweep in a YAML file
+        job_overrides = [replace_mappings(overrides, conf_dir()) for overrides in job_overrides]
         if len(job_overrides) == 1:
             return super().launch(job_overrides, initial_job_idx)
         jobs: list[JobReturn] = []

@@ -1,4 +1,4 @@
-"""The prompts of the paper, each drawn from one mask with an explicit generator.
+"""The kinds of prompts, each drawn from one mask with an explicit generator, and `KINDS`, their registry.
 
 A mask is (1, H, W) float32 in [0, 1]; its object pixels are those > 128/255. Follows the released training code
 (`masks_to_boxes`, `masks_sample_points`, `masks_noise`), whose facts are in the paper's section 4.1.
@@ -6,12 +6,15 @@ A mask is (1, H, W) float32 in [0, 1]; its object pixels are those > 128/255. Fo
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hqsam_lightning.types import OBJECT_THRESHOLD
+from hqsam_lightning.types import OBJECT_THRESHOLD, Prompt
 
 BOUNDARY_SCALE = 8
 BOUNDARY_RESIDUE = 0.01
@@ -79,3 +82,49 @@ def noise_mask(mask: Tensor, size: int, rng: np.random.Generator) -> Tensor:
     boundary = (small - coarse).abs() >= BOUNDARY_RESIDUE
     noise = torch.from_numpy(rng.standard_normal((1, 1, size, size), dtype=np.float32))
     return ((small + noise * boundary) > 0.5)[0].float() * 255
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What kinds of prompts can be tuned by.
+
+    Attributes:
+        num_points: points of a points prompt.
+        box_noise: scale of the DN-DETR style noise on boxes.
+        mask_input_size: side of the prompt encoder's mask input.
+    """
+
+    num_points: int
+    box_noise: float
+    mask_input_size: int
+
+
+def box_prompt(mask: Tensor, settings: Settings, rng: np.random.Generator) -> Prompt:
+    """The object's tight box, with noise where there is any."""
+    box = box_of(mask)
+    if settings.box_noise:
+        height, width = mask.shape[-2:]
+        box = jitter_box(box, settings.box_noise, (height, width), rng)
+    return Prompt(box=box)
+
+
+def points_prompt(mask: Tensor, settings: Settings, rng: np.random.Generator) -> Prompt | None:
+    """Random points of the object; None when it has fewer pixels."""
+    points = sample_points(mask, settings.num_points, rng)
+    if points is None:
+        return None
+    return Prompt(point_coords=points, point_labels=torch.ones(len(points), dtype=torch.int64))
+
+
+def noise_mask_prompt(mask: Tensor, settings: Settings, rng: np.random.Generator) -> Prompt:
+    """A coarse mask, see `noise_mask`."""
+    return Prompt(mask=noise_mask(mask, settings.mask_input_size, rng))
+
+
+KINDS: Mapping[str, Callable[[Tensor, Settings, np.random.Generator], Prompt | None]] = {
+    "box": box_prompt,
+    "points": points_prompt,
+    "noise_mask": noise_mask_prompt,
+}
+"""Kinds by their name in ``prompts.mix``; one gives None for a mask that it cannot prompt. New ones go to the end: the
+draws of the others then stay the same."""

@@ -1,22 +1,19 @@
-"""Draws one prompt a mask, its kind by weight."""
+"""Draws one prompt per mask, its kind by weight."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from hqsam_lightning.checks import arguments, integer, mapping_of, number, where
-from hqsam_lightning.prompts.kinds import box_of, jitter_box, noise_mask, sample_points
+from hqsam_lightning.prompts.kinds import KINDS, Settings, box_prompt
 from hqsam_lightning.types import Prompt
-
-KINDS = ("box", "points", "noise_mask")
 
 
 class PromptMix:
-    """One prompt a mask; box, points or noise_mask, drawn by weight (paper, section 4.1: uniformly).
+    """One prompt per mask, of a kind in `KINDS` drawn by weight (paper, section 4.1: uniformly).
 
     Args:
         mix: weight of each kind; a kind left out has weight 0.
@@ -30,7 +27,7 @@ class PromptMix:
     @arguments(
         "prompts",
         mix=where(
-            mapping_of(number(0, 1e6), KINDS),
+            mapping_of(number(0, 1e6), tuple(KINDS)),
             f"a weight from 0 to 1e6 of some of {', '.join(KINDS)}, with a sum > 0",
             lambda mix: sum(mix.values()) > 0,
         ),
@@ -45,7 +42,7 @@ class PromptMix:
     def draw(self, mask: Tensor, mask_input_size: int, rng: np.random.Generator) -> Prompt:
         """Draws the prompt of one mask.
 
-        A mask with too few pixels for a points prompt gets one of the other kinds instead (a box when they have no
+        A mask that has too few pixels for the drawn kind gets one of the other kinds instead (a box when they have no
         weight); other masks are not affected.
 
         Args:
@@ -53,19 +50,12 @@ class PromptMix:
             mask_input_size: side of the prompt encoder's mask input.
             rng: generator of this mask alone.
         """
+        settings = Settings(self.num_points, self.box_noise, mask_input_size)
         kind = _choose(self.weights, rng)
-        if kind == "points":
-            points = sample_points(mask, self.num_points, rng)
-            if points is not None:
-                return Prompt(point_coords=points, point_labels=torch.ones(len(points), dtype=torch.int64))
-            kind = _choose({**self.weights, "points": 0.0}, rng)
-        if kind == "noise_mask":
-            return Prompt(mask=noise_mask(mask, mask_input_size, rng))
-        box = box_of(mask)
-        if self.box_noise:
-            height, width = mask.shape[-2:]
-            box = jitter_box(box, self.box_noise, (height, width), rng)
-        return Prompt(box=box)
+        prompt = KINDS[kind](mask, settings, rng)
+        if prompt is None:
+            prompt = KINDS[_choose({**self.weights, kind: 0.0}, rng)](mask, settings, rng)
+        return prompt or box_prompt(mask, settings, rng)
 
 
 def _choose(weights: Mapping[str, float], rng: np.random.Generator) -> str:
