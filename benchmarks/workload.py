@@ -25,6 +25,7 @@ from hqsam_lightning.losses import PointSampledMaskLoss
 from hqsam_lightning.prompts.mix import PromptMix
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.training.module import HQSamModule
+from hqsam_lightning.training.weights import build_head
 from hqsam_lightning.types import Batch, Example, StoredFeatures
 
 SEED = 0
@@ -112,7 +113,7 @@ def _build_heads(config: DictConfig, sam: FrozenSam, variants: int | str) -> dic
         with nullcontext() if inside_a_command else initialize_config_dir(conf_dir(), version_base="1.3"):
             chosen = compose("train", overrides=[f"+experiment={variants}"]).variants
         specs = {name: spec for name, spec in chosen.items() if spec is not None}
-    return {name: instantiate(spec, sam=sam, seed=number) for number, (name, spec) in enumerate(specs.items())}
+    return {name: build_head(spec, sam, seed=number) for number, (name, spec) in enumerate(specs.items())}
 
 
 def _repeat(example: Example, masks: int) -> Example:

@@ -22,8 +22,8 @@ from hqsam_lightning.overrides import override_hints, replace_mappings
 from hqsam_lightning.schema import check_config
 from hqsam_lightning.session import with_debug
 from hqsam_lightning.train import build_module
-from hqsam_lightning.training.checkpoint import INFO_KEY, check_checkpoint, read_checkpoint
 from hqsam_lightning.training.module import HQSamModule
+from hqsam_lightning.training.weights import open_weights
 
 OUTPUT_OF_HYDRA = "${hydra:runtime.output_dir}"
 
@@ -59,30 +59,32 @@ def compose(overrides: Sequence[str] = (), output_dir: str | Path | None = None)
 
 
 def load_run(checkpoint: str | Path, overrides: Sequence[str] = ()) -> HQSamModule:
-    """Builds the SAM and the variants of a run and gives them the weights of its checkpoint; no data is needed.
+    """Builds the SAM and the variants of a run and gives them what they have learned; no data is needed.
 
     Args:
-        checkpoint: of ``python -m hqsam_lightning.train``, e.g. RUN/checkpoints/best.ckpt.
+        checkpoint: of ``python -m hqsam_lightning.train``, or the run's folder, whose best checkpoints are taken.
         overrides: keys of the run's config to change, such as ``["sam.weights=/path/to/sam_vit_l_0b3195.pth"]`` where
             the weights of SAM lie elsewhere now.
 
     Returns:
-        The module, in eval mode, on the CPU.
+        The module, in eval mode, on the CPU; its variants are those that the checkpoint holds.
 
     Raises:
-        CheckpointError: the file is damaged, of another kind, or its weights are not of this SAM and these variants.
+        CheckpointError: the file is damaged, of another kind, or its weights are not of this SAM.
         HQSamError: SAM cannot be built.
     """
-    path = Path(checkpoint).expanduser()
-    stored = read_checkpoint(path)
-    config = OmegaConf.merge(OmegaConf.create(stored[INFO_KEY]["config"]), OmegaConf.from_dotlist(list(overrides)))
-    if not isinstance(config, DictConfig) or "variants" not in config:
-        raise CheckpointError(f"{path}: expected a checkpoint of hqsam_lightning.train; its config has no variants")
+    weights, variant = open_weights(str(checkpoint), "checkpoint")
+    if weights.config is None:
+        raise CheckpointError(f"{checkpoint}: expected a checkpoint of hqsam_lightning.train; it holds weights alone")
+    config = OmegaConf.merge(OmegaConf.create(weights.config), OmegaConf.from_dotlist(list(overrides)))
+    assert isinstance(config, DictConfig)
+    names = weights.variants if variant is None else [variant]
+    for section in ("variants", "own_losses"):
+        config[section] = {name: value for name, value in config[section].items() if name in names}
     with own_errors():
         module = build_module(config, instantiate(config.sam), val_sets=[])
-    check_checkpoint(stored, module.trainable_state, module.sam.name, module.sam.weights_sha256)
-    # the frozen SAM is not in the checkpoint; the other keys were compared
-    module.load_state_dict(stored["state_dict"], strict=False)
+    for name in names:
+        weights.fill(module.heads[name], name, module.sam)
     return module.eval()
 
 

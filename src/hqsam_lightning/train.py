@@ -52,6 +52,7 @@ from hqsam_lightning.training.run_folder import continue_command, is_first_proce
 from hqsam_lightning.training.run_report import report_run
 from hqsam_lightning.training.run_summary import describe_variants, log_summary
 from hqsam_lightning.training.stopping import StopOnSignal, stop_if_agreed, stops_reported, together
+from hqsam_lightning.training.weights import begin_from, build_head
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,8 @@ def _train(
         path = resumed.path if resumed else None
         log_summary(config, trainer, model, datamodule.sets, plan.total, plan.describe(), path)
         _check_resumed(resumed, trainer, module, datamodule.sets)
+        if resumed is None:
+            begin_from(module.heads, config.variants, module.sam)
         for logger in loggers:
             logger.log_hyperparams(as_plain(config))
         if trainer.is_global_zero:
@@ -149,7 +152,7 @@ def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) ->
         sam: the frozen model.
         val_sets: names of the validation sets.
     """
-    variants = {name: instantiate(head, sam=sam, seed=config.seed) for name, head in config.variants.items()}
+    variants = {name: build_head(head, sam, config.seed) for name, head in config.variants.items()}
     return HQSamModule(
         sam=sam,
         variants=variants,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from conftest import randomise, sizes
 from hqsam_lightning.errors import WeightsError
 from hqsam_lightning.heads import HQHead
-from hqsam_lightning.heads.official import from_official, to_official
+from hqsam_lightning.heads.official import from_official, load_official, to_official
 from hqsam_lightning.sam import FrozenSam
 
 StateDict = dict[str, Tensor]
@@ -53,6 +53,12 @@ def decoder_alone(sam: FrozenSam, decoder: nn.Module) -> StateDict:
     return dict(decoder.state_dict())
 
 
+def official_head(sam: Any, path: str, **options: Any) -> HQHead:
+    head = HQHead(sam, **options)
+    load_official(head, Path(path), sam if isinstance(sam, FrozenSam) else None)
+    return head
+
+
 def save(state_dict: StateDict, path: Path) -> Path:
     torch.save(state_dict, path)
     return path
@@ -79,7 +85,7 @@ def test_official_file_loads(
 ) -> None:
     decoder = official_decoder()
     path = save(content(tiny_sam, decoder), tmp_path / "sam_hq.pth")
-    head = HQHead(sizes(EMBED_DIM, EARLY_DIM), weights=str(path))
+    head = official_head(sizes(EMBED_DIM, EARLY_DIM), str(path))
     pairs = [
         (head.token, decoder.hf_token),
         (head.mlp, decoder.hf_mlp),
@@ -97,7 +103,7 @@ def test_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HOME", str(tmp_path))
     decoder = official_decoder()
     save(hq_part(decoder), tmp_path / "hq.pth")
-    head = HQHead(sizes(EMBED_DIM, EARLY_DIM), weights="~/hq.pth")
+    head = official_head(sizes(EMBED_DIM, EARLY_DIM), "~/hq.pth")
     assert torch.equal(head.token.weight, decoder.hf_token.weight)
 
 
@@ -108,7 +114,7 @@ def test_file_of_another_sam_is_refused(tmp_path: Path, dims: tuple[int, int], t
     path = save(hq_part(official_decoder()), tmp_path / "sam_hq_vit_l.pth")
     message = rf"^{re.escape(str(path))}: .*another shape \(first: {re.escape(tensor)}\); use the official file"
     with pytest.raises(WeightsError, match=message):
-        HQHead(sizes(*dims), weights=str(path))
+        official_head(sizes(*dims), str(path))
 
 
 def test_file_without_hq_parameters_is_refused(tiny_sam: FrozenSam, tmp_path: Path) -> None:
@@ -116,7 +122,7 @@ def test_file_without_hq_parameters_is_refused(tiny_sam: FrozenSam, tmp_path: Pa
     count = len(hq_part(official_decoder()))
     message = rf"^{re.escape(str(path))}: expected the {count} HQ tensors of this head; {count} are missing"
     with pytest.raises(WeightsError, match=message):
-        HQHead(sizes(EMBED_DIM, EARLY_DIM), weights=str(path))
+        official_head(sizes(EMBED_DIM, EARLY_DIM), str(path))
 
 
 def test_file_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:
@@ -124,20 +130,20 @@ def test_file_that_lacks_a_tensor_is_refused(tmp_path: Path) -> None:
     del content["hf_mlp.layers.1.bias"]
     path = save(content, tmp_path / "hq.pth")
     with pytest.raises(WeightsError, match=rf"^{re.escape(str(path))}: .*; 1 are missing.*first: mlp\.layers\.1\.bias"):
-        HQHead(sizes(EMBED_DIM, EARLY_DIM), weights=str(path))
+        official_head(sizes(EMBED_DIM, EARLY_DIM), str(path))
 
 
 def test_truncated_file_is_refused(tmp_path: Path) -> None:
     path = save(hq_part(official_decoder()), tmp_path / "hq.pth")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(WeightsError, match=rf"^{re.escape(str(path))}: .*damaged"):
-        HQHead(sizes(EMBED_DIM, EARLY_DIM), weights=str(path))
+        official_head(sizes(EMBED_DIM, EARLY_DIM), str(path))
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "none.pth"
     with pytest.raises(WeightsError, match=rf"^{re.escape(str(path))}: expected a weights file, found none"):
-        HQHead(sizes(EMBED_DIM, EARLY_DIM), weights=str(path))
+        official_head(sizes(EMBED_DIM, EARLY_DIM), str(path))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +160,7 @@ def test_another_variant_refuses_the_file(tmp_path: Path, variant: dict[str, Any
     path = save(hq_part(official_decoder()), tmp_path / "hq.pth")
     message = rf"^{re.escape(str(path))}: .*not ours.*first: {re.escape(tensor)}.*with the full HQ head$"
     with pytest.raises(WeightsError, match=message):
-        HQHead(sizes(EMBED_DIM, EARLY_DIM), **variant, weights=str(path))
+        official_head(sizes(EMBED_DIM, EARLY_DIM), str(path), **variant)
 
 
 def test_feature_pyramid_has_no_official_names() -> None:
@@ -196,7 +202,7 @@ def test_a_head_of_another_width_is_not_converted(width: float) -> None:
 def test_a_file_of_another_sam_is_refused(tiny_sam: FrozenSam, tmp_path: Path, tensor: str) -> None:
     content = whole_model(tiny_sam, official_decoder())
     path = save(content, tmp_path / "sam_hq.pth")
-    HQHead(tiny_sam, weights=str(path))
+    official_head(tiny_sam, str(path))
     changed = content[tensor].clone()
     changed.view(-1)[-1] += 1e-6
     save({**content, tensor: changed}, path)
@@ -204,17 +210,17 @@ def test_a_file_of_another_sam_is_refused(tiny_sam: FrozenSam, tmp_path: Path, t
         rf"sam_hq\.pth: expected .* with the SAM in use, tiny_random; 1 of the \d+ .*\(first: {re.escape(tensor)}\)"
     )
     with pytest.raises(WeightsError, match=message):
-        HQHead(tiny_sam, weights=str(path))
+        official_head(tiny_sam, str(path))
 
 
 def test_a_decoder_of_another_sam_is_refused(tiny_sam: FrozenSam, tmp_path: Path) -> None:
     decoder = official_decoder()
     path = save(decoder_alone(tiny_sam, decoder), tmp_path / "epoch_11.pth")
     with pytest.raises(WeightsError, match=r"epoch_11\.pth: expected .*first: mask_decoder\.iou_prediction_head"):
-        HQHead(tiny_sam, weights=str(path))
+        official_head(tiny_sam, str(path))
     own = {**decoder.state_dict(), **tiny_sam.mask_decoder.state_dict()}
-    HQHead(tiny_sam, weights=str(save(own, path)))
+    official_head(tiny_sam, str(save(own, path)))
 
 
 def test_hq_tensors_alone_hold_no_sam(tiny_sam: FrozenSam, tmp_path: Path) -> None:
-    HQHead(tiny_sam, weights=str(save(hq_part(official_decoder()), tmp_path / "hq.pth")))
+    official_head(tiny_sam, str(save(hq_part(official_decoder()), tmp_path / "hq.pth")))

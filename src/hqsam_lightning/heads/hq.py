@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 
 from segment_anything.modeling.mask_decoder import MLP
 from torch import Tensor, nn
 
-from hqsam_lightning.checks import arguments, boolean, integer, number, optional, path
+from hqsam_lightning.checks import arguments, boolean, integer, number
 from hqsam_lightning.heads.base import Head, SamSizes
 from hqsam_lightning.heads.fusion import FUSION, SOURCES, build_fusion
-from hqsam_lightning.heads.official import load_official
 from hqsam_lightning.sam.decoding import DecoderState, run_transformer, sam_masks
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.seeding import seeded_init
@@ -22,18 +20,15 @@ class HQHead(Head):
     """Learns one output token that goes through SAM's frozen decoder and is dotted with the HQ-Features.
 
     Args:
-        sam: gives the channels of its image embeddings and of its early feature; an official file is compared with its
-            weights where it has any.
+        sam: gives the channels of its image embeddings and of its early feature.
         features: sources of the HQ-Features, of "decoder", "final" and "early".
         fusion: "conv" (the paper's), "none" (SAM's decoder feature as it is) or "fpn".
         multimask_output: which of SAM's masks stands beside the HQ mask; see `sam_masks`.
         seed: seed of the initial weights; they depend on it alone.
-        weights: an official HQ-SAM ``.pth`` to begin from.
         fusion_width: channels between two convolutions of the fusion, as a multiple of the paper's.
 
     Raises:
         ConfigError: for an unknown source or fusion, a pair of them that does not exist, or a width of no channel.
-        WeightsError: when the official file does not fit, or was trained with another SAM.
     """
 
     @arguments(
@@ -41,7 +36,6 @@ class HQHead(Head):
         **FUSION,
         multimask_output=boolean(),
         seed=integer(0),
-        weights=optional(path()),
         fusion_width=number(0, 64, above=True),
     )
     def __init__(
@@ -51,7 +45,6 @@ class HQHead(Head):
         fusion: str = "conv",
         multimask_output: bool = False,
         seed: int = 0,
-        weights: str | None = None,
         fusion_width: float = 1.0,
     ) -> None:
         super().__init__()
@@ -61,8 +54,6 @@ class HQHead(Head):
         with seeded_init(seed, "mlp"):
             self.mlp = MLP(sam.embed_dim, sam.embed_dim, sam.embed_dim // 8, 3)
         self.fusion = build_fusion(sam, features, fusion, seed, fusion_width)
-        if weights is not None:
-            load_official(self, Path(weights), sam if isinstance(sam, FrozenSam) else None)
 
     def image_feature(self, features: SamFeatures) -> Tensor | None:
         """The encoder's part of the HQ-Features, once an image."""

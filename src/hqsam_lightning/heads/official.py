@@ -71,13 +71,27 @@ def load_official(head: nn.Module, path: Path, sam: FrozenSam | None) -> None:
     Args:
         head: an `HQHead`.
         path: of a whole model or of the decoder alone; ``~`` is expanded.
+        sam: see `put_official`.
+
+    Raises:
+        WeightsError: when the file cannot be read, or see `put_official`.
+    """
+    put_official(head, read_state_dict(path, "variants.<name>.weights"), path, sam)
+
+
+def put_official(head: nn.Module, content: Mapping[str, Tensor], path: Path, sam: FrozenSam | None) -> None:
+    """Gives a head of the same architecture the HQ parameters of an official file.
+
+    Args:
+        head: an `HQHead`.
+        content: of the file.
+        path: of the file, for the messages.
         sam: that the head is used with; what the file holds of SAM has to equal it bit for bit. None compares nothing.
 
     Raises:
-        WeightsError: when the file cannot be read, has no HQ parameters, has them for another SAM's sizes, or was
-            trained with other weights of SAM.
+        WeightsError: when the file has no HQ parameters, has them for another SAM's sizes, or was trained with other
+            weights of SAM.
     """
-    content = read_state_dict(path, "variants.<name>.weights")
     state_dict = from_official(content)
     own = head.state_dict()
     wrong = sorted(own.keys() ^ state_dict.keys())

@@ -33,8 +33,8 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "metrics.*.function": ("pred", "target", "ignore"),
 }
 """Arguments that the code gives, not the config."""
-OWN_KEYS: Mapping[str, tuple[str, ...]] = {"data": ("cache", "views", "decode")}
-"""Keys beside a target that are not arguments of it."""
+OWN_KEYS: Mapping[str, tuple[str, ...]] = {"data": ("cache", "views", "decode"), "variants.*": ("weights",), "head": ("weights",)}
+"""Keys beside a target that are not arguments of it, unless it has one of that name."""
 SPECIAL = {
     "_recursive_": boolean(),
     "_convert_": choice("none", "partial", "object", "all"),
@@ -122,7 +122,7 @@ def _argument_problems(
     known = {parameter.name for parameter in parameters if parameter.kind in BY_NAME}
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     supplied, expected = _supplied(key, signature), expected_of(target)
-    own = OWN_KEYS.get(key, ())
+    own = set(first_match(OWN_KEYS, key) or ()) - known
     given = {name: value for name, value in node.items() if not str(name).startswith("_") and name not in own}
     for name, value in given.items():
         if name not in known and not takes_any:
