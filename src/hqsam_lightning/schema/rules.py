@@ -51,6 +51,7 @@ TRAIN: Mapping[str, Expected] = {
     "batch.max_per_device": integer(1),
     "in_turn": boolean(),
     "own_losses": mapping_of(anything()),
+    "variants.*.weights": optional(path()),
     "evaluation.output": choice("hq", "sum"),
     "evaluation.dilation_ratio": DILATION,
 }

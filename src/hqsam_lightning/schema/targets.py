@@ -33,7 +33,11 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "metrics.*.function": ("pred", "target", "ignore"),
 }
 """Arguments that the code gives, not the config."""
-OWN_KEYS: Mapping[str, tuple[str, ...]] = {"data": ("cache", "views", "decode"), "variants.*": ("weights",), "head": ("weights",)}
+OWN_KEYS: Mapping[str, tuple[str, ...]] = {
+    "data": ("cache", "views", "decode"),
+    "variants.*": ("weights",),
+    "head": ("weights",),
+}
 """Keys beside a target that are not arguments of it, unless it has one of that name."""
 SPECIAL = {
     "_recursive_": boolean(),
