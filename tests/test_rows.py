@@ -9,9 +9,9 @@ from omegaconf import OmegaConf
 
 from conftest import ROOT
 from hqsam_lightning.heads import Head
+from hqsam_lightning.recipe import flatten
 from hqsam_lightning.reporting.paper import read_paper_table
 from hqsam_lightning.sam import FrozenSam
-from hqsam_lightning.training.checkpoint import flatten
 
 TOKEN, FUSION = {"token", "mlp"}, {"fusion.final", "fusion.early", "fusion.decoder"}
 # what each row learns, by the first parts of its parameters' names

@@ -40,7 +40,7 @@ from hqsam_lightning.session import (
 from hqsam_lightning.training.build_trainer import build_trainer
 from hqsam_lightning.training.callbacks.fit_clock import FitClock
 from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint, find_last
-from hqsam_lightning.training.checkpoint import check_data
+from hqsam_lightning.training.checkpoint import check_recipe
 from hqsam_lightning.training.finite import FiniteWatch
 from hqsam_lightning.training.loggers import finish_wandb
 from hqsam_lightning.training.resuming import Resumed, load_resumed
@@ -49,11 +49,6 @@ from hqsam_lightning.training.run_summary import log_summary
 from hqsam_lightning.training.stopping import StopOnSignal, stops_reported
 
 log = logging.getLogger(__name__)
-
-RECIPE = (
-    *("seed", "batch_size", "sam", "data", "augmentation", "prompts"),
-    *("rounds", "precision", "loss", "optimizer", "scheduler", "ema", "trainer.gradient_clip_val"),
-)
 
 
 @with_process_settings
@@ -77,7 +72,7 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     last = find_last(callbacks)
     _check_only_validate(config)
     with stop_on_signals(), stops_reported(last, continue_command("pretrain", folder), folder), owned(folder):
-        resumed = load_resumed(config, "pretrain", RECIPE, last)
+        resumed = load_resumed(config, "pretrain", last)
         write_hydra_files(folder, config)
         return _pretrain(config, callbacks, last, resumed)
 
@@ -97,7 +92,7 @@ def _pretrain(
         _summarise(config, trainer, module, datamodule, resumed)
         module.data_facts = fingerprint(datamodule.sets)
         if resumed is not None:
-            check_data(resumed.content, module.data_facts)
+            check_recipe(resumed.content, as_plain(config), module.data_facts)
         for logger in loggers:
             logger.log_hyperparams(as_plain(config))
         facts = {}

@@ -42,7 +42,7 @@ from hqsam_lightning.training.build_trainer import build_trainer
 from hqsam_lightning.training.callbacks.fit_clock import FitClock
 from hqsam_lightning.training.callbacks.inference_speed import InferenceSpeed
 from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint, find_last
-from hqsam_lightning.training.checkpoint import RECIPE, check_checkpoint, check_data, check_world_size
+from hqsam_lightning.training.checkpoint import check_checkpoint, check_recipe, check_world_size
 from hqsam_lightning.training.finite import FiniteWatch
 from hqsam_lightning.training.loggers import finish_wandb
 from hqsam_lightning.training.module import HQSamModule
@@ -77,7 +77,7 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     callbacks = {name: instantiate(value) for name, value in config.callbacks.items()}
     last = find_last(callbacks.values())
     with stop_on_signals(), stops_reported(last, continue_command("train", folder), folder), owned(folder):
-        resumed = load_resumed(config, "train", RECIPE, last)
+        resumed = load_resumed(config, "train", last)
         write_hydra_files(folder, config)
         return _train(config, callbacks, last, resumed)
 
@@ -99,7 +99,7 @@ def _train(
         model = describe_variants(module.sam, parameter_counts(module))
         path = resumed.path if resumed else None
         log_summary(config, trainer, model, datamodule.sets, plan.total, plan.describe(), path)
-        _check_resumed(resumed, trainer, module, datamodule.sets)
+        _check_resumed(resumed, config, trainer, module, datamodule.sets)
         if resumed is None:
             begin_from(module.heads, config.variants, module.sam)
         for logger in loggers:
@@ -177,14 +177,16 @@ def _refuse_cache(cache: EmbeddingCache | None, variants: dict[str, Head]) -> No
         )
 
 
-def _check_resumed(resumed: Resumed | None, trainer: L.Trainer, module: HQSamModule, sets: DataSets) -> None:
+def _check_resumed(
+    resumed: Resumed | None, config: DictConfig, trainer: L.Trainer, module: HQSamModule, sets: DataSets
+) -> None:
     if is_first_process():
         module.data_facts = fingerprint(sets)
     if resumed is not None:
         check_world_size(resumed.content, trainer.world_size)
         check_checkpoint(resumed.content, module.trainable_state, module.sam.name, module.sam.weights_sha256)
         if module.data_facts is not None:
-            check_data(resumed.content, module.data_facts)
+            check_recipe(resumed.content, as_plain(config), module.data_facts)
 
 
 def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:

@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from hqsam_lightning.schema import check_config
-from hqsam_lightning.schema.paths import is_path_key
+from hqsam_lightning.schema.paths import path_keys
 from schema.test_checking import composed
 
 
@@ -48,5 +48,10 @@ def test_other_keys_keep_their_text() -> None:
     config = composed("train").copy()
     config.name = "~draft"
     assert check_config(config, "train").name == "~draft"
-    assert not is_path_key("data.train_size")
-    assert is_path_key("data.photos.data_dir")
+
+
+def test_keys_are_told_by_rules_and_annotations() -> None:
+    nested = OmegaConf.to_container(composed("train", "data=synthetic_and_ecssd"), resolve=True)
+    found = path_keys(nested)
+    assert "data.photos.data_dir" in found
+    assert "data.scenes.train_size" not in found

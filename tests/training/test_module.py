@@ -131,9 +131,9 @@ def test_accumulated_passes_make_the_same_step(run) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["sam.encoder.embed_dim=24"], "expected heads trained on this SAM"),
-        (["head@variants.other=hq"], "missing: variants.other"),
-        (["variants.hq.features=[decoder]"], "not ours: variants.hq.fusion"),
+        (["sam.encoder.embed_dim=24"], r"sam\.encoder\.embed_dim: 16 before, 24 now"),
+        (["head@variants.other=hq"], r"variants\.other\._target_: None before, hqsam_lightning\.heads\.HQHead now"),
+        (["variants.hq.features=[decoder]"], r"variants\.hq\.features: .* before, \['decoder'\] now"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(run, tmp_path: Path, overrides: list[str], message: str) -> None:
@@ -151,7 +151,7 @@ def test_a_checkpoint_of_another_run_is_refused(run, tmp_path: Path, overrides: 
     ("override", "message"),
     [
         ("optimizer.lr=1e-5", r"optimizer\.lr: 0\.001 before, 1e-05 now"),
-        ("batch.max_per_device=2", r"batch\.max_per_device: 4 before, 2 now"),
+        ("batch.total=2", r"batch\.total: 4 before, 2 now"),
         ("data.train_size=9", r"data\.train_size: 8 before, 9 now"),
         ("seed=7", r"seed: 42 before, 7 now"),
     ],

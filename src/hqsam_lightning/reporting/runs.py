@@ -10,10 +10,8 @@ from typing import Any
 
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.evaluation.scores import MaskScores, Row
-from hqsam_lightning.training.checkpoint import NOT_RECIPE, flatten, is_under
+from hqsam_lightning.recipe import recipe_of, without
 
-SAME_RECIPE = ("seed", "name", "debug", "trainer.default_root_dir", "sam.weights", *NOT_RECIPE)
-"""Config keys in which runs of one recipe may differ; a key stands for all below it."""
 KEYS_IN_LABEL = 3  # more where these do not tell the recipes apart
 
 
@@ -40,12 +38,8 @@ class Run:
 
     @property
     def recipe_keys(self) -> dict[str, Any]:
-        """The config's keys and values that make the recipe: not the seed, and nothing about where it ran.
-
-        Weights go by what they are, not by where they lay.
-        """
-        keys = {key: value for key, value in flatten(self.config).items() if not is_under(key, SAME_RECIPE)}
-        return keys | {"sam.sha256": str(self.facts.get("sam_sha256"))[:12]}
+        """The run's recipe but for its seed, see `recipe_of`."""
+        return without(recipe_of(self.config, str(self.facts.get("sam_sha256"))[:12]), ("seed",))
 
 
 @dataclass(frozen=True)

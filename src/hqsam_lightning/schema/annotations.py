@@ -53,19 +53,31 @@ def signature_of(target: Callable[..., Any]) -> inspect.Signature | None:
 @lru_cache(maxsize=512)
 def annotated(target: Callable[..., Any]) -> dict[str, Expected]:
     """What the annotations say of each argument; arguments of classes that a config cannot write are left out."""
-    signature = signature_of(target)
-    function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
-    try:
-        hints = typing.get_type_hints(function)
-    except (AttributeError, NameError, TypeError):
-        # names that are imported for type checkers alone
-        return {}
+    signature, hints = signature_of(target), _hints_of(target)
     found: dict[str, Expected] = {}
     for name, parameter in (signature.parameters if signature else {}).items():
         expected = of_annotation(hints.get(name, Any))
         if expected is not None:
             found[name] = optional(expected) if parameter.default is None else expected
     return found
+
+
+def path_arguments(target: Callable[..., Any]) -> set[str]:
+    """The arguments that are annotated as a `Path`, alone or among others."""
+    return {name for name, hint in _hints_of(target).items() if _takes_path(hint)}
+
+
+def _takes_path(hint: Any) -> bool:
+    return hint is Path or any(_takes_path(part) for part in typing.get_args(hint))
+
+
+@lru_cache(maxsize=512)
+def _hints_of(target: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations by argument; none where they name what is imported for type checkers alone."""
+    try:
+        return typing.get_type_hints(inspect.unwrap(target.__init__ if inspect.isclass(target) else target))
+    except (AttributeError, NameError, TypeError):
+        return {}
 
 
 def of_annotation(hint: Any) -> Expected | None:

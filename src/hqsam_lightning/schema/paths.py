@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from hqsam_lightning.checks import path
+from hqsam_lightning.schema.annotations import path_arguments
 from hqsam_lightning.schema.patterns import matches
 from hqsam_lightning.schema.resolving import Found, entries, resolve
+from hqsam_lightning.schema.targets import locate, nodes_of
 
 PATH_KEYS = (
     *("ckpt_path", "paths.*", "data.**.*dir", "data.**.cache", "data.**.folder"),
@@ -18,18 +20,27 @@ PATH_KEYS = (
     *("sam.weights", "sam.embedded", "sam.cache_dir", "variants.*.weights", "callbacks.*.dirpath"),
     *("logger.*.save_dir", "trainer.default_root_dir", "table", "out", "runs", "file", "photos"),
 )
-"""Patterns of the keys whose values are paths."""
+"""Patterns of the keys whose values are paths; arguments that are annotated as a `Path` need none."""
 
 
-def is_path_key(key: str) -> bool:
-    """Whether a key holds a path, or a list of them."""
-    return any(matches(pattern, key) for pattern in PATH_KEYS)
+def path_keys(values: Mapping[str, Any]) -> set[str]:
+    """The keys of a config that hold a path, or a list of them.
+
+    Args:
+        values: of the config; a target that cannot be imported tells nothing of its arguments.
+    """
+    found = {key for key, _ in entries(dict(values)) if any(matches(pattern, key) for pattern in PATH_KEYS)}
+    for key, node in nodes_of(dict(values)):
+        target = locate(key, node)
+        found |= {f"{key}.{name}" for name in path_arguments(target)} if target is not None else set()
+    return found
 
 
 def path_problems(values: dict[str, Any]) -> Iterator[Found]:
     """Yields the keys whose texts are no paths."""
+    keys = path_keys(values)
     for key, value in entries(values):
-        if is_path_key(key):
+        if key in keys:
             for each in value if isinstance(value, list) else [value]:
                 if isinstance(each, str) and (problem := path().problem(each)):
                     yield key, problem
@@ -44,9 +55,10 @@ def expand_paths(config: DictConfig) -> DictConfig:
     Returns:
         A copy.
     """
-    expanded = config.copy()
-    for key, value in entries(resolve(config)[0]):
-        if is_path_key(key) and (paths := _expanded(value)) != value:
+    expanded, values = config.copy(), resolve(config)[0]
+    keys = path_keys(values)
+    for key, value in entries(values):
+        if key in keys and (paths := _expanded(value)) != value:
             OmegaConf.update(expanded, key, paths, merge=False)
     return expanded
 

@@ -16,10 +16,10 @@ from hydra.plugins.launcher import Launcher
 from hqsam_lightning.checks import integer, optional, require, text
 from hqsam_lightning.errors import ConfigError, DataError, HQSamError
 from hqsam_lightning.overrides import quote_override
+from hqsam_lightning.recipe import NAMES, PROCESS, is_under
 from hqsam_lightning.runtime.interruption import chain_of, describe_error, interruption_status, raise_storage_fault
 from hqsam_lightning.search.search_space import checked_objectives, distribution_of
 from hqsam_lightning.seeding import derive_seed
-from hqsam_lightning.training.checkpoint import NOT_RECIPE, is_under
 
 if TYPE_CHECKING:
     import optuna
@@ -168,7 +168,7 @@ class Search:
 
     def _recipe(self) -> list[str]:
         """The overrides that make all points of the study what they are."""
-        others = ("trainer.devices", *NOT_RECIPE)
+        others = (*NAMES, *PROCESS)
         return sorted(text for text in self.fixed if not is_under(text.lstrip("+~").split("=")[0], others))
 
     def _retry_interrupted(self, study: optuna.Study) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from hqsam_lightning import __version__
-from hqsam_lightning.data.fingerprint import changes
 from hqsam_lightning.errors import CheckpointError
+from hqsam_lightning.recipe import differences, recipe_of, steps_of
 from hqsam_lightning.storage.files import UNREADABLE, content_sha256, require_regular_file
 from hqsam_lightning.training.foreign import describe_foreign, describe_unreadable
 
@@ -21,21 +21,6 @@ FORMAT_VERSION = 2
 """Of the layout; checkpoints before 2 had no checksum, and said in other words where the run was."""
 
 REMEDY = "use another checkpoint of the run, such as best.ckpt or last.ckpt"
-RECIPE = (
-    *("seed", "batch", "data", "augmentation", "prompts", "loss", "own_losses", "optimizer", "scheduler"),
-    *("sam.precision", "trainer.gradient_clip_val"),
-)
-PLACES = (
-    "data.data_dir",
-    "data.photos.data_dir",
-    "data.validation.data_dir",
-    "data.folder",
-    "data.cache",
-    "sam.cache_dir",
-)
-"""Keys that say where things lie on a machine, not what they are."""
-NOT_RECIPE = ("ckpt_path", "resume", "paths", "loader", "process", "callbacks", "logger", *PLACES)
-"""Keys that leave a recipe what it is: where and how a run is computed, and what it logs."""
 
 
 def checkpoint_info(
@@ -155,25 +140,32 @@ def check_checkpoint(
         )
 
 
-def check_recipe(checkpoint: dict[str, Any], config: dict[str, Any], recipe: Sequence[str] = RECIPE) -> None:
-    """Makes sure that a resumed run continues the recipe it began with; only then are its steps the same.
+def is_of_pretraining(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether `pretrain` wrote a checkpoint; otherwise `train` did."""
+    return "averaging_state" in checkpoint
+
+
+def check_recipe(
+    checkpoint: Mapping[str, Any], config: Mapping[str, Any], data: Mapping[str, Any] | None = None
+) -> None:
+    """Makes sure that a resumed run takes the steps of the run that it continues, see `recipe.steps_of`.
 
     Args:
         checkpoint: as read.
         config: the resuming run's config as plain values.
-        recipe: sections and keys (``"a.b"``) of the config that must be the same.
+        data: `fingerprint` of what the resuming run found; None compares the configs alone.
 
     Raises:
-        CheckpointError: naming the keys that differ, with both values.
+        CheckpointError: naming the keys and sets that differ, with both values.
     """
-    before, now = (_of_recipe(flatten(values), recipe) for values in (checkpoint[INFO_KEY]["config"], config))
-    changed = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-    changed = [key for key in changed if key not in PLACES]
-    if changed:
-        listed = "; ".join(f"{key}: {before.get(key)} before, {now.get(key)} now" for key in changed)
+    info = checkpoint[INFO_KEY]
+    # of the frozen SAM, which `check_checkpoint` compares; pretraining changes its own
+    sam = None if is_of_pretraining(checkpoint) else info["sam_sha256"]
+    before = recipe_of(info["config"], sam, None if data is None else info["data"])
+    if changed := differences(steps_of(before), steps_of(recipe_of(config, sam, data))):
         raise CheckpointError(
             f"ckpt_path: expected the recipe that the run began with, which its optimiser and data position belong to; "
-            f"{listed}; set these keys as before, or begin a new run in another hydra.run.dir"
+            f"{'; '.join(changed)}; set these as before, or begin a new run in another hydra.run.dir"
         )
 
 
@@ -189,43 +181,6 @@ def check_world_size(checkpoint: dict[str, Any], world_size: int) -> None:
             f"ckpt_path: expected the number of devices that the run began with, {before}; got {world_size}; set "
             "trainer.devices and trainer.num_nodes as before, or begin a new run in another hydra.run.dir"
         )
-
-
-def check_data(checkpoint: dict[str, Any], data: dict[str, Any]) -> None:
-    """Makes sure that a resumed run trains and validates on the images that it began with.
-
-    Args:
-        checkpoint: as read.
-        data: `fingerprint` of what the resuming run found.
-
-    Raises:
-        CheckpointError: naming the sets that differ, and how.
-    """
-    if changed := changes(checkpoint[INFO_KEY]["data"], data):
-        raise CheckpointError(
-            f"ckpt_path: expected the data that the run began with; {'; '.join(changed)}; put it back as it was, or "
-            "begin a new run in another hydra.run.dir"
-        )
-
-
-def _of_recipe(flat: dict[str, Any], recipe: Sequence[str]) -> dict[str, Any]:
-    return {key: value for key, value in flat.items() if is_under(key, recipe)}
-
-
-def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    if not isinstance(values, dict):
-        return {prefix: values}
-    return {
-        key: value
-        for name, inner in values.items()
-        for key, value in flatten(inner, f"{prefix}.{name}" if prefix else name).items()
-    }
-
-
-def is_under(key: str, parents: Sequence[str]) -> bool:
-    """Whether the key is one of the parents, or below one."""
-    return any(key == parent or key.startswith(f"{parent}.") for parent in parents)
 
 
 def _some(keys: list[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from omegaconf import DictConfig
 from hqsam_lightning.errors import CheckpointError
 from hqsam_lightning.session import as_plain
 from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint
-from hqsam_lightning.training.checkpoint import INFO_KEY, check_recipe, read_checkpoint
+from hqsam_lightning.training.checkpoint import INFO_KEY, check_recipe, is_of_pretraining, read_checkpoint
 from hqsam_lightning.training.run_folder import find_checkpoint
 
 log = logging.getLogger(__name__)
@@ -32,15 +31,12 @@ class Resumed:
     content: dict[str, Any]
 
 
-def load_resumed(
-    config: DictConfig, command: str, recipe: Sequence[str], last: LastCheckpoint | None
-) -> Resumed | None:
+def load_resumed(config: DictConfig, command: str, last: LastCheckpoint | None) -> Resumed | None:
     """Reads the checkpoint that the run continues, if any; nothing in the run's folder is touched.
 
     Args:
         config: of the run.
         command: name of the entry point, "train" or "pretrain".
-        recipe: see `check_recipe`.
         last: of the run; learns what of the checkpoint still holds.
 
     Raises:
@@ -51,14 +47,14 @@ def load_resumed(
     if path is None:
         return None
     content = read_checkpoint(path)
-    writer = "pretrain" if "averaging_state" in content else "train"
+    writer = "pretrain" if is_of_pretraining(content) else "train"
     if writer != command:
         raise CheckpointError(
             f"ckpt_path={path}: expected a checkpoint that {command} wrote; it is one of {writer}; "
             "use checkpoints/last.ckpt of the run"
         )
     plain, before = as_plain(config), content[INFO_KEY]["config"]
-    check_recipe(content, plain, recipe)
+    check_recipe(content, plain)
     if last is not None:
         last.resumes_folder = last.path.parent.resolve() == path.parent.resolve()
         last.resumes_plan = all(before[key] == plain[key] for key in ("trainer", "callbacks"))

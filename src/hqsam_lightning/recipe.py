@@ -1,0 +1,97 @@
+"""The one definition of "the same run": what of a config, of the data and of the weights its results follow from.
+
+A key counts unless it is listed here, so that the arguments of a head, a loss or data of one's own count by themselves.
+Paths never do (`hqsam_lightning.schema.paths` knows which keys hold one): what lies there counts, as the fingerprint of
+the data and the SHA-256 of SAM's weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hqsam_lightning.data.fingerprint import changes
+from hqsam_lightning.schema.paths import path_keys
+from hqsam_lightning.schema.patterns import matches
+
+NAMES = (
+    *("name", "debug", "hydra", "logger", "callbacks"),
+    *(f"data.**.catalogue.*.{key}" for key in ("title", "paper", "licence", "note", "expected")),
+)
+"""What a run and its data are called, and what the run shows, logs and saves."""
+PROCESS = (
+    *("ckpt_path", "resume", "only_validate", "paths", "loader", "process", "data.**.check", "data.**.allow_missing"),
+    *("batch.max_per_device", "in_turn", "sam.attention", "sam.compile", "sam.published", "sam.embedded"),
+    *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.plugins"),
+    *("trainer.deterministic", "trainer.benchmark", "trainer.profiler", "trainer.detect_anomaly"),
+    *("trainer.inference_mode", "trainer.log_every_n_steps", "trainer.enable_*", "trainer.num_sanity_val_steps"),
+)
+"""Where and how fast a run is computed."""
+AFTER_STEPS = (
+    *("evaluation", "metrics", "val_prompts", "also_val_prompts", "start_share"),
+    *("trainer.max_epochs", "trainer.min_epochs", "trainer.max_steps", "trainer.min_steps", "trainer.max_time"),
+    *("trainer.limit_val_batches", "trainer.val_check_interval", "trainer.check_val_every_n_epoch"),
+)
+"""How long a run trains and what it scores: its results differ by them, its steps do not."""
+WEIGHTS = ("sam.weights", "variants.*.weights")
+"""Paths that count as they are written where the content of the file is not known."""
+DATA = "data.fingerprint"
+SAM = "sam.sha256"
+
+
+def recipe_of(
+    config: Mapping[str, Any], sam_sha256: str | None = None, data: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What a run's results follow from, by dotted key; runs with equal ones are the same run.
+
+    Args:
+        config: resolved, as plain values.
+        sam_sha256: fingerprint of the frozen SAM's weights, which stands for their path.
+        data: `hqsam_lightning.data.fingerprint.fingerprint` of what is trained and validated on.
+    """
+    known = {SAM: sam_sha256, DATA: data}
+    places = {key for key in path_keys(config) if not is_under(key, WEIGHTS)}
+    ignored = (*NAMES, *PROCESS, *(("sam.weights",) if sam_sha256 else ()))
+    recipe = {key: value for key, value in flatten(config).items() if key not in places and not is_under(key, ignored)}
+    return recipe | {key: value for key, value in known.items() if value is not None}
+
+
+def without(recipe: Mapping[str, Any], patterns: Iterable[str]) -> dict[str, Any]:
+    """A recipe but for some keys, each with all below it: ``("seed",)`` gives what seeds of a recipe have in common."""
+    left_out = tuple(patterns)
+    return {key: value for key, value in recipe.items() if not is_under(key, left_out)}
+
+
+def steps_of(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What the steps of training follow from: a run can be resumed with another length, and scored otherwise."""
+    return without(recipe, AFTER_STEPS)
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Describes each key in which two recipes differ, with both values; empty where they are the same."""
+    found = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if old == new:
+            continue
+        if key == DATA and old is not None and new is not None:
+            found += changes(old, new)
+        else:
+            found.append(f"{key}: {old} before, {new} now")
+    return found
+
+
+def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    if not isinstance(values, Mapping):
+        return {prefix: values}
+    return {
+        key: value
+        for name, inner in values.items()
+        for key, value in flatten(inner, f"{prefix}.{name}" if prefix else str(name)).items()
+    }
+
+
+def is_under(key: str, patterns: Iterable[str]) -> bool:
+    """Whether a dotted key is of one of the patterns, or below one that is."""
+    return any(matches(pattern, key) or matches(f"{pattern}.**.*", key) for pattern in patterns)
