@@ -17,8 +17,7 @@ from torch import Tensor
 from benchmarks.authors_reader import read_and_jitter
 from benchmarks.cases import GIB, Row, make_row
 from benchmarks.processes import take_turns_apart
-from hqsam_lightning.data.samples import PhotoFolder
-from hqsam_lightning.data.scenes import SyntheticScenes
+from hqsam_lightning.data.datasets import PhotoFolder, Scenes
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.errors import ConfigError
@@ -61,7 +60,7 @@ def reader(config: DictConfig) -> list[Row]:
 
 def boundary(config: DictConfig) -> list[Row]:
     """Boundary IoU of two masks of 2048 x 2048: ours, and with OpenCV's erosion by 3 x 3, iterated."""
-    scenes = SyntheticScenes(2, 2048, objects=(1, 1))
+    scenes = Scenes(2, 2048, objects=(1, 1))
     one, other = [torch.from_numpy(scenes[index].masks > 0.5) for index in range(2)]
     contestants = {
         "OpenCV, iterated": partial(_opencv_boundary_iou, one, other),
@@ -75,7 +74,7 @@ def boundary(config: DictConfig) -> list[Row]:
 def evaluation(config: DictConfig) -> list[Row]:
     """Scoring of 4 masks of 1024 px by three rows, as a validation step does after the decoder."""
     names = [("sam", "sam"), ("hq", "hq"), ("hq", "sum")]
-    scenes = SyntheticScenes(4, IMAGE_SIZE, objects=(1, 1))
+    scenes = Scenes(4, IMAGE_SIZE, objects=(1, 1))
     truth = [torch.from_numpy(scenes[index].masks[0] > 0.5) for index in range(4)]
     logits = {name: torch.randn(4, 1, 256, 256) for name in names}
     batch = Batch(torch.empty(4, 0), torch.empty(4, 0), torch.arange(4), [], [0] * 4, truth, list("abcd"), ["s"] * 4)
@@ -95,7 +94,7 @@ def _pairs(folder: str | None) -> Pairs:
 
 
 def _large_photos(folder: Path) -> Pairs:
-    scenes = SyntheticScenes(4, IMAGE_SIZE, objects=(1, 1))
+    scenes = Scenes(4, IMAGE_SIZE, objects=(1, 1))
     pairs = []
     for index in range(4):
         scene = scenes[index]

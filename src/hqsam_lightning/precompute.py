@@ -29,7 +29,7 @@ from hqsam_lightning.data.cache_writing import (
     shard_entries,
     write_shard,
 )
-from hqsam_lightning.data.samples import MergedSets
+from hqsam_lightning.data.datasets import MergedSets
 from hqsam_lightning.data.shards import Place
 from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.data.watched_loading import WatchedLoader, sample_name, with_loader_errors

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from annotated_files import SQUARE, compressed, image, instance, run_lengths, some_masks, write_photo
-from hqsam_lightning.data import sa1b
-from hqsam_lightning.data.coco import CocoPhotos
-from hqsam_lightning.data.sa1b import Sa1bPhotos
+from hqsam_lightning.data.datasets import CocoInstances, Sa1b, sa1b
 from hqsam_lightning.errors import HQSamError
 
 CASES = 200
@@ -86,7 +84,7 @@ def not_a_run(place: tuple[Any, Any]) -> bool:
     return isinstance(place[0], dict) or len(place[0]) < 9
 
 
-def read_all(make: Callable[[], CocoPhotos | Sa1bPhotos], early: bool) -> str:
+def read_all(make: Callable[[], CocoInstances | Sa1b], early: bool) -> str:
     """How it ended: refused at the start, refused when drawn (not where `early`), or read."""
     try:
         photos = make()
@@ -113,7 +111,7 @@ def test_broken_coco_files(tmp_path: Path, check: str) -> None:
     ends = set()
     for _ in range(CASES):
         path.write_bytes(mutate(coco_content(), rng))
-        ends.add(read_all(lambda: CocoPhotos(path, tmp_path, 4, check=check), early=True))
+        ends.add(read_all(lambda: CocoInstances(path, tmp_path, 4, check=check), early=True))
     assert ends == {"refused", "read"}
 
 
@@ -128,5 +126,5 @@ def test_broken_sa1b_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for case in range(CASES):
         (tmp_path / "sa_1.json").write_bytes(mutate(sa1b_content(), rng))
         check = ("quick", "full")[case % 2]
-        ends.add(read_all(lambda check=check: Sa1bPhotos(tmp_path, 4, check=check), early=check == "full"))
+        ends.add(read_all(lambda check=check: Sa1b(tmp_path, 4, check=check), early=check == "full"))
     assert ends == {"refused", "refused when drawn", "read"}

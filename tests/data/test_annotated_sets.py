@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from annotated_files import compressed, instance, some_masks, write_coco, write_sa1b
 from hqsam_lightning.data import DataSets, coco_sets, sa1b_sets, synthetic_sets
-from hqsam_lightning.data.samples import SampleSet
+from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.session import build_sets
 from hqsam_lightning.train import train

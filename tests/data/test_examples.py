@@ -13,9 +13,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
+from hqsam_lightning.data.datasets import PhotoFolder, Scenes
 from hqsam_lightning.data.loading import collate
-from hqsam_lightning.data.samples import PhotoFolder
-from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.errors import ConfigError
@@ -28,8 +27,8 @@ KINDS = {"box": 1, "points": 1, "noise_mask": 1}
 KEYS = [(epoch, index, repeat) for epoch in range(2) for index in range(6) for repeat in range(2)]
 
 
-def training(seed: int = 0, samples: Sequence[Sample] | SyntheticScenes | None = None) -> TrainingExamples:
-    scenes = SyntheticScenes(6, 96, objects=(1, 3)) if samples is None else samples
+def training(seed: int = 0, samples: Sequence[Sample] | Scenes | None = None) -> TrainingExamples:
+    scenes = Scenes(6, 96, objects=(1, 3)) if samples is None else samples
     return TrainingExamples(OnlineViews(scenes, Augmentation(SIZE), seed), PromptMix(KINDS), 16, seed)
 
 
@@ -40,7 +39,7 @@ def crop(sample: Sample, height: int, width: int) -> Sample:
 
 @pytest.fixture(scope="module")
 def photos() -> list[Sample]:
-    scenes = SyntheticScenes(4, 128, seed=2, objects=(2, 3))
+    scenes = Scenes(4, 128, seed=2, objects=(2, 3))
     return [scenes[0], crop(scenes[1], 128, 90), crop(scenes[2], 77, 128), scenes[3]]
 
 
@@ -92,7 +91,7 @@ def test_worker_processes_give_the_same_examples(made):
 
 
 def test_the_sample_id_counts_and_not_the_index(made):
-    scenes = SyntheticScenes(6, 96, objects=(1, 3))
+    scenes = Scenes(6, 96, objects=(1, 3))
     moved = training(samples=[scenes[index] for index in (3, 0, 5)])
     for index, original in enumerate((3, 0, 5)):
         assert same(moved[1, index, 0], made[1, original, 0])
@@ -113,7 +112,7 @@ def test_seeds_epochs_repeats_and_samples_differ(made):
 def test_prompts_of_one_mask_differ_between_epochs_and_repeats():
     """Without flip and jitter only the prompt is drawn: 10 of the object's many pixels."""
     examples = TrainingExamples(
-        OnlineViews(SyntheticScenes(1, SIZE), Augmentation(SIZE, flip_prob=0, min_scale=1, max_scale=1), seed=0),
+        OnlineViews(Scenes(1, SIZE), Augmentation(SIZE, flip_prob=0, min_scale=1, max_scale=1), seed=0),
         PromptMix({"points": 1}),
         mask_input_size=16,
         seed=0,
@@ -279,7 +278,7 @@ def test_reduced_decoding_reads_no_more_than_the_jitter_needs(tmp_path: Path) ->
 
 def test_an_unknown_decode_is_named() -> None:
     with pytest.raises(ConfigError, match=r"data\.decode: expected one of exact, reduced; got 'half'"):
-        OnlineViews(SyntheticScenes(1, SIZE), Augmentation(SIZE), 0, decode="half")
+        OnlineViews(Scenes(1, SIZE), Augmentation(SIZE), 0, decode="half")
 
 
 def test_a_batch_is_pinned_tensor_by_tensor(monkeypatch: pytest.MonkeyPatch) -> None:

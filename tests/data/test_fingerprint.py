@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hqsam_lightning.data.datasets import PhotoFolder
 from hqsam_lightning.data.fingerprint import changes, fingerprint
-from hqsam_lightning.data.samples import PhotoFolder
 from hqsam_lightning.data.sets import DataSets, synthetic_sets
 
 

@@ -16,8 +16,8 @@ from hqsam_lightning.cli import conf_dir
 from hqsam_lightning.data import sets as sets_module
 from hqsam_lightning.data.cache import pack_ignore, unpack_ignore
 from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
+from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.data.loading import collate
-from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.data.shards import Entry, Place, pack_shard, read_entry
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.data.views import OnlineViews
@@ -43,7 +43,7 @@ def bands(sample: Sample) -> np.ndarray:
     return ignore
 
 
-class IgnoringScenes(SyntheticScenes):
+class IgnoringScenes(Scenes):
     """Scenes, every second of which ignores some pixels; `noise` fills the masks there with other values."""
 
     noise = False
@@ -62,11 +62,11 @@ class NoisyScenes(IgnoringScenes):
     noise = True
 
 
-def training(scenes: SyntheticScenes) -> TrainingExamples:
+def training(scenes: Scenes) -> TrainingExamples:
     return TrainingExamples(OnlineViews(scenes, Augmentation(SIZE), 0), PromptMix(KINDS), 16, 0)
 
 
-def evaluation(scenes: SyntheticScenes) -> EvaluationExamples:
+def evaluation(scenes: Scenes) -> EvaluationExamples:
     return EvaluationExamples(scenes, SIZE, {"usual": PromptMix(KINDS)}, 16, "scenes")
 
 
@@ -113,13 +113,13 @@ def test_prompts_and_masks_keep_off_ignored_pixels() -> None:
 def test_evaluation_keeps_the_ignored_pixels_of_the_original() -> None:
     scenes = NoisyScenes(2, 96)
     first, second = (evaluation(scenes)[index] for index in range(2))
-    np.testing.assert_array_equal(first.original_ignore.numpy(), bands(SyntheticScenes(2, 96)[0]))
+    np.testing.assert_array_equal(first.original_ignore.numpy(), bands(Scenes(2, 96)[0]))
     assert not (first.original_masks & first.original_ignore).any()
     assert (second.ignore, second.original_ignore) == (None, None)
 
 
 def test_a_sample_without_anything_to_learn_is_refused() -> None:
-    class AllIgnored(SyntheticScenes):
+    class AllIgnored(Scenes):
         def __getitem__(self, index: int) -> Sample:
             sample = super().__getitem__(index)
             return replace(sample, ignore=np.ones(sample.image.shape[:2], bool))
@@ -152,7 +152,7 @@ def test_batches_mix_images_with_and_without_ignored_pixels(chosen: tuple[int, .
 def test_a_batch_that_ignores_nothing_says_so() -> None:
     batch = collate([evaluation(IgnoringScenes(6, 96))[index] for index in (1, 3)])
     assert (batch.ignore, batch.original_ignore, batch.mask_ignore(), batch.original_ignore_of(0)) == (None,) * 4
-    assert collate([training(SyntheticScenes(1, 96))[0, 0, 0]]).ignore is None
+    assert collate([training(Scenes(1, 96))[0, 0, 0]]).ignore is None
 
 
 def test_batches_travel_with_their_ignored_pixels() -> None:
@@ -204,7 +204,7 @@ def compose(make_config, tmp_path: Path):
 def test_the_cache_gives_the_ignored_pixels_of_its_views(
     compose: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sets_module, "SyntheticScenes", IgnoringScenes)
+    monkeypatch.setattr(sets_module, "Scenes", IgnoringScenes)
     cached = compose("cached", f"data.cache={tmp_path / 'cache'}")
     precompute(cached)
     online, stored = (train(config)[1]["datamodule"].views for config in (compose("online"), cached))
@@ -227,8 +227,8 @@ def test_neither_weights_nor_scores_depend_on_what_ignored_pixels_hold(
 ) -> None:
     """Masks are changed where they are ignored; the run without ignored pixels, the control, learns other weights."""
     runs = {}
-    for scenes in (IgnoringScenes, NoisyScenes, SyntheticScenes):
-        monkeypatch.setattr(sets_module, "SyntheticScenes", scenes)
+    for scenes in (IgnoringScenes, NoisyScenes, Scenes):
+        monkeypatch.setattr(sets_module, "Scenes", scenes)
         module = train(compose(scenes.__name__))[1]["module"]
         runs[scenes] = (module.trainable_state, module.scores)
     weights, scores = zip(*runs.values(), strict=True)
@@ -241,8 +241,8 @@ def test_neither_a_pretrained_sam_nor_its_scores_depend_on_what_ignored_pixels_h
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     runs = []
-    for scenes in (IgnoringScenes, NoisyScenes, SyntheticScenes):
-        monkeypatch.setattr(sets_module, "SyntheticScenes", scenes)
+    for scenes in (IgnoringScenes, NoisyScenes, Scenes):
+        monkeypatch.setattr(sets_module, "Scenes", scenes)
         with initialize_config_dir(conf_dir(), version_base="1.3"):
             config = compose_config(
                 "pretrain",

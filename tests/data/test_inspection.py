@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from hqsam_lightning.data.catalogue import Source, source_from_config
+from hqsam_lightning.data.datasets import PhotoFolder
 from hqsam_lightning.data.inspection import inspect_sources
-from hqsam_lightning.data.samples import PhotoFolder
 from hqsam_lightning.data.sets import folder_sets
 from hqsam_lightning.errors import DataError
 from mask_pictures import classes, disc, save

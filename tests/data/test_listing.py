@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from hqsam_lightning.data.catalogue import MissingDataError, Source
+from hqsam_lightning.data.datasets import PhotoFolder
 from hqsam_lightning.data.inspection import inspect_sources
 from hqsam_lightning.data.listing import list_source
 from hqsam_lightning.data.names import in_order, is_ending, matching_ending, split_number
-from hqsam_lightning.data.samples import PhotoFolder
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.seeding import derive_seed
 

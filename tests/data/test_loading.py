@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import Dataset
 
 from hqsam_lightning.data import Augmentation, DataSets, PromptedDataModule
+from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate
-from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.runtime.process_settings import BeginLoading
 from hqsam_lightning.types import Example, Prompt, Sample
@@ -366,7 +366,7 @@ def test_loading_processes_survive_opencv_threads_of_their_parent():
     try:
         cv2.setNumThreads(4)
         cv2.resize(np.zeros((4000, 4000, 3), np.uint8), (3000, 3000))
-        samples = SyntheticScenes(2, image_size=1024)
+        samples = Scenes(2, image_size=1024)
         module = PromptedDataModule(
             sets=DataSets([], {"a": samples}),
             augmentation=Augmentation(1024),

@@ -8,9 +8,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from annotated_files import HEIGHT, SQUARE, WIDTH, image, instance, some_masks, write_json, write_photo, write_sa1b
-from hqsam_lightning.data.coco import CocoPhotos
+from hqsam_lightning.data.datasets import CocoInstances, Sa1b
 from hqsam_lightning.data.reading import image_frame, read_image
-from hqsam_lightning.data.sa1b import Sa1bPhotos
 from hqsam_lightning.errors import ConfigError, DataError
 
 STORED, TURNED = (HEIGHT, WIDTH), (WIDTH, HEIGHT)
@@ -45,9 +44,9 @@ def test_pixels_as_stored_and_as_shown(tmp_path: Path, orientation: int) -> None
 def test_photos_without_an_orientation_need_no_choice(
     tmp_path: Path, orientation: int | None, exif: str | None
 ) -> None:
-    photos = CocoPhotos(write(tmp_path, [orientation], [STORED]), tmp_path, 1, exif=exif)
+    photos = CocoInstances(write(tmp_path, [orientation], [STORED]), tmp_path, 1, exif=exif)
     assert photos[0].image.shape[:2] == STORED
-    assert photos.identify(0) == CocoPhotos(write(tmp_path, [orientation], [STORED]), tmp_path, 1).identify(0)
+    assert photos.identify(0) == CocoInstances(write(tmp_path, [orientation], [STORED]), tmp_path, 1).identify(0)
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
@@ -55,7 +54,7 @@ def test_photos_without_an_orientation_need_no_choice(
 def test_the_choice_decides_what_is_read(tmp_path: Path, orientation: int, exif: str) -> None:
     turned = exif == "apply" and orientation >= 5
     path = write(tmp_path, [None, orientation], [STORED, TURNED if turned else STORED])
-    photos = CocoPhotos(path, tmp_path, 1, exif=exif, check="full")
+    photos = CocoInstances(path, tmp_path, 1, exif=exif, check="full")
     assert np.array_equal(photos[1].image, read_image(tmp_path / "1.jpg", exif=exif == "apply"))
     assert photos[1].masks.shape[1:] == (TURNED if turned else STORED)
     assert (photos[1].masks[0, 10, 10], photos[1].masks[0, 30, 30]) == (1, 0)
@@ -68,12 +67,12 @@ def test_sizes_decide_quarter_turns(
 ) -> None:
     path = write(tmp_path, [None, orientation, 6], [STORED, size, size])
     with caplog.at_level("INFO"):
-        photos = CocoPhotos(path, tmp_path, 1)
+        photos = CocoInstances(path, tmp_path, 1)
     assert f"data.exif={exif}: the annotated sizes of all 2 photos with an EXIF orientation fit it" in caplog.text
     assert photos[1].image.shape[:2] == size
     other = "apply" if exif == "ignore" else "ignore"
     with pytest.raises(DataError, match=r"2 problem.*\n.*'1\.jpg' with height x width"):
-        CocoPhotos(path, tmp_path, 1, exif=other)
+        CocoInstances(path, tmp_path, 1, exif=other)
 
 
 @pytest.mark.parametrize(
@@ -90,44 +89,44 @@ def test_sizes_decide_quarter_turns(
 def test_what_nothing_decides_is_asked(tmp_path: Path, orientations: list, sizes: list, counts: str) -> None:
     path = write(tmp_path, orientations, sizes)
     with pytest.raises(ConfigError, match=rf"^data\.exif: expected apply or ignore, got null; .*{counts}$") as caught:
-        CocoPhotos(path, tmp_path, 1)
+        CocoInstances(path, tmp_path, 1)
     assert f"'0.jpg' ({orientations[0]})" in str(caught.value)
 
 
 def test_photos_that_are_left_out_are_not_asked_about(tmp_path: Path) -> None:
     path = write(tmp_path, [1, 3, 1], [STORED] * 3)
-    assert len(CocoPhotos(path, tmp_path, 1, exclude=["1"])) == 2
+    assert len(CocoInstances(path, tmp_path, 1, exclude=["1"])) == 2
 
 
 def test_a_square_photo_is_not_decided_by_its_size(tmp_path: Path) -> None:
     write_photo(tmp_path / "a.jpg", 6, (HEIGHT, HEIGHT))
     path = write_json(tmp_path, [image(1, "a.jpg", width=HEIGHT)], [instance(1, 1, [SQUARE])])
     with pytest.raises(ConfigError, match=r"data\.exif: expected apply or ignore, got null"):
-        CocoPhotos(path, tmp_path, 1)
-    assert len(CocoPhotos(path, tmp_path, 1, exif="ignore")) == 1
+        CocoInstances(path, tmp_path, 1)
+    assert len(CocoInstances(path, tmp_path, 1, exif="ignore")) == 1
 
 
 def test_ignored_orientations_make_another_identity(tmp_path: Path) -> None:
     path = write(tmp_path, [3], [STORED])
-    made = [CocoPhotos(path, tmp_path, 1, exif=exif).identify(0) for exif in ("apply", "ignore")]
+    made = [CocoInstances(path, tmp_path, 1, exif=exif).identify(0) for exif in ("apply", "ignore")]
     assert made[0] != made[1]
 
 
 @pytest.mark.parametrize("exif", ["", "auto", True, 6])
 def test_an_unknown_choice_lists_the_choices(tmp_path: Path, exif: object) -> None:
     with pytest.raises(ConfigError, match=r"data\.exif: expected one of apply, ignore, null; got"):
-        CocoPhotos(write(tmp_path, [1], [STORED]), tmp_path, 1, exif=exif)
+        CocoInstances(write(tmp_path, [1], [STORED]), tmp_path, 1, exif=exif)
 
 
 def test_sa1b_is_decided_by_its_run_lengths(tmp_path: Path) -> None:
     masks = some_masks(2)
     photo = write_sa1b(tmp_path, masks)
     write_photo(photo, 6)
-    assert np.array_equal(Sa1bPhotos(tmp_path, 2)[0].masks > 0.5, np.stack(masks))
+    assert np.array_equal(Sa1b(tmp_path, 2)[0].masks > 0.5, np.stack(masks))
     content = json.loads(photo.with_suffix(".json").read_text())
     del content["image"]
     photo.with_suffix(".json").write_text(json.dumps(content))
-    assert Sa1bPhotos(tmp_path, 2)[0].image.shape[:2] == STORED
+    assert Sa1b(tmp_path, 2)[0].image.shape[:2] == STORED
     write_photo(photo, 3)
     with pytest.raises(ConfigError, match=r"data\.exif: expected apply or ignore, got null; .*'sa_1\.jpg' \(3\)"):
-        Sa1bPhotos(tmp_path, 2)
+        Sa1b(tmp_path, 2)

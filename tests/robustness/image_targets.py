@@ -196,12 +196,12 @@ class Coco(Target):
 
     def use(self, rng: random.Random) -> None:
         """Validates the file, and reads every photo with its masks."""
-        from hqsam_lightning.data.coco import CocoPhotos
+        from hqsam_lightning.data.datasets import CocoInstances
 
         path = self.folder / "instances.json"
         text = damage_json(self.sound, rng)
         path.write_bytes(damage_bytes(text.encode(), rng) if rng.random() < 0.2 else text.encode("utf-8", "replace"))
-        read_all(CocoPhotos(path, self.folder, max_masks=2))
+        read_all(CocoInstances(path, self.folder, max_masks=2))
 
 
 class Sa1b(Target):
@@ -222,13 +222,13 @@ class Sa1b(Target):
 
     def use(self, rng: random.Random) -> None:
         """Reads the photo with its masks."""
-        from hqsam_lightning.data.sa1b import Sa1bPhotos
+        from hqsam_lightning.data.datasets import Sa1b
 
         text = damage_json(self.sound, rng)
         (self.folder / "sa_1.json").write_bytes(
             damage_bytes(text.encode(), rng) if rng.random() < 0.2 else text.encode("utf-8", "replace")
         )
-        read_all(Sa1bPhotos(self.folder, max_masks=2))
+        read_all(Sa1b(self.folder, max_masks=2))
 
 
 def read_all(samples: object) -> None:

@@ -106,7 +106,7 @@ class Caches(Target):
     def _read(self) -> str:
         from hydra.utils import instantiate
 
-        from hqsam_lightning.data.samples import MergedSets
+        from hqsam_lightning.data.datasets import MergedSets
         from hqsam_lightning.data.views import CachedViews
         from hqsam_lightning.session import build_sets, open_cache
         from hqsam_lightning.storage.files import content_sha256

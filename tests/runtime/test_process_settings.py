@@ -116,9 +116,9 @@ import cv2
 before = (cv2.getNumThreads(), os.nice(0), logging.root.manager.disable, signal.getsignal(signal.SIGTERM))
 import hqsam_lightning.data.datamodule
 from hqsam_lightning.data import Augmentation, DataSets, PromptedDataModule
-from hqsam_lightning.data.scenes import SyntheticScenes
+from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.prompts import PromptMix
-samples, prompts = SyntheticScenes(2, 64), PromptMix({"box": 1})
+samples, prompts = Scenes(2, 64), PromptMix({"box": 1})
 PromptedDataModule(DataSets([(samples, 1.0)], {}), Augmentation(64), prompts, {"box": prompts}, 64, 16, 1, 1, seed=0)
 after = (cv2.getNumThreads(), os.nice(0), logging.root.manager.disable, signal.getsignal(signal.SIGTERM))
 assert before == after, (before, after)

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from segment_anything import SamPredictor
 
 from hqsam_lightning.cli import conf_dir
-from hqsam_lightning.data.scenes import SyntheticScenes
+from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.sam import FrozenSam
 
 FOLDER = files("hqsam_lightning.sam.shipped")
@@ -47,7 +47,7 @@ def test_it_segments_what_a_box_holds(nano):
     """Means on these scenes as the model card states them, and 20 points above the box itself."""
     predictor = SamPredictor(nano.sam)
     ours, filled = [], []
-    for sample in SyntheticScenes(SCENES, split="val", masks="coarse"):
+    for sample in Scenes(SCENES, split="val", masks="coarse"):
         predictor.set_image(sample.image)
         for mask in sample.masks > 0.5:
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

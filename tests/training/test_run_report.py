@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hqsam_lightning.data.samples import PhotoFolder
+from hqsam_lightning.data.datasets import PhotoFolder
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.train import train
 from hqsam_lightning.training import run_report

@@ -1,23 +1,12 @@
-"""Photos whose masks are in JSON: what SA-1B and COCO's format have in common."""
+"""A photo whose masks are in JSON, and those masks."""
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from hqsam_lightning.data.image_files import file_fingerprint
-from hqsam_lightning.data.reading import read_image
-from hqsam_lightning.data.segmentations import Segmentation, decode
-from hqsam_lightning.errors import DataError
-from hqsam_lightning.seeding import derive_rng
-from hqsam_lightning.types import Identity, Sample
+from hqsam_lightning.data.segmentations import Segmentation
 
 
 @dataclass(frozen=True)
@@ -52,82 +41,6 @@ class AnnotatedPhoto:
     masks: PhotoMasks | None = field(default=None, repr=False)
 
 
-class AnnotatedPhotos(ABC):
-    """Photos with several masks each; a subclass knows where the masks are.
-
-    Args:
-        name: of the set, which begins the sample ids.
-        photos: what the set holds.
-        max_masks: maximum number of masks per photo: where it has more, these are drawn at random, always the same
-            ones. Masks without a pixel do not count.
-        exif: whether photos are turned the way their EXIF orientation says; otherwise the pixels come as stored.
-    """
-
-    def __init__(self, name: str, photos: Sequence[AnnotatedPhoto], max_masks: int, exif: bool = True) -> None:
-        self.name = name
-        self.photos = list(photos)
-        self.max_masks = max_masks
-        self.exif = exif
-
-    def __len__(self) -> int:
-        return len(self.photos)
-
-    def __getitem__(self, index: int) -> Sample:
-        """Reads one photo and its masks.
-
-        Raises:
-            DataError: naming the file that was damaged or changed since the run began, or that nothing looked into
-                then.
-        """
-        photo = self.photos[index]
-        masks, image = self.read_masks(photo), read_image(photo.path, exif=self.exif)
-        problem = size_problem(photo, masks, image.shape[:2])
-        if problem:
-            raise DataError(f"{problem}; use the photos that were annotated, or list the photo in data.exclude")
-        stacked = self._draw(photo, masks.segmentations, image.shape[:2])
-        return Sample(image, stacked.astype(np.float32), photo.sample_id, self.name)
-
-    def reduced(self, index: int, longest: int) -> Sample:
-        """Reads one photo whole: its masks are of its size."""
-        return self[index]
-
-    def identify(self, index: int) -> Identity:
-        """Identifies a photo by its file and its masks."""
-        photo = self.photos[index]
-        content = f"{file_fingerprint(photo.path)} {_fingerprint(photo)} {self.max_masks}"
-        return Identity(photo.sample_id, self.name, content if self.exif else f"{content} as stored")
-
-    def part(self, first: int, last: int) -> AnnotatedPhotos:
-        """The set of the photos from number `first` up to, not including, `last`."""
-        chosen = copy.copy(self)
-        chosen.photos = self.photos[first:last]
-        return chosen
-
-    @abstractmethod
-    def read_masks(self, photo: AnnotatedPhoto) -> PhotoMasks:
-        """The masks of a photo, at least one.
-
-        Raises:
-            DataError: its file cannot be used.
-        """
-
-    def _draw(self, photo: AnnotatedPhoto, found: Sequence[Segmentation], size: tuple[int, ...]) -> np.ndarray:
-        """(M, H, W) bool, at most `max_masks`."""
-        order = range(len(found))
-        if len(found) > self.max_masks:
-            order = derive_rng("masks", photo.sample_id).permutation(len(found)).tolist()
-        masks: dict[int, np.ndarray] = {}
-        for place in order:
-            mask = decode(found[place], (size[0], size[1]))
-            if mask.any():
-                masks[place] = mask
-            if len(masks) == self.max_masks:
-                break
-        if not masks:
-            raise DataError(no_mask(photo))
-        return np.stack([masks[place] for place in sorted(masks)])
-
-
 def size_problem(photo: AnnotatedPhoto, masks: PhotoMasks, size: tuple[int, ...]) -> str | None:
     """Describes a photo of another size than its annotations are for: polygons would be filled in another frame."""
     if masks.size is None or masks.size == tuple(size):
@@ -141,10 +54,3 @@ def size_problem(photo: AnnotatedPhoto, masks: PhotoMasks, size: tuple[int, ...]
 def no_mask(photo: AnnotatedPhoto) -> str:
     """Describes a photo that nothing can be learned from."""
     return f"{photo.source}: expected a mask with a pixel for {photo.name!r}, found none; list it in data.exclude"
-
-
-def _fingerprint(photo: AnnotatedPhoto) -> str:
-    if photo.masks is None:
-        return file_fingerprint(photo.source)
-    text = json.dumps(photo.masks.segmentations, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -6,11 +6,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from hqsam_lightning.data.annotated import AnnotatedPhotos
-from hqsam_lightning.data.coco import CocoPhotos
+from hqsam_lightning.data.datasets import AnnotatedPhotos, CocoInstances, Sa1b, SampleSet
 from hqsam_lightning.data.photo_names import refuse_unknown
-from hqsam_lightning.data.sa1b import Sa1bPhotos
-from hqsam_lightning.data.samples import SampleSet
 from hqsam_lightning.data.sets import DataSets, holdout_count
 from hqsam_lightning.errors import ConfigError
 
@@ -30,13 +27,13 @@ def sa1b_sets(
     """Sets that train on SA-1B, and validate on others or on a part that is held out.
 
     Args:
-        folder: see `Sa1bPhotos`.
+        folder: see `Sa1b`.
         max_masks: see there.
         limit: see there; photos that are held out count.
         validation: only its validation sets are used.
         holdout: used without validation sets: the last photos, by name, are validated on and not trained on; a share
             when < 1, a number of photos when >= 1, none when 0.
-        exclude: see `Sa1bPhotos`.
+        exclude: see `Sa1b`.
         check: see there.
         exif: see there.
 
@@ -44,7 +41,7 @@ def sa1b_sets(
         ConfigError: a value cannot work.
         DataError: one for all problems of the photos.
     """
-    photos = Sa1bPhotos(folder, max_masks, limit, exclude, check, exif)
+    photos = Sa1b(folder, max_masks, limit, exclude, check, exif)
     return _with_validation(photos, {} if validation is None else validation.validation, holdout)
 
 
@@ -65,7 +62,7 @@ def coco_sets(
 
     Args:
         data_dir: that the other paths are relative to.
-        annotations: see `CocoPhotos`.
+        annotations: see `CocoInstances`.
         images: see there.
         max_masks: see there.
         val_annotations: annotations of photos to validate on; they make the set "coco_val".
@@ -73,7 +70,7 @@ def coco_sets(
         validation: only its validation sets are used.
         holdout: used without validation sets: the last photos, by name, are validated on and not trained on; a share
             when < 1, a number of photos when >= 1, none when 0.
-        exclude: see `CocoPhotos`; of both sets.
+        exclude: see `CocoInstances`; of both sets.
         check: see there.
         exif: see there.
 
@@ -87,10 +84,12 @@ def coco_sets(
             f"got {val_annotations!r} and {val_images!r}"
         )
     root = Path(data_dir).expanduser()
-    made = [CocoPhotos(root / annotations, root / images, max_masks, exclude, check, exif)]
+    made = [CocoInstances(root / annotations, root / images, max_masks, exclude, check, exif)]
     others: dict[str, SampleSet] = {} if validation is None else dict(validation.validation)
     if val_annotations is not None and val_images is not None:
-        made.append(CocoPhotos(root / val_annotations, root / val_images, max_masks, exclude, check, exif, "coco_val"))
+        made.append(
+            CocoInstances(root / val_annotations, root / val_images, max_masks, exclude, check, exif, "coco_val")
+        )
         others["coco_val"] = made[-1]
         _warn_of_shared(*made)
     refuse_unknown(exclude, set().union(*(photos.excluded for photos in made)), "the annotations")
@@ -105,7 +104,7 @@ def _with_validation(photos: AnnotatedPhotos, others: dict[str, SampleSet], hold
     return DataSets([(photos.part(0, first), 1.0)], {photos.name: photos.part(first, len(photos))})
 
 
-def _warn_of_shared(train: CocoPhotos, validation: CocoPhotos) -> None:
+def _warn_of_shared(train: CocoInstances, validation: CocoInstances) -> None:
     shared = {photo.path.resolve() for photo in train.photos} & {photo.path.resolve() for photo in validation.photos}
     if shared:
         log.warning("%d photos of data.val_images are also trained on, e.g. %s", len(shared), min(shared).name)

@@ -11,8 +11,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.data.overlay import hatch, tint
-from hqsam_lightning.data.samples import SampleSet
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.escaping import printable

@@ -11,8 +11,8 @@ import torch
 from hqsam_lightning.checks import arguments, integer, require
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
+from hqsam_lightning.data.datasets import MergedSets, SampleSet
 from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate
-from hqsam_lightning.data.samples import MergedSets, SampleSet
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.data.views import CachedViews, OnlineViews, Views

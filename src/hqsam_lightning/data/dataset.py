@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hqsam_lightning.data.samples import SampleSet
+from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.data.transforms import clear_ignored, stretch
 from hqsam_lightning.data.views import Views, to_chw, to_tensor
 from hqsam_lightning.prompts.mix import PromptMix

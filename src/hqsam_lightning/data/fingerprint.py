@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from hqsam_lightning.data.samples import SampleSet
+from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.data.sets import DataSets
 
 ROLES = ("train", "validation")

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hqsam_lightning.data.catalogue import Source, source_from_config
+from hqsam_lightning.data.datasets import PhotoFolder, SampleSet, Scenes
 from hqsam_lightning.data.inspection import CheckedSource, inspect_sources
 from hqsam_lightning.data.listing import Pair
 from hqsam_lightning.data.loading import draws_an_epoch
-from hqsam_lightning.data.samples import PhotoFolder, SampleSet
-from hqsam_lightning.data.scenes import SyntheticScenes
 from hqsam_lightning.errors import ConfigError, choice_error
 
 log = logging.getLogger(__name__)
@@ -120,8 +119,8 @@ def synthetic_sets(
         seed: the scenes are functions of (seed, index).
         val_masks: as masks, to validate on.
     """
-    train = SyntheticScenes(train_size, image_size, seed, "train", objects, masks, coarseness, thin_objects)
-    validation = SyntheticScenes(val_size, image_size, seed, "val", objects, val_masks, coarseness)
+    train = Scenes(train_size, image_size, seed, "train", objects, masks, coarseness, thin_objects)
+    validation = Scenes(val_size, image_size, seed, "val", objects, val_masks, coarseness)
     return DataSets([(train, 1.0)], {"synthetic": validation})
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hqsam_lightning.checks import choice, integer, optional, require
 from hqsam_lightning.data.cache import EmbeddingCache
-from hqsam_lightning.data.samples import SampleSet
+from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.data.transforms import Augmentation, clear_ignored
 from hqsam_lightning.seeding import derive_seed
 from hqsam_lightning.types import Sample, View

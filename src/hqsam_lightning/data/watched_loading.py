@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from hqsam_lightning.data.samples import SampleSet
+from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.errors import ConfigError, DataError, HQSamError
 
 Key = tuple[int, ...]

@@ -28,8 +28,8 @@ from hqsam_lightning.checks import (
     text,
     where,
 )
+from hqsam_lightning.data.datasets.scenes import SCENES
 from hqsam_lightning.data.mask_values import CHOICES, is_mask_values
-from hqsam_lightning.data.scenes.scenes import SCENES
 from hqsam_lightning.metrics.functional import DILATION
 from hqsam_lightning.schema.annotations import annotated
 from hqsam_lightning.schema.trainer_rules import TRAINER

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from hqsam_lightning.data.scenes import SyntheticScenes, coarsen
+from hqsam_lightning.data.datasets import Scenes
+from hqsam_lightning.data.scenes import coarsen
 
 
 def disc(radius: float, centre: tuple[float, float] = (128, 128), size: int = 256) -> np.ndarray:
@@ -64,7 +65,7 @@ def test_strength_zero_thresholds_and_more_strength_loses_more():
 
 @pytest.mark.parametrize("size", [64, 256, 384])
 def test_coarse_scenes_share_the_photo_and_keep_every_object(size):
-    fine, coarse = (SyntheticScenes(12, size, seed=9, masks=masks) for masks in ("fine", "coarse"))
+    fine, coarse = (Scenes(12, size, seed=9, masks=masks) for masks in ("fine", "coarse"))
     overlaps = []
     for a, b in zip(fine, coarse, strict=True):
         assert np.array_equal(a.image, b.image)
@@ -77,14 +78,14 @@ def test_coarse_scenes_share_the_photo_and_keep_every_object(size):
 
 
 def test_coarseness_reaches_the_masks():
-    far, near = (SyntheticScenes(8, 128, masks="coarse", coarseness=value) for value in (2.0, 0.0))
-    for sample, coarse, thresholded in zip(SyntheticScenes(8, 128), far, near, strict=True):
+    far, near = (Scenes(8, 128, masks="coarse", coarseness=value) for value in (2.0, 0.0))
+    for sample, coarse, thresholded in zip(Scenes(8, 128), far, near, strict=True):
         assert np.array_equal(thresholded.masks, sample.masks > 128 / 255)
         assert np.array_equal(coarse.masks, np.stack([coarsen(mask, 2.0) for mask in sample.masks]))
 
 
 def test_coarse_mask_is_in_few_pieces():
     """Opening before closing would leave a scatter of dots."""
-    made = SyntheticScenes(30, 256, seed=4, masks="coarse")
+    made = Scenes(30, 256, seed=4, masks="coarse")
     pieces = [ndimage.label(mask > 0.5)[1] for sample in made for mask in sample.masks]
     assert np.mean(pieces) < 1.6

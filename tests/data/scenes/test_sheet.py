@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from hqsam_lightning.data.scenes import SyntheticScenes
+from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.data.scenes.sheet import contact_sheet
 from hqsam_lightning.errors import ConfigError
 
 
 def test_sheet_shows_photos_and_tints_each_mask():
-    scenes = SyntheticScenes(6, 64, seed=1, split="val")
+    scenes = Scenes(6, 64, seed=1, split="val")
     sheet = contact_sheet(scenes, rows=2, columns=2)
     assert sheet.shape == (2 * 64, 2 * 3 * 64, 3)
     assert sheet.dtype == np.uint8
@@ -21,6 +21,6 @@ def test_sheet_shows_photos_and_tints_each_mask():
 
 def test_sheet_refuses_coarse_scenes_and_too_many():
     with pytest.raises(ConfigError, match=r"data\.masks: expected 'fine'"):
-        contact_sheet(SyntheticScenes(2, 64, masks="coarse"), 1, 1)
+        contact_sheet(Scenes(2, 64, masks="coarse"), 1, 1)
     with pytest.raises(ConfigError, match="expected 1 to 2 scenes; got 3 x 1"):
-        contact_sheet(SyntheticScenes(2, 64), 3, 1)
+        contact_sheet(Scenes(2, 64), 3, 1)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.data.overlay import tint
 from hqsam_lightning.data.scenes.coarse import coarsen
-from hqsam_lightning.data.scenes.scenes import SyntheticScenes
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.types import Sample
 
 
-def contact_sheet(scenes: SyntheticScenes, rows: int, columns: int) -> np.ndarray:
+def contact_sheet(scenes: Scenes, rows: int, columns: int) -> np.ndarray:
     """Lays out the first rows * columns scenes, each as photo, exact masks, coarse masks.
 
     Args:

@@ -25,11 +25,11 @@ from annotated_files import (
     write_json,
     write_photo,
 )
-from hqsam_lightning.data.coco import CocoPhotos
+from hqsam_lightning.data.datasets import CocoInstances
 from hqsam_lightning.errors import DataError
 
 
-def ids(photos: CocoPhotos) -> list[str]:
+def ids(photos: CocoInstances) -> list[str]:
     return [photos[index].sample_id for index in range(len(photos))]
 
 
@@ -37,7 +37,7 @@ def test_real_instances_and_polygons(shared_data: Path) -> None:
     """Polygons next to Pillow's rasteriser, which treats borders otherwise: large objects nearly agree."""
     folder = shared_data / "tiny_coco"
     path = folder / "annotations" / "instances_val2017.json"
-    photos = CocoPhotos(path, folder / "val2017", max_masks=100, check="full")
+    photos = CocoInstances(path, folder / "val2017", max_masks=100, check="full")
     content = json.loads(path.read_text())
     real = [each for each in content["annotations"] if not each["iscrowd"]]
     assert len(photos) == len({each["image_id"] for each in real})
@@ -68,10 +68,10 @@ def test_run_lengths_give_the_size_where_nothing_else_does(tmp_path: Path, form)
         [{"id": "one", "file_name": "a.jpg", "height": None}],
         [instance(number, "one", form(mask)) for number, mask in enumerate(masks)],
     )
-    assert np.array_equal(CocoPhotos(path, tmp_path, 2)[0].masks > 0.5, np.stack(masks))
+    assert np.array_equal(CocoInstances(path, tmp_path, 2)[0].masks > 0.5, np.stack(masks))
     write_photo(tmp_path / "a.jpg", size=(HEIGHT + 1, WIDTH))
     with pytest.raises(DataError, match=r"expected 'a\.jpg' with height x width 40x56 .* got 41x56"):
-        CocoPhotos(path, tmp_path, 2)
+        CocoInstances(path, tmp_path, 2)
 
 
 # --- structure -------------------------------------------------------------------------------------------------------
@@ -114,10 +114,10 @@ def test_what_is_wrong_with_the_file_is_named(tmp_path: Path, changes: dict[str,
     write_photo(tmp_path / "a.jpg")
     path = tmp_path / "instances.json"
     path.write_text(json.dumps(SOUND))
-    assert len(CocoPhotos(path, tmp_path, 1)) == 1
+    assert len(CocoInstances(path, tmp_path, 1)) == 1
     path.write_text(json.dumps({**SOUND, **changes}))
     with pytest.raises(DataError, match=message) as caught:
-        CocoPhotos(path, tmp_path, 1)
+        CocoInstances(path, tmp_path, 1)
     assert str(path) in str(caught.value)
 
 
@@ -126,7 +126,7 @@ def test_all_problems_are_in_one_error(tmp_path: Path) -> None:
     instances = [instance(number, number, [LINE]) for number in range(29)] + [instance(29, 99)]
     path = write_json(tmp_path, images, instances)
     with pytest.raises(DataError, match=r"instances\.json: 31 problem\(s\); .*data\.exclude") as caught:
-        CocoPhotos(path, tmp_path, 1)
+        CocoInstances(path, tmp_path, 1)
     assert "image 'nameless': expected a file name" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 22
     assert str(caught.value).endswith("and 11 more")
@@ -149,7 +149,7 @@ def test_what_is_no_json_is_named(tmp_path: Path, case: str) -> None:
     path = tmp_path / "instances.json"
     path.write_bytes(NO_JSON[case])
     with pytest.raises(DataError, match=r"instances\.json: expected"):
-        CocoPhotos(path, tmp_path, 1)
+        CocoInstances(path, tmp_path, 1)
 
 
 def test_annotations_that_are_no_file(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_annotations_that_are_no_file(tmp_path: Path) -> None:
     for name, message in (("absent", "cannot find it"), ("pipe", "a pipe"), ("folder", "a folder")):
         (tmp_path / "folder.json").mkdir(exist_ok=True)
         with pytest.raises(DataError, match=rf"{name}\.json: expected a .*file, .*{message}.*data\.annotations"):
-            CocoPhotos(tmp_path / f"{name}.json", tmp_path, 1)
+            CocoInstances(tmp_path / f"{name}.json", tmp_path, 1)
 
 
 # --- file names ------------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def test_names_stay_in_the_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "images").mkdir()
     path = write_json(tmp_path, [image(1, name)], [instance(1, 1)])
     with pytest.raises(DataError, match="image 1: expected a file name inside the folder of the images, got"):
-        CocoPhotos(path, tmp_path / "images", 1)
+        CocoInstances(path, tmp_path / "images", 1)
 
 
 def test_dots_do_not_leave_the_folder_by_a_link(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_dots_do_not_leave_the_folder_by_a_link(tmp_path: Path) -> None:
     images = tmp_path / "images"
     write_photo(images / "a.jpg")
     (images / "link").symlink_to(tmp_path / "elsewhere" / "linked")
-    photos = CocoPhotos(write_json(tmp_path, [image(1, "link/../a.jpg")], [instance(1, 1)]), images, 1)
+    photos = CocoInstances(write_json(tmp_path, [image(1, "link/../a.jpg")], [instance(1, 1)]), images, 1)
     assert photos.photos[0].path == images / "a.jpg"
 
 
@@ -191,27 +191,27 @@ def test_dots_do_not_leave_the_folder_by_a_link(tmp_path: Path) -> None:
 def test_names_are_text(tmp_path: Path, name: str) -> None:
     path = write_json(tmp_path, [image(1, name)], [instance(1, 1)])
     with pytest.raises(DataError, match="expected a file name of UTF-8 text without control characters") as caught:
-        CocoPhotos(path, tmp_path, 1)
+        CocoInstances(path, tmp_path, 1)
     str(caught.value).encode()
 
 
 @pytest.mark.parametrize("name", ["a b.jpg", "~/x.jpg", "ü,(1)='q'.jpg", "$5_$10.jpg", "<b>.jpg", "a" * 240 + ".jpg"])
 def test_odd_names_are_read(tmp_path: Path, name: str) -> None:
-    photos = CocoPhotos(write_coco(tmp_path, [name]), tmp_path, 1)
+    photos = CocoInstances(write_coco(tmp_path, [name]), tmp_path, 1)
     assert ids(photos) == [f"coco/{name.removesuffix('.jpg')}"]
 
 
 def test_a_name_too_long_for_the_disk_is_missing(tmp_path: Path) -> None:
     path = write_json(tmp_path, [image(1, "a" * 5000)], [instance(1, 1)])
     with pytest.raises(DataError, match="1 are missing, such as 'aaa"):
-        CocoPhotos(path, tmp_path, 1)
+        CocoInstances(path, tmp_path, 1)
 
 
 @pytest.mark.parametrize(("in_file", "on_disk"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC")])
 def test_names_may_be_composed_of_other_characters(tmp_path: Path, in_file: str, on_disk: str) -> None:
     write_photo(tmp_path / unicodedata.normalize(on_disk, "é.jpg"))
     path = write_json(tmp_path, [image(1, unicodedata.normalize(in_file, "é.jpg"))], [instance(1, 1)])
-    assert len(CocoPhotos(path, tmp_path, 1)) == 1
+    assert len(CocoInstances(path, tmp_path, 1)) == 1
 
 
 def test_lvis_has_addresses_instead_of_names(tmp_path: Path) -> None:
@@ -219,19 +219,19 @@ def test_lvis_has_addresses_instead_of_names(tmp_path: Path) -> None:
     address = "http://images.cocodataset.org/train2017/000000391895.jpg"
     listed = {"id": 391895, "coco_url": address, "height": HEIGHT, "width": WIDTH}
     path = write_json(tmp_path, [listed], [instance(1, 391895)])
-    assert ids(CocoPhotos(path, tmp_path, 1)) == ["coco/train2017/000000391895"]
+    assert ids(CocoInstances(path, tmp_path, 1)) == ["coco/train2017/000000391895"]
 
 
 @pytest.mark.parametrize("address", ["http://x/../a.jpg", "", "http://x/", 5, None])
 def test_odd_addresses_are_refused(tmp_path: Path, address: object) -> None:
     path = write_json(tmp_path, [{"id": 1, "coco_url": address}], [instance(1, 1)])
     with pytest.raises(DataError, match=r"image 1: expected a file name|1 are missing, such as 'x'"):
-        CocoPhotos(path, tmp_path, 1)
+        CocoInstances(path, tmp_path, 1)
 
 
 def test_sample_ids_are_unique(tmp_path: Path) -> None:
     names = ["a/1.jpg", "b/1.jpg", "c.jpg", "c.png", "d.x.jpg"]
-    made = ids(CocoPhotos(write_coco(tmp_path, names), tmp_path, 1))
+    made = ids(CocoInstances(write_coco(tmp_path, names), tmp_path, 1))
     assert made == ["coco/a/1", "coco/b/1", "coco/c.jpg", "coco/c.png", "coco/d.x"]
 
 
@@ -245,8 +245,8 @@ def test_missing_photos_are_reported_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "1.jpg")
     (tmp_path / "2.jpg").mkdir()
     with pytest.raises(DataError, match=r"data\.images=.*the 6 photos .*2 are missing.*'1\.jpg', '2\.jpg'"):
-        CocoPhotos(path, tmp_path, 1)
-    assert len(CocoPhotos(path, tmp_path, 1, exclude=["1", "2.jpg"])) == 4
+        CocoInstances(path, tmp_path, 1)
+    assert len(CocoInstances(path, tmp_path, 1, exclude=["1", "2.jpg"])) == 4
 
 
 def test_photos_of_another_size_and_damaged_ones_are_in_one_error(tmp_path: Path) -> None:
@@ -256,10 +256,10 @@ def test_photos_of_another_size_and_damaged_ones_are_in_one_error(tmp_path: Path
     (tmp_path / "2.jpg").write_bytes((tmp_path / "3.jpg").read_bytes()[:-10])
     message = r"(?s)data\.images=.* 2 problem.*'0\.jpg' with height x width 40x56 .* got 80x56.*1\.jpg"
     with pytest.raises(DataError, match=message):
-        CocoPhotos(path, tmp_path, 1)
+        CocoInstances(path, tmp_path, 1)
     with pytest.raises(DataError, match=r"(?s) 3 problem.*2\.jpg"):
-        CocoPhotos(path, tmp_path, 1, check="full")
-    assert ids(CocoPhotos(path, tmp_path, 1, check="full", exclude=["0", "1", "2"])) == ["coco/3"]
+        CocoInstances(path, tmp_path, 1, check="full")
+    assert ids(CocoInstances(path, tmp_path, 1, check="full", exclude=["0", "1", "2"])) == ["coco/3"]
 
 
 def test_what_is_left_out_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -274,7 +274,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFi
     for name in ("unlisted.WEBP", "unlisted.jpg", "._0.jpg", "notes.txt"):
         (tmp_path / name).write_bytes(b"")
     with caplog.at_level("INFO"):
-        assert ids(CocoPhotos(path, tmp_path, 2, exclude=["5"], check="full")) == ["coco/0", "coco/4"]
+        assert ids(CocoInstances(path, tmp_path, 2, exclude=["5"], check="full")) == ["coco/0", "coco/4"]
     assert (
         "coco: 6 photos in instances.json, 2 used; left out: 1 photos by data.exclude, 2 photos without an instance, "
         "1 photos whose masks have no pixel, 2 pictures that the file does not list, 1 crowds, "
@@ -286,4 +286,4 @@ def test_nothing_left_is_an_error(tmp_path: Path) -> None:
     write_photo(tmp_path / "a.jpg")
     path = write_json(tmp_path, [image(1, "a.jpg")], [instance(1, 1, [NO_PIXEL])])
     with pytest.raises(DataError, match=r"instances\.json: expected an instance with a segmentation, found none"):
-        CocoPhotos(path, tmp_path, 1)
+        CocoInstances(path, tmp_path, 1)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hqsam_lightning.data.scenes import SyntheticScenes
+from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.data.scenes.drawing import MIN_OBJECT_PIXELS
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.types import Sample
@@ -13,18 +13,18 @@ OBJECT = 128 / 255
 
 
 def scene_bytes(index: int) -> tuple[bytes, bytes, str]:
-    sample = SyntheticScenes(size=40, image_size=128, seed=5)[index]
+    sample = Scenes(size=40, image_size=128, seed=5)[index]
     return sample.image.tobytes(), sample.masks.tobytes(), sample.sample_id
 
 
 @pytest.fixture(scope="module")
 def scenes() -> list[Sample]:
-    made = SyntheticScenes(size=24, image_size=256, seed=3, objects=(1, 3))
+    made = Scenes(size=24, image_size=256, seed=3, objects=(1, 3))
     return [made[index] for index in range(len(made))]
 
 
 def test_same_index_gives_the_same_scene_in_any_order_and_instance():
-    made = SyntheticScenes(size=40, image_size=128, seed=5)
+    made = Scenes(size=40, image_size=128, seed=5)
     first, _, again = made[7], made[2], made[7]
     assert first.image.tobytes() == again.image.tobytes()
     assert (first.image.tobytes(), first.masks.tobytes(), first.sample_id) == scene_bytes(7)
@@ -35,7 +35,7 @@ def test_scene_ignores_global_random_state_and_size_of_the_set():
     before = scene_bytes(3)
     np.random.seed(1)
     assert scene_bytes(3) == before
-    assert SyntheticScenes(size=4, image_size=128, seed=5)[3].image.tobytes() == before[0]
+    assert Scenes(size=4, image_size=128, seed=5)[3].image.tobytes() == before[0]
 
 
 def test_worker_process_gives_the_same_scene():
@@ -48,7 +48,7 @@ def test_worker_process_gives_the_same_scene():
 
 def test_seeds_splits_and_indices_give_different_scenes():
     images = {
-        SyntheticScenes(size=9, image_size=64, seed=seed, split=split)[index].image.tobytes()
+        Scenes(size=9, image_size=64, seed=seed, split=split)[index].image.tobytes()
         for seed in (0, 1)
         for split in ("train", "val")
         for index in range(8)
@@ -58,7 +58,7 @@ def test_seeds_splits_and_indices_give_different_scenes():
 
 @pytest.mark.parametrize("size", [128, 256, 512])
 def test_shapes_types_and_ranges(size):
-    sample = SyntheticScenes(size=2, image_size=size, name="scenes", split="val")[1]
+    sample = Scenes(size=2, image_size=size, name="scenes", split="val")[1]
     assert sample.image.shape == (size, size, 3)
     assert sample.image.dtype == np.uint8
     assert sample.masks.shape[1:] == (size, size)
@@ -77,7 +77,7 @@ def test_masks_are_big_enough_and_do_not_overlap(scenes):
 
 
 def test_number_of_objects_follows_the_setting():
-    made = SyntheticScenes(size=6, image_size=128, objects=[2, 2])
+    made = Scenes(size=6, image_size=128, objects=[2, 2])
     assert all(1 <= len(sample.masks) <= 2 for sample in made)
     assert max(len(sample.masks) for sample in made) == 2
 
@@ -112,11 +112,11 @@ def test_many_scenes_hold_thin_parts(scenes):
 @pytest.mark.parametrize("index", [-1, 3, 100])
 def test_index_out_of_range(index):
     with pytest.raises(IndexError, match="from 0 to 2 of synthetic/train"):
-        SyntheticScenes(size=3)[index]
+        Scenes(size=3)[index]
 
 
 def test_length_and_iteration():
-    made = SyntheticScenes(size=3, image_size=64)
+    made = Scenes(size=3, image_size=64)
     assert len(made) == 3
     assert [sample.sample_id for sample in made] == [f"synthetic/train/{index:06d}" for index in range(3)]
 
@@ -143,4 +143,4 @@ def test_length_and_iteration():
 )
 def test_bad_argument_names_its_key(key, value):
     with pytest.raises(ConfigError, match=rf"^data\.{key}: expected .*got"):
-        SyntheticScenes(**({"size": 3} | {key: value}))
+        Scenes(**({"size": 3} | {key: value}))

@@ -1,13 +1,10 @@
-"""Photos and masks as read, by index."""
+"""A folder of photos and mask files."""
 
 from __future__ import annotations
 
 import logging
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
 from pathlib import Path
-from typing import Protocol
 
 from hqsam_lightning.data.image_files import file_fingerprint
 from hqsam_lightning.data.listing import Pair
@@ -17,22 +14,6 @@ from hqsam_lightning.seeding import derive_rng
 from hqsam_lightning.types import Identity, Sample
 
 _log = logging.getLogger(__name__)
-
-
-class SampleSet(Protocol):
-    """Anything that gives samples by index: files, procedural scenes."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Sample: ...
-
-    def reduced(self, index: int, longest: int) -> Sample:
-        """Returns the sample, which may be downscaled to at least `longest` pixels on its longer side."""
-        ...
-
-    def identify(self, index: int) -> Identity:
-        """Returns what identifies the sample and its content, without decoding its files."""
-        ...
 
 
 class PhotoFolder:
@@ -109,37 +90,3 @@ class PhotoFolder:
 
     def _sample_id(self, index: int) -> str:
         return f"{self.name}/{self.pairs[index].stem}"
-
-
-class MergedSets:
-    """Sets one after the other.
-
-    Args:
-        sets: indices run through them in turn.
-    """
-
-    def __init__(self, sets: Sequence[SampleSet]) -> None:
-        self.sets = list(sets)
-        self.ends = list(accumulate(len(samples) for samples in sets))
-
-    def __len__(self) -> int:
-        return self.ends[-1]
-
-    def __getitem__(self, index: int) -> Sample:
-        """Reads the sample of the set that the index falls into."""
-        samples, place = self._find(index)
-        return samples[place]
-
-    def reduced(self, index: int, longest: int) -> Sample:
-        """Reads the sample as its set reduces it."""
-        samples, place = self._find(index)
-        return samples.reduced(place, longest)
-
-    def identify(self, index: int) -> Identity:
-        """Identifies the sample of the set that the index falls into."""
-        samples, place = self._find(index)
-        return samples.identify(place)
-
-    def _find(self, index: int) -> tuple[SampleSet, int]:
-        number = bisect_right(self.ends, index)
-        return self.sets[number], index - (self.ends[number - 1] if number else 0)

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hqsam_lightning.checks import integer, require
-from hqsam_lightning.data.annotated import AnnotatedPhoto, AnnotatedPhotos, PhotoMasks
+from hqsam_lightning.data.annotated import AnnotatedPhoto, PhotoMasks
 from hqsam_lightning.data.annotated_checks import REMEDY, inspect_photos, read_photo_frames, require_check
 from hqsam_lightning.data.coco_json import CocoContent, read_coco
+from hqsam_lightning.data.datasets.annotated import AnnotatedPhotos
 from hqsam_lightning.data.photo_names import count_unlisted, find_photo, names_of, require_names, unique_stems
 from hqsam_lightning.data.problems import describe_counts, raise_problems, shown
 from hqsam_lightning.errors import DataError
@@ -18,7 +19,7 @@ from hqsam_lightning.errors import DataError
 log = logging.getLogger(__name__)
 
 
-class CocoPhotos(AnnotatedPhotos):
+class CocoInstances(AnnotatedPhotos):
     """Photos and instances of one file in COCO's format.
 
     The whole file is checked first. Crowds are left out (to every instance they are background), as are photos without

@@ -11,9 +11,10 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from hqsam_lightning.checks import integer, optional, require
-from hqsam_lightning.data.annotated import AnnotatedPhoto, AnnotatedPhotos, PhotoMasks, no_mask
+from hqsam_lightning.data.annotated import AnnotatedPhoto, PhotoMasks, no_mask
 from hqsam_lightning.data.annotated_checks import Finding, inspect_photos, read_photo_frames, require_check
 from hqsam_lightning.data.coco_json import CocoImage, entry_size, entry_size_problem, read_annotations
+from hqsam_lightning.data.datasets.annotated import AnnotatedPhotos
 from hqsam_lightning.data.photo_frames import Frame
 from hqsam_lightning.data.photo_names import (
     OTHER_SUFFIXES,
@@ -34,7 +35,7 @@ REMEDY = "download the files again, or list the photos in data.exclude"
 log = logging.getLogger(__name__)
 
 
-class Sa1bPhotos(AnnotatedPhotos):
+class Sa1b(AnnotatedPhotos):
     """A folder of SA-1B: sa_N.jpg with sa_N.json in the same folder.
 
     Kirillov et al., "Segment Anything", ICCV 2023, section 5.

@@ -25,7 +25,7 @@ SCENES = {
 """What the arguments of scenes have to be."""
 
 
-class SyntheticScenes:
+class Scenes:
     """Procedural scenes made on request; each follows from (seed, split, index) and these arguments alone.
 
     Args:
