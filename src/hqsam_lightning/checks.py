@@ -214,6 +214,11 @@ def where(item: Expected, phrase: str, holds: Callable[[Any], bool]) -> Expected
     return Expected(phrase, lambda value: item.accepts(value) and holds(value))
 
 
+def share_or_count() -> Expected:
+    """Part of a whole, as a share or as a number of its items."""
+    return Expected("a share in [0, 1), or an integer >= 1", either(number(0, 1, below=True), integer(1)).accepts)
+
+
 def rising_pair(least: int) -> Expected:
     """Two integers, the first at least `least` and the second no smaller."""
     return where(

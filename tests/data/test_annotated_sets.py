@@ -39,7 +39,7 @@ def numbered(name: str, numbers: range) -> list[str]:
     return [f"{name}/{number:02d}" for number in numbers]
 
 
-@pytest.mark.parametrize(("holdout", "count"), [(0.1, 1), (0.25, 2), (0.5, 5), (1, 1), (3, 3), (9.0, 9)])
+@pytest.mark.parametrize(("holdout", "count"), [(0.1, 1), (0.25, 2), (0.5, 5), (1, 1), (3, 3), (9, 9)])
 def test_the_last_photos_by_name_are_held_out(coco: Path, holdout: float, count: int, caplog: Any) -> None:
     with caplog.at_level(logging.INFO):
         made = sets(coco, holdout=holdout)
@@ -57,7 +57,9 @@ def test_nothing_is_held_out_when_not_asked(coco: Path) -> None:
 
 @pytest.mark.parametrize("holdout", [0.01, 0.99, 10, 20, -1])
 def test_an_impossible_holdout_names_its_key(coco: Path, holdout: float) -> None:
-    with pytest.raises(ConfigError, match=r"^data\.holdout: expected to leave photos on both sides of coco's 10"):
+    with pytest.raises(
+        ConfigError, match=r"^data\.holdout: expected (to leave photos on both sides of coco's 10|a share in)"
+    ):
         sets(coco, holdout=holdout)
 
 

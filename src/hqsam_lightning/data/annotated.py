@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hqsam_lightning.checks import Expected, choice, integer, list_of, text, where
 from hqsam_lightning.data.segmentations import Segmentation
+
+CHECKS = ("quick", "full")
+ARGUMENTS: Mapping[str, Expected] = {
+    "max_masks": integer(1),
+    "exclude": where(list_of(text(1)), "a list of file names, in quotes where they are numbers", lambda names: True),
+    "check": choice(*CHECKS),
+    "exif": choice("apply", "ignore", None),
+}
+"""What the arguments have to be that all sets of annotated photos take."""
 
 
 @dataclass(frozen=True)

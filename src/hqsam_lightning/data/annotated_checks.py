@@ -1,115 +1,133 @@
-"""Looks at annotated photos before anything is trained or scored, and names every problem in one error."""
+"""Checks annotated photos before anything is trained or scored, and decides whether their EXIF orientation applies."""
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from hqsam_lightning.data.annotated import AnnotatedPhoto, PhotoMasks, size_problem
-from hqsam_lightning.data.inspection import CHECKS
-from hqsam_lightning.data.photo_frames import Frame, decide_exif, read_frames
-from hqsam_lightning.data.reading import read_image
+import numpy as np
+
+from hqsam_lightning.data.annotated import AnnotatedPhoto, PhotoMasks, no_mask, size_problem
+from hqsam_lightning.data.problems import attempt_all, raise_problems, shown
+from hqsam_lightning.data.reading import Frame, image_frame, read_image
 from hqsam_lightning.data.segmentations import has_pixels
-from hqsam_lightning.errors import DataError, choice_error
+from hqsam_lightning.errors import ConfigError, DataError
 
 REMEDY = "get the files again, or list the photos in data.exclude"
 
-# a decoded photo costs a core and its pixels' memory
-_THREADS = 4
+# a header costs a round trip to the disk; a decoded photo costs a core and its pixels' memory
+_HEADER_THREADS = 16
+_DECODING_THREADS = 4
+_NAMED = 3
 
-MaskReader = Callable[[AnnotatedPhoto], PhotoMasks]
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What was found out about a photo.
+class Checked(NamedTuple):
+    """A photo that can be read.
 
     Attributes:
-        problem: why it cannot be used; None for a sound one.
+        photo: the photo.
         usable: whether one of its masks has a pixel.
-        empty: masks without a pixel; ``"quick"`` counts those before the first one with pixels.
+        empty: masks without a pixel; the quick check counts those before the first one with pixels.
     """
 
-    problem: str | None = None
-    usable: bool = False
-    empty: int = 0
+    photo: AnnotatedPhoto
+    usable: bool
+    empty: int
 
 
-def require_check(check: str) -> None:
-    """Checks the value of ``data.check``.
-
-    Raises:
-        ConfigError: it is not among `CHECKS`.
-    """
-    if check not in CHECKS:
-        raise choice_error("data.check", check, CHECKS)
-
-
-def read_photo_frames(
-    photos: Sequence[AnnotatedPhoto], exif: str | None, read_masks: MaskReader
-) -> tuple[list[Frame | str], bool]:
-    """Reads all photos' headers, and decides whether they are turned by their EXIF orientation.
-
-    Args:
-        photos: to look at.
-        exif: see `decide_exif`.
-        read_masks: gives a photo's masks, which state its annotated size.
-
-    Returns:
-        The frames, see `read_frames`, and whether EXIF orientations are applied.
-
-    Raises:
-        ConfigError: see `decide_exif`.
-    """
-    frames = read_frames([photo.path for photo in photos])
-    turned = [
-        (photo.name, frame, read_masks(photo).size)
-        for photo, frame in zip(photos, frames, strict=True)
-        if isinstance(frame, Frame) and frame.orientation != 1
-    ]
-    return frames, decide_exif(exif, turned)
-
-
-def inspect_photos(
-    photos: Sequence[AnnotatedPhoto], frames: Sequence[Frame | str], exif: bool, check: str, read_masks: MaskReader
-) -> list[Finding]:
+def check_photos(
+    title: str,
+    photos: Sequence[AnnotatedPhoto],
+    read_masks: Callable[[AnnotatedPhoto], PhotoMasks],
+    exif: str | None,
+    check: str,
+    sample: int | None = None,
+) -> tuple[list[Checked], bool]:
     """Compares photos with their masks.
 
     Args:
-        photos: to look at.
-        frames: theirs, see `read_frames`.
-        exif: whether EXIF orientations are applied.
-        check: ``"quick"`` compares sizes and looks for one mask with a pixel, ``"full"`` decodes the photo and looks at
-            all masks.
-        read_masks: gives a photo's masks.
+        title: of the error.
+        photos: whose headers are all read.
+        read_masks: gives the masks of a photo.
+        exif: ``"apply"`` or ``"ignore"`` the EXIF orientations; None leaves the choice to the annotated sizes, if all
+            of them decide it, which those of photos turned by 180 degrees, or mirrored, never do.
+        check: ``"quick"`` compares sizes and looks for one mask with a pixel, ``"full"`` decodes the photo and looks
+            at all masks.
+        sample: number of photos, evenly spread, whose masks the quick check reads, each of which must have a mask with
+            a pixel; None: all photos, which need none.
+
+    Returns:
+        The photos whose masks were checked, and whether EXIF orientations are applied.
+
+    Raises:
+        ConfigError: ``data.exif`` is None and the sizes do not decide it.
+        DataError: one for all problems.
     """
+    frames = attempt_all(image_frame, [photo.path for photo in photos], _HEADER_THREADS)
+    pairs = list(zip(photos, frames, strict=True))
+    applied = _decide_exif(exif, pairs, read_masks)
 
-    def inspect(photo: AnnotatedPhoto, frame: Frame | str) -> Finding:
+    def inspect(pair: tuple[AnnotatedPhoto, Frame | str]) -> Checked:
+        photo, frame = pair
         if isinstance(frame, str):
-            return Finding(problem=frame)
-        try:
-            return _inspect(photo, read_masks(photo), frame.size(exif), exif, check)
-        except DataError as error:
-            return Finding(problem=str(error))
-
-    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-        return list(pool.map(inspect, photos, frames))
-
-
-def _inspect(photo: AnnotatedPhoto, masks: PhotoMasks, size: tuple[int, int], exif: bool, check: str) -> Finding:
-    problem = size_problem(photo, masks, size)
-    if problem:
-        return Finding(problem)
-    if check == "full":
-        read_image(photo.path, exif=exif)
-    usable, empty = False, 0
-    for segmentation in masks.segmentations:
-        if has_pixels(segmentation, size):
-            usable = True
-            if check == "quick":
+            raise DataError(frame)
+        masks, size = read_masks(photo), frame.size(applied)
+        if problem := size_problem(photo, masks, size):
+            raise DataError(problem)
+        if check == "full":
+            read_image(photo.path, exif=applied)
+        usable, empty = False, 0
+        for segmentation in masks.segmentations:
+            covers = has_pixels(segmentation, size)
+            usable, empty = usable or covers, empty + (not covers)
+            if usable and check == "quick":
                 break
-        else:
-            empty += 1
-    return Finding(None, usable, empty)
+        if sample is not None and not usable:
+            raise DataError(no_mask(photo))
+        return Checked(photo, usable, empty)
+
+    if sample is not None and check == "quick":
+        spread = set(np.linspace(0, len(pairs) - 1, min(len(pairs), sample)).round().astype(int).tolist())
+        pairs = [pair for index, pair in enumerate(pairs) if index in spread or isinstance(pair[1], str)]
+    found = attempt_all(inspect, pairs, min(_DECODING_THREADS, os.cpu_count() or 1))
+    raise_problems(title, [each for each in found if isinstance(each, str)], REMEDY)
+    return [each for each in found if isinstance(each, Checked)], applied
+
+
+def _decide_exif(
+    exif: str | None,
+    photos: Sequence[tuple[AnnotatedPhoto, Frame | str]],
+    read_masks: Callable[[AnnotatedPhoto], PhotoMasks],
+) -> bool:
+    turned = [(photo, frame) for photo, frame in photos if isinstance(frame, Frame) and frame.orientation != 1]
+    if not turned:
+        return True
+    votes = Counter(_vote(frame, read_masks(photo).size) for photo, frame in turned)
+    if exif is None and len(votes) == 1 and None not in votes:
+        (exif,) = votes
+        log.info(
+            "data.exif=%s: the annotated sizes of all %d photos with an EXIF orientation fit it", exif, len(turned)
+        )
+    if exif is None:
+        named = ", ".join(f"{shown(photo.name)} ({frame.orientation})" for photo, frame in turned[:_NAMED])
+        raise ConfigError(
+            f"data.exif: expected apply or ignore, got null; {len(turned)} photo(s) have an EXIF orientation, "
+            f"e.g. {named}; set apply if the annotations were made on photos as viewers show them, ignore if on the "
+            "pixels as stored (OpenCV with IMREAD_IGNORE_ORIENTATION, or Pillow without exif_transpose); the "
+            f"annotated sizes fit apply for {votes['apply']} of them, ignore for {votes['ignore']}"
+        )
+    log.info("data.exif=%s: %d photo(s) have an EXIF orientation", exif, len(turned))
+    return exif == "apply"
+
+
+def _vote(frame: Frame, size: tuple[int, int] | None) -> str | None:
+    """Which choice an annotated (height, width) is for; None where it does not decide."""
+    stored, turned = frame.size(exif=False), frame.size()
+    if stored == turned or size not in (stored, turned):
+        return None
+    return "apply" if size == turned else "ignore"

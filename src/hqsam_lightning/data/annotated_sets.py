@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hqsam_lightning.checks import Expected, arguments, integer, optional, share_or_count
+from hqsam_lightning.data.annotated import ARGUMENTS
 from hqsam_lightning.data.datasets import AnnotatedPhotos, CocoInstances, Sa1b, SampleSet
 from hqsam_lightning.data.photo_names import refuse_unknown
 from hqsam_lightning.data.sets import DataSets, holdout_count
@@ -14,6 +16,14 @@ from hqsam_lightning.errors import ConfigError
 log = logging.getLogger(__name__)
 
 
+SETS: Mapping[str, Expected] = {
+    **ARGUMENTS,
+    "holdout": share_or_count(),
+    "validation": Expected("sets, or null", lambda value: value is None or isinstance(value, DataSets | Mapping)),
+}
+
+
+@arguments("data", limit=optional(integer(1)), **SETS)
 def sa1b_sets(
     folder: str,
     max_masks: int,
@@ -45,6 +55,7 @@ def sa1b_sets(
     return _with_validation(photos, {} if validation is None else validation.validation, holdout)
 
 
+@arguments("data", **SETS)
 def coco_sets(
     data_dir: str,
     annotations: str,
@@ -84,16 +95,16 @@ def coco_sets(
             f"got {val_annotations!r} and {val_images!r}"
         )
     root = Path(data_dir).expanduser()
-    made = [CocoInstances(root / annotations, root / images, max_masks, exclude, check, exif)]
+    train = CocoInstances(root / annotations, root / images, max_masks, exclude, check, exif)
     others: dict[str, SampleSet] = {} if validation is None else dict(validation.validation)
+    excluded = set(train.excluded)
     if val_annotations is not None and val_images is not None:
-        made.append(
-            CocoInstances(root / val_annotations, root / val_images, max_masks, exclude, check, exif, "coco_val")
-        )
-        others["coco_val"] = made[-1]
-        _warn_of_shared(*made)
-    refuse_unknown(exclude, set().union(*(photos.excluded for photos in made)), "the annotations")
-    return _with_validation(made[0], others, holdout)
+        val = CocoInstances(root / val_annotations, root / val_images, max_masks, exclude, check, exif, "coco_val")
+        others["coco_val"] = val
+        excluded |= val.excluded
+        _warn_of_shared(train, val)
+    refuse_unknown(exclude, excluded, "the annotations")
+    return _with_validation(train, others, holdout)
 
 
 def _with_validation(photos: AnnotatedPhotos, others: dict[str, SampleSet], holdout: float) -> DataSets:

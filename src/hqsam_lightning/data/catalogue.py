@@ -4,15 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from hqsam_lightning.data.mask_values import AUTO, mask_values_from_config
+from hqsam_lightning.checks import Expected, integer, list_of, number, optional, path, require, text, where
+from hqsam_lightning.data.mask_values import AUTO, CHOICES, is_mask_values, mask_values_from_config
 from hqsam_lightning.data.names import is_ending
 from hqsam_lightning.errors import ConfigError, DataError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+
+FIELDS: Mapping[str, Expected] = {
+    "images": path(),
+    "masks": optional(path()),
+    "image_suffixes": where(
+        list_of(text(2), least=1),
+        "a list of endings with their dot, e.g. ['.jpg']",
+        lambda endings: all(map(is_ending, endings)),
+    ),
+    "mask_suffix": Expected("an ending with its dot, e.g. '.png' or '_mask.png'", is_ending),
+    "mask_values": Expected(f"auto, {CHOICES}", is_mask_values),
+    "max_masks": optional(integer(1)),
+    "expected": optional(integer(1)),
+    "exclude": where(
+        list_of(text(1)), "a list of stems, e.g. [0001, 0007] in quotes where they are numbers", lambda stems: True
+    ),
+    "weight": number(0, 1000, above=True),
+    **dict.fromkeys(("title", "paper", "licence", "note"), text()),
+}
+"""What the fields of a `Source` have to be."""
 
 
 class MissingDataError(DataError):
@@ -58,29 +79,9 @@ class Source:
     note: str = ""
 
     def __post_init__(self) -> None:
-        for field in ("title", "paper", "licence", "note"):
-            _require(isinstance(getattr(self, field), str), self, field, "text")
-        for field in ("images", "masks"):
-            value = getattr(self, field)
-            optional = field == "masks" and value is None
-            _require(optional or (isinstance(value, str) and value != ""), self, field, "a folder")
-        suffixes = self.image_suffixes
-        _require(
-            isinstance(suffixes, tuple) and len(suffixes) > 0 and all(map(is_ending, suffixes)),
-            self,
-            "image_suffixes",
-            "a list of endings with their dot, e.g. ['.jpg']",
-        )
-        listed = isinstance(self.exclude, tuple) and all(isinstance(stem, str) for stem in self.exclude)
-        _require(listed, self, "exclude", "a list of stems, e.g. [0001, 0007] in quotes where they are numbers")
-        _require(is_ending(self.mask_suffix), self, "mask_suffix", "an ending with its dot, e.g. '.png' or '_mask.png'")
         mask_values_from_config(f"data.catalogue.{self.name}.mask_values", self.mask_values)
-        for field in ("expected", "max_masks"):
-            value = getattr(self, field)
-            counted = isinstance(value, int) and not isinstance(value, bool) and value > 0
-            _require(value is None or counted, self, field, "a whole number > 0, or null")
-        numeric = isinstance(self.weight, int | float) and not isinstance(self.weight, bool)
-        _require(numeric and isfinite(self.weight) and self.weight > 0, self, "weight", "a number > 0")
+        for field, expected in FIELDS.items():
+            require(f"data.catalogue.{self.name}.{field}", getattr(self, field), expected)
 
 
 def source_from_config(name: str, values: Mapping[str, Any]) -> Source:
@@ -114,9 +115,3 @@ def source_folders(source: Source, data_dir: Path) -> tuple[Path, Path]:
     root = data_dir.expanduser()
     images = root / Path(source.images).expanduser()
     return images, images if source.masks is None else root / Path(source.masks).expanduser()
-
-
-def _require(condition: bool, source: Source, field: str, expected: str) -> None:
-    if not condition:
-        value = getattr(source, field)
-        raise ConfigError(f"data.catalogue.{source.name}.{field}: expected {expected}; got {value!r}")

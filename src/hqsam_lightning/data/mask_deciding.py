@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from hqsam_lightning.data.mask_facts import ALPHA, COLOURS, LABELS, ONE_LEVEL, TWO_PLANES, MaskFacts, look_at
 from hqsam_lightning.data.mask_values import AUTO, CHOICES, SOFT, MaskValues
-from hqsam_lightning.data.problems import listed
+from hqsam_lightning.data.problems import attempt_all, listed
 from hqsam_lightning.errors import DataError
 
 SAMPLE = 200
@@ -41,13 +40,14 @@ def decide(name: str, wanted: MaskValues, paths: Sequence[Path]) -> tuple[MaskVa
         _log.info("%s: mask_values=%s, as set", name, wanted)
         return wanted, []
     sample = spread(paths, SAMPLE)
-    facts, problems = _look(sample)
+    seen = attempt_all(look_at, sample, _THREADS)
+    facts = [each for each in seen if isinstance(each, MaskFacts)]
     decided = _decide_auto(name, facts) if wanted.kind == AUTO else replace(wanted, threshold=_middle(facts))
     _log.info(
         "%s: mask_values=%s -> %s (%s) from %s of %s files",
         name, wanted.kind, decided, _summary(facts), len(sample), len(paths),
     )  # fmt: skip
-    return decided, problems
+    return decided, [each for each in seen if isinstance(each, str)]
 
 
 def spread(paths: Sequence[Path], most: int) -> list[Path]:
@@ -75,18 +75,6 @@ def is_unlike(facts: MaskFacts, values: MaskValues) -> bool:
 def _fits(facts: MaskFacts, threshold: float) -> bool:
     """Whether a mask's greatest value is the object's as far as the threshold shows, or the mask is empty."""
     return facts.high == 0 or threshold < facts.high <= 2 * threshold + 1
-
-
-def _look(paths: Sequence[Path]) -> tuple[list[MaskFacts], list[str]]:
-    def look(path: Path) -> MaskFacts | str:
-        try:
-            return look_at(path)
-        except DataError as error:
-            return str(error)
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        seen = list(pool.map(look, paths))
-    return [each for each in seen if isinstance(each, MaskFacts)], [each for each in seen if isinstance(each, str)]
 
 
 def _decide_auto(name: str, facts: list[MaskFacts]) -> MaskValues:

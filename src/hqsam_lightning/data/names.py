@@ -1,4 +1,4 @@
-"""The one rule for the names of photos and masks: which files are which, and which names cannot be used."""
+"""The rules for the names of photos and masks: which file is which, and which names cannot be used."""
 
 from __future__ import annotations
 
@@ -47,8 +47,13 @@ def in_order(stem: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if place % 2 else (-1, part) for place, part in enumerate(parts))
 
 
+def is_usable(name: str) -> bool:
+    """Whether a name can be written into logs, reports and checkpoints."""
+    return not any(unicodedata.category(character) in _UNUSABLE for character in name)
+
+
 def refuse_unusable(source: str, folder: Path, names: Iterable[str]) -> None:
-    """Refuses names that cannot be written into logs, reports and checkpoints.
+    """Refuses names that are not usable.
 
     Args:
         source: name of the source.
@@ -58,7 +63,7 @@ def refuse_unusable(source: str, folder: Path, names: Iterable[str]) -> None:
     Raises:
         DataError: a name is not UTF-8, or holds control characters such as line breaks.
     """
-    bad = [name for name in names if any(unicodedata.category(character) in _UNUSABLE for character in name)]
+    bad = [name for name in names if not is_usable(name)]
     if bad:
         shown = ", ".join(ascii(name) for name in bad[:_SHOWN])
         raise DataError(

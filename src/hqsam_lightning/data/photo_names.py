@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from hqsam_lightning.data.names import is_usable, normal_form
 from hqsam_lightning.data.problems import shown
-from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.errors import DataError
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
 OTHER_SUFFIXES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".jp2")
@@ -25,7 +26,7 @@ def name_problem(name: object) -> str | None:
     """
     if not isinstance(name, str) or not name:
         return f"expected a file name, got {shown(name)}"
-    if any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in name):
+    if not is_usable(name):
         return f"expected a file name of UTF-8 text without control characters, got {shown(name)}"
     if name.startswith("/") or tidy_name(name).split("/")[0] in ("..", "."):
         return f"expected a file name inside the folder of the images, got {shown(name)}"
@@ -47,9 +48,8 @@ def find_photo(folder: Path, name: str) -> Path:
     Returns:
         The path under the name given where there is no such file.
     """
-    forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
-    found = (folder / form for form in forms if os.path.isfile(folder / form))
-    return next(found, folder / name)
+    paths = [folder / form for form in (name, normal_form(name), unicodedata.normalize("NFD", name))]
+    return next(filter(os.path.isfile, paths), paths[0])
 
 
 def count_unlisted(folder: Path, names: Collection[str]) -> int:
@@ -59,7 +59,7 @@ def count_unlisted(folder: Path, names: Collection[str]) -> int:
         folder: of the images.
         names: that are listed, relative to the folder.
     """
-    listed = {unicodedata.normalize("NFC", name) for name in names}
+    listed = set(map(normal_form, names))
     beside = 0
     for parent in {posixpath.dirname(name) for name in names}:
         try:
@@ -67,7 +67,7 @@ def count_unlisted(folder: Path, names: Collection[str]) -> int:
         except OSError:  # then no photo in it is used
             continue
         pictures = (entry for entry in entries if entry.lower().endswith((*PHOTO_SUFFIXES, *OTHER_SUFFIXES)))
-        found = (unicodedata.normalize("NFC", posixpath.join(parent, entry)) for entry in pictures if entry[0] != ".")
+        found = (normal_form(posixpath.join(parent, entry)) for entry in pictures if entry[0] != ".")
         beside += sum(name not in listed for name in found)
     return beside
 
@@ -83,20 +83,6 @@ def unique_stems(names: Sequence[str]) -> list[str]:
     counts = Counter(posixpath.splitext(name)[0] for name in names)
     stems = (posixpath.splitext(name)[0] for name in names)
     return [stem if counts[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
-
-
-def require_names(exclude: object) -> list[str]:
-    """Checks the value of ``data.exclude``.
-
-    Raises:
-        ConfigError: it is not a list of texts.
-    """
-    if isinstance(exclude, str) or not isinstance(exclude, Collection):
-        raise ConfigError(f"data.exclude: expected a list of file names, got {shown(exclude)}")
-    for name in exclude:
-        if not isinstance(name, str):
-            raise ConfigError(f"data.exclude: expected file names, in quotes where they are numbers; got {shown(name)}")
-    return list(exclude)
 
 
 def refuse_unknown(exclude: Sequence[str], known: Collection[str], where: str) -> None:

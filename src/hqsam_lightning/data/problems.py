@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.escaping import printable
 
 MOST_SHOWN = 20
 """How many problems an error lists; the rest are counted."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _short = reprlib.Repr()
 _short.maxlevel, _short.maxlist, _short.maxdict, _short.maxstring, _short.maxother = 3, 8, 4, 60, 60
@@ -23,6 +28,19 @@ def shown(value: object) -> str:
 def listed(names: Sequence[str], most: int = 3) -> str:
     """The first names, printable, and dots where there are more."""
     return printable(", ".join(names[:most])) + (", ..." if len(names) > most else "")
+
+
+def attempt_all(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result | str]:
+    """Calls a function for each item, in parallel; where it raises a `DataError`, gives its message instead."""
+
+    def attempt(item: Item) -> Result | str:
+        try:
+            return function(item)
+        except DataError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(attempt, items))
 
 
 def raise_problems(title: str, problems: Sequence[str], remedy: str) -> None:

@@ -21,7 +21,25 @@ END_OF_JPEG = b"\xff\xd9"
 PHOTO_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 Order = Callable[[int], Sequence[int]]
-"""Gives the order in which a photo's masks, of which there are so many, are taken."""
+"""Gives the order in which the masks of a photo are taken, by their number."""
+
+
+class Frame(NamedTuple):
+    """How a photo is stored, by its header.
+
+    Attributes:
+        height: of the stored pixels.
+        width: of the stored pixels.
+        orientation: EXIF's, 1 to 8; 1 is shown as stored.
+    """
+
+    height: int
+    width: int
+    orientation: int
+
+    def size(self, exif: bool = True) -> tuple[int, int]:
+        """(H, W) of the photo as read, with or without its EXIF orientation."""
+        return (self.width, self.height) if exif and self.orientation >= 5 else (self.height, self.width)
 
 
 class MasksRead(NamedTuple):
@@ -132,24 +150,44 @@ def masks_of(
     """
     _refuse_sizes(files)
     found = [(path, pixels, number) for path, pixels in files for number in ids_of(pixels, values, path)]
-    whole = most is None or len(found) <= most
+
+    def read(index: int) -> np.ndarray:
+        path, pixels, number = found[index]
+        return object_of(pixels, values, path, number)
+
+    masks, empty = take_objects(len(found), read, most, order)
+    if not masks:
+        raise DataError(_empty(files, values))
+    ignored = [ignored_of(pixels, values, path) for path, pixels in files]
+    planes = [each for each in ignored if each is not None]
+    return MasksRead(np.stack(masks), np.logical_or.reduce(planes) if planes else None, empty)
+
+
+def take_objects(
+    count: int, read: Callable[[int], np.ndarray], most: int | None, order: Order
+) -> tuple[list[np.ndarray], int]:
+    """Reads masks until there are enough that show an object.
+
+    Args:
+        count: number of masks.
+        read: gives a mask by its index.
+        most: how many are enough; None: all.
+        order: in which the masks are read where there are more than enough.
+
+    Returns:
+        The masks with an object by ascending index, and the number of masks read without one.
+    """
     taken: dict[int, np.ndarray] = {}
     empty = 0
-    for place in range(len(found)) if whole else order(len(found)):
-        path, pixels, number = found[place]
-        mask = object_of(pixels, values, path, number)
-        if (mask > OBJECT_THRESHOLD).any():
-            taken[place] = mask
+    for index in range(count) if most is None or count <= most else order(count):
+        mask = read(index)
+        if mask.max() > OBJECT_THRESHOLD:
+            taken[index] = mask
         else:
             empty += 1
         if len(taken) == most:
             break
-    if not taken:
-        raise DataError(_empty(files, values))
-    ignored = [ignored_of(pixels, values, path) for path, pixels in files]
-    planes = [each for each in ignored if each is not None]
-    ignore = np.logical_or.reduce(planes) if planes else None
-    return MasksRead(np.stack([taken[place] for place in sorted(taken)]), ignore, empty)
+    return [taken[index] for index in sorted(taken)], empty
 
 
 def read_pair(
@@ -200,32 +238,24 @@ def size_mismatch(
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Reads the size of a photo or mask from its header alone.
-
-    Returns:
-        (H, W) after EXIF orientation.
+    """Reads the (H, W) of a photo or mask, after EXIF orientation, from its header alone.
 
     Raises:
         DataError: the file is missing, of another format, or its header is damaged.
     """
-    height, width, orientation = image_frame(path)
-    return (width, height) if orientation >= 5 else (height, width)
+    return image_frame(path).size()
 
 
-def image_frame(path: str | Path) -> tuple[int, int, int]:
+def image_frame(path: str | Path) -> Frame:
     """Reads how a photo is stored and shown from its header alone.
 
-    Returns:
-        Height and width of the stored pixels, and the EXIF orientation, 1 to 8. A TIFF file is turned by whatever
-        decodes it: its orientation is 1, its size that of the turned photo.
+    A TIFF file is turned by whatever decodes it: its orientation is 1, its size that of the turned photo.
 
     Raises:
-        DataError: the file is missing, or its header is damaged.
+        DataError: the file is missing, of another format, or its header is damaged.
     """
-    with open_image(path) as image:
-        width, height = image.size
-        with naming_damage(path):
-            return height, width, read_orientation(image)
+    with open_image(path) as image, naming_damage(path):
+        return Frame(image.height, image.width, read_orientation(image))
 
 
 def _reduced(size: tuple[int, int], longest: int) -> tuple[int, int]:

@@ -14,7 +14,6 @@ from typing import Any
 
 from hqsam_lightning.checks import (
     Expected,
-    anything,
     boolean,
     choice,
     either,
@@ -25,28 +24,17 @@ from hqsam_lightning.checks import (
     optional,
     path,
     rising_pair,
+    share_or_count,
     text,
     where,
 )
+from hqsam_lightning.data.catalogue import FIELDS
 from hqsam_lightning.data.datasets.scenes import SCENES
-from hqsam_lightning.data.mask_values import CHOICES, is_mask_values
 from hqsam_lightning.metrics.functional import DILATION
 from hqsam_lightning.schema.annotations import annotated
 from hqsam_lightning.schema.trainer_rules import TRAINER
 
 PACKAGE = "hqsam_lightning"
-SHARE_OR_COUNT = Expected(
-    "a share in [0, 1), or an integer >= 1",
-    either(number(0, 1, below=True), integer(1)).accepts,
-)
-ANNOTATED: Mapping[str, Expected] = {
-    "max_masks": integer(1),
-    "holdout": SHARE_OR_COUNT,
-    "exclude": list_of(text(1)),
-    "check": choice("quick", "full"),
-    "exif": choice(None, "apply", "ignore"),
-    "validation": optional(mapping_of(anything())),
-}
 FOUR = list_of(integer(1), 4, 4)
 PROBABILITY = number(0, 1)
 PUBLISHED = where(
@@ -99,26 +87,11 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
         "sources": list_of(text(1)),
         "val_sources": list_of(text(1)),
         "check": choice("quick", "full"),
-        "holdout": SHARE_OR_COUNT,
-    },
-    "hqsam_lightning.data.annotated_sets.coco_sets": {
-        **ANNOTATED,
-    },
-    "hqsam_lightning.data.annotated_sets.sa1b_sets": {
-        **ANNOTATED,
-        "limit": optional(integer(1)),
-    },
-    "hqsam_lightning.data.catalogue.Source": {
-        "weight": number(0, 1000, above=True),
-        "expected": optional(integer(1)),
-        "max_masks": optional(integer(1)),
-        "mask_values": Expected(f"auto, {CHOICES}", is_mask_values),
-        "exclude": list_of(text(1)),
-        "image_suffixes": list_of(where(text(2), "a suffix such as .jpg", lambda suffix: suffix[0] == "."), least=1),
-        "mask_suffix": where(text(2), "a suffix such as .png", lambda suffix: suffix[0] == "."),
+        "holdout": share_or_count(),
     },
     "hqsam_lightning.metrics.functional.boundary_iou": {"dilation_ratio": DILATION},
     "hqsam_lightning.metrics.contours.boundary_f": {"dilation_ratio": DILATION},
+    "hqsam_lightning.data.catalogue.Source": FIELDS,
     "hqsam_lightning.training.loggers.build_wandb_logger": {
         "project": text(1, 128),
         "name": optional(text(1, 128)),

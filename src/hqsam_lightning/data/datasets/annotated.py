@@ -12,8 +12,8 @@ import numpy as np
 
 from hqsam_lightning.data.annotated import AnnotatedPhoto, PhotoMasks, no_mask, size_problem
 from hqsam_lightning.data.image_files import file_fingerprint
-from hqsam_lightning.data.reading import read_image
-from hqsam_lightning.data.segmentations import Segmentation, decode
+from hqsam_lightning.data.reading import read_image, take_objects
+from hqsam_lightning.data.segmentations import decode
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.seeding import derive_rng
 from hqsam_lightning.types import Identity, Sample
@@ -43,16 +43,23 @@ class AnnotatedPhotos(ABC):
         """Reads one photo and its masks.
 
         Raises:
-            DataError: naming the file that was damaged or changed since the run began, or that nothing looked into
-                then.
+            DataError: naming a file that was damaged or changed since the run began, or was not checked then.
         """
         photo = self.photos[index]
         masks, image = self.read_masks(photo), read_image(photo.path, exif=self.exif)
         problem = size_problem(photo, masks, image.shape[:2])
         if problem:
             raise DataError(f"{problem}; use the photos that were annotated, or list the photo in data.exclude")
-        stacked = self._draw(photo, masks.segmentations, image.shape[:2])
-        return Sample(image, stacked.astype(np.float32), photo.sample_id, self.name)
+        found, size = masks.segmentations, (image.shape[0], image.shape[1])
+        taken, _ = take_objects(
+            len(found),
+            lambda number: decode(found[number], size),
+            self.max_masks,
+            lambda count: derive_rng("masks", photo.sample_id).permutation(count).tolist(),
+        )
+        if not taken:
+            raise DataError(no_mask(photo))
+        return Sample(image, np.stack(taken).astype(np.float32), photo.sample_id, self.name)
 
     def reduced(self, index: int, longest: int) -> Sample:
         """Reads one photo whole: its masks are of its size."""
@@ -77,22 +84,6 @@ class AnnotatedPhotos(ABC):
         Raises:
             DataError: its file cannot be used.
         """
-
-    def _draw(self, photo: AnnotatedPhoto, found: Sequence[Segmentation], size: tuple[int, ...]) -> np.ndarray:
-        """(M, H, W) bool, at most `max_masks`."""
-        order = range(len(found))
-        if len(found) > self.max_masks:
-            order = derive_rng("masks", photo.sample_id).permutation(len(found)).tolist()
-        masks: dict[int, np.ndarray] = {}
-        for place in order:
-            mask = decode(found[place], (size[0], size[1]))
-            if mask.any():
-                masks[place] = mask
-            if len(masks) == self.max_masks:
-                break
-        if not masks:
-            raise DataError(no_mask(photo))
-        return np.stack([masks[place] for place in sorted(masks)])
 
 
 def _fingerprint(photo: AnnotatedPhoto) -> str:

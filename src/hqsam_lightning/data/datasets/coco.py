@@ -7,13 +7,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from hqsam_lightning.checks import integer, require
-from hqsam_lightning.data.annotated import AnnotatedPhoto, PhotoMasks
-from hqsam_lightning.data.annotated_checks import REMEDY, inspect_photos, read_photo_frames, require_check
+from hqsam_lightning.checks import arguments
+from hqsam_lightning.data.annotated import ARGUMENTS, AnnotatedPhoto, PhotoMasks
+from hqsam_lightning.data.annotated_checks import check_photos
 from hqsam_lightning.data.coco_json import CocoContent, read_coco
 from hqsam_lightning.data.datasets.annotated import AnnotatedPhotos
-from hqsam_lightning.data.photo_names import count_unlisted, find_photo, names_of, require_names, unique_stems
-from hqsam_lightning.data.problems import describe_counts, raise_problems, shown
+from hqsam_lightning.data.photo_names import count_unlisted, find_photo, names_of, unique_stems
+from hqsam_lightning.data.problems import describe_counts, shown
 from hqsam_lightning.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class CocoInstances(AnnotatedPhotos):
         max_masks: see `AnnotatedPhotos`.
         exclude: names or file names of photos to leave out, with or without suffix.
         check: ``"quick"`` (the whole file, the photos' headers) or ``"full"`` (every photo and mask is decoded).
-        exif: ``"apply"``, ``"ignore"`` or None, see `hqsam_lightning.data.photo_frames.decide_exif`.
+        exif: ``"apply"``, ``"ignore"`` or None, see `check_photos`.
         name: of the set, which begins the sample ids.
 
     Attributes:
@@ -43,6 +43,7 @@ class CocoInstances(AnnotatedPhotos):
         DataError: one for all problems of the file, or of the photos.
     """
 
+    @arguments("data", **ARGUMENTS)
     def __init__(
         self,
         annotations: str | Path,
@@ -53,17 +54,13 @@ class CocoInstances(AnnotatedPhotos):
         exif: str | None = None,
         name: str = "coco",
     ) -> None:
-        require_check(check)
-        require("data.max_masks", max_masks, integer(1))
         source, folder = Path(annotations).expanduser(), Path(images).expanduser()
-        content = read_coco(source, require_names(exclude))
+        content = read_coco(source, exclude)
         wanted = set(exclude)
         self.excluded = wanted and {called for listed in content.listed for called in names_of(listed) & wanted}
         photos = _find_photos(content, source, folder, name)
-        frames, applied = read_photo_frames(photos, exif, self.read_masks)
-        findings = inspect_photos(photos, frames, applied, check, self.read_masks)
-        raise_problems(f"data.images={images}", [each.problem for each in findings if each.problem], REMEDY)
-        used = [photo for photo, finding in zip(photos, findings, strict=True) if finding.usable]
+        checked, applied = check_photos(f"data.images={images}", photos, self.read_masks, exif, check)
+        used = [each.photo for each in checked if each.usable]
         if not used:
             raise DataError(f"{annotations}: expected an instance with a segmentation, found none; use another file")
         left_out = {
@@ -72,7 +69,7 @@ class CocoInstances(AnnotatedPhotos):
             "photos whose masks have no pixel": len(photos) - len(used),
             "pictures that the file does not list": count_unlisted(folder, content.listed),
             **content.left_out,
-            "masks without a pixel": sum(finding.empty for finding in findings),
+            "masks without a pixel": sum(each.empty for each in checked),
         }
         counts = describe_counts(left_out)
         log.info(

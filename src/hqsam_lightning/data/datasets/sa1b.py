@@ -8,21 +8,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-import numpy as np
-
-from hqsam_lightning.checks import integer, optional, require
-from hqsam_lightning.data.annotated import AnnotatedPhoto, PhotoMasks, no_mask
-from hqsam_lightning.data.annotated_checks import Finding, inspect_photos, read_photo_frames, require_check
+from hqsam_lightning.checks import arguments, integer, optional
+from hqsam_lightning.data.annotated import ARGUMENTS, AnnotatedPhoto, PhotoMasks
+from hqsam_lightning.data.annotated_checks import check_photos
 from hqsam_lightning.data.coco_json import CocoImage, entry_size, entry_size_problem, read_annotations
 from hqsam_lightning.data.datasets.annotated import AnnotatedPhotos
-from hqsam_lightning.data.photo_frames import Frame
 from hqsam_lightning.data.photo_names import (
     OTHER_SUFFIXES,
     PHOTO_SUFFIXES,
     name_problem,
     names_of,
     refuse_unknown,
-    require_names,
 )
 from hqsam_lightning.data.problems import describe_counts, raise_problems, shown
 from hqsam_lightning.errors import DataError
@@ -47,13 +43,14 @@ class Sa1b(AnnotatedPhotos):
         exclude: names or file names of photos to leave out, with or without suffix.
         check: ``"quick"`` (all photos' headers, and the annotations of `QUICK_SAMPLE` photos; others are checked when
             they are drawn) or ``"full"`` (every photo, file and mask is decoded).
-        exif: ``"apply"``, ``"ignore"`` or None, see `hqsam_lightning.data.photo_frames.decide_exif`.
+        exif: ``"apply"``, ``"ignore"`` or None, see `check_photos`.
 
     Raises:
         ConfigError: a value cannot work, or exif is None and the photos need it.
         DataError: no photo has annotations; or one for all problems.
     """
 
+    @arguments("data", limit=optional(integer(1)), **ARGUMENTS)
     def __init__(
         self,
         folder: str | Path,
@@ -63,21 +60,14 @@ class Sa1b(AnnotatedPhotos):
         check: str = "quick",
         exif: str | None = None,
     ) -> None:
-        require_check(check)
-        require("data.max_masks", max_masks, integer(1))
-        require("data.limit", limit, optional(integer(1)))
         title = f"data.folder={folder}"
-        found = _list_photos(Path(folder).expanduser(), require_names(exclude), title)
+        found = _list_photos(Path(folder).expanduser(), exclude, title)
         photos = found[:limit]
         if limit is not None and len(photos) < limit:
             log.warning("%s: %s photos, fewer than data.limit=%s", title, len(photos), limit)
-        frames, applied = read_photo_frames(photos, exif, self.read_masks)
-        picked = _pick(frames, check)
-        chosen = [photos[index] for index in picked]
-        findings = inspect_photos(chosen, [frames[index] for index in picked], applied, check, self.read_masks)
-        raise_problems(title, _problems(chosen, findings), REMEDY)
-        empty = sum(finding.empty for finding in findings)
-        log.info("sa1b: using %d photos; checked %d: %d masks without a pixel", len(photos), len(chosen), empty)
+        checked, applied = check_photos(title, photos, self.read_masks, exif, check, QUICK_SAMPLE)
+        empty = sum(each.empty for each in checked)
+        log.info("sa1b: using %d photos; checked %d: %d masks without a pixel", len(photos), len(checked), empty)
         super().__init__("sa1b", photos, max_masks, applied)
 
     def read_masks(self, photo: AnnotatedPhoto) -> PhotoMasks:
@@ -104,19 +94,6 @@ class Sa1b(AnnotatedPhotos):
         if not image.instances:
             raise DataError(f"{photo.source}: expected at least one annotation, found none; {REMEDY}")
         return PhotoMasks(image.instances, image.size)
-
-
-def _pick(frames: Sequence[Frame | str], check: str) -> list[int]:
-    """Numbers of the photos that are inspected: all, or some, and those whose header cannot be read."""
-    if check == "full":
-        return list(range(len(frames)))
-    spread = np.linspace(0, len(frames) - 1, min(len(frames), QUICK_SAMPLE)).round().astype(int).tolist()
-    return sorted({*spread, *(index for index, frame in enumerate(frames) if isinstance(frame, str))})
-
-
-def _problems(photos: Sequence[AnnotatedPhoto], findings: Sequence[Finding]) -> list[str]:
-    pairs = zip(photos, findings, strict=True)
-    return [each.problem or no_mask(photo) for photo, each in pairs if each.problem or not each.usable]
 
 
 def _list_photos(root: Path, exclude: Sequence[str], title: str) -> list[AnnotatedPhoto]:
