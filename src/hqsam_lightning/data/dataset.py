@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hqsam_lightning.data.datasets import SampleSet
-from hqsam_lightning.data.transforms import clear_ignored, stretch
+from hqsam_lightning.data.framing import Frame, Stretch
+from hqsam_lightning.data.transforms import clear_ignored
 from hqsam_lightning.data.views import Views, to_chw, to_tensor
 from hqsam_lightning.prompts.mix import PromptMix
 from hqsam_lightning.seeding import derive_rng, derive_seed
@@ -56,7 +57,7 @@ class TrainingExamples(Dataset[Example]):
 
 
 class EvaluationExamples(Dataset[Example]):
-    """Stretched examples with their original masks; the prompts are functions of the sample's id alone.
+    """Examples in the model's frame with their original masks; the prompts are functions of the sample's id alone.
 
     Args:
         samples: what is evaluated on.
@@ -64,14 +65,21 @@ class EvaluationExamples(Dataset[Example]):
         prompts: draw each mask's prompts, by name.
         mask_input_size: side of the prompt encoder's mask input.
         name: of the set.
+        frame: fits images into the model's frame; None stretches them.
     """
 
     def __init__(
-        self, samples: SampleSet, image_size: int, prompts: Mapping[str, PromptMix], mask_input_size: int, name: str
+        self,
+        samples: SampleSet,
+        image_size: int,
+        prompts: Mapping[str, PromptMix],
+        mask_input_size: int,
+        name: str,
+        frame: Frame | None = None,
     ) -> None:
         self.samples = samples
         self.name = name
-        self.image_size = image_size
+        self.frame = frame or Stretch(image_size)
         self.prompts = prompts
         self.mask_input_size = mask_input_size
 
@@ -79,9 +87,9 @@ class EvaluationExamples(Dataset[Example]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Example:
-        """Reads and stretches one sample."""
+        """Reads one sample and fits it into the frame."""
         sample = clear_ignored(self.samples[index])
-        image, masks, ignore = stretch(sample.image, sample.masks, self.image_size, sample.ignore)
+        image, masks, ignore = self.frame.place(sample.image, sample.masks, sample.ignore)
         tensors = torch.from_numpy(masks)[:, None]
         keys = ("evaluation", sample.sample_id)
         return Example(

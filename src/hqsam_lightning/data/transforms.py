@@ -163,7 +163,7 @@ def fit(image: np.ndarray, masks: np.ndarray, image_size: int, ignore: np.ndarra
     """Longest side to image_size, padded right and bottom; shapes as in `Augmentation`."""
     size = fit_size(image.shape[:2], image_size)
     pixels = _pad(resize(image.astype(np.float32), size), image_size, IMAGE_PADDING).astype(np.uint8)
-    resized, touched = _resize_masks(masks, size, ignore)
+    resized, touched = resize_masks(masks, size, ignore)
     padded = np.stack([_pad(mask, image_size, 0) for mask in resized])
     return Framed(pixels, padded, None if touched is None else _pad(touched.astype(np.uint8), image_size, 0) > 0)
 
@@ -172,10 +172,10 @@ def stretch(image: np.ndarray, masks: np.ndarray, image_size: int, ignore: np.nd
     """Stretches to image_size x image_size whatever the aspect, as the released evaluation does."""
     size = (image_size, image_size)
     pixels = resize(image.astype(np.float32), size).astype(np.uint8)
-    return Framed(pixels, *_resize_masks(masks, size, ignore))
+    return Framed(pixels, *resize_masks(masks, size, ignore))
 
 
-def _resize_masks(
+def resize_masks(
     masks: np.ndarray, size: tuple[int, int], ignore: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Masks and ignored pixels at (h, w).
