@@ -52,8 +52,10 @@ def test_ignored_pixels_move_with_the_image() -> None:
     mask, ignore = np.zeros((1, 40, 80), np.float32), np.zeros((40, 80), bool)
     mask[:, 5:30, 5:30], ignore[:, 60:] = 1, True
     padded, stretched = (frame(64).place(np.zeros((40, 80, 3), np.uint8), mask, ignore) for frame in (Pad, Stretch))
-    assert padded.ignore is not None and stretched.ignore is not None
-    assert padded.ignore[:32, 49:].all() and not padded.ignore[32:].any()
+    assert padded.ignore is not None
+    assert stretched.ignore is not None
+    assert padded.ignore[:32, 49:].all()
+    assert not padded.ignore[32:].any()
     assert stretched.ignore[:, 49:].all()
 
 
