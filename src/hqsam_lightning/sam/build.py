@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from hqsam_lightning.sam.mlp import chunk_mlps
 from hqsam_lightning.sam.mobile_sam import from_mobile_sam, is_mobile_sam
 from hqsam_lightning.sam.shipped import read_shipped
 from hqsam_lightning.sam.state_dicts import read_state_dict, state_dict_sha256
-from hqsam_lightning.sam.weights import PublishedWeights, fetch
+from hqsam_lightning.sam.weights import fetch
 from hqsam_lightning.seeding import seeded_init
 
 log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ def build_sam(
     mlp_dim: int,
     weights: str,
     cache_dir: str,
-    published: Mapping[str, Any] | None = None,
+    published: Mapping[str, str] | None = None,
     embedded: str | None = None,
     attention: str = "fused",
     precision: str = "fp32",
@@ -59,7 +58,7 @@ def build_sam(
         weights: ``"published"``, ``"embedded"``, ``"random"`` (the same at every call), or the path of a .pth or
             .safetensors file.
         cache_dir: folder that downloads are kept in.
-        published: url, sha256 and size of the published file.
+        published: url and sha256 of the published file.
         embedded: name of the file that the package ships.
         attention: of a ViT: "fused" (`FusedAttention`, and `ChunkedMlp` beside it) or "eager" (segment-anything's own,
             with its (L, L) matrices). TinyViT attends as timm does.
@@ -82,7 +81,7 @@ def build_sam(
     if weights == "embedded":
         _load(sam, *_shipped_weights(name, embedded))
     elif weights != "random":
-        path = _weights_path(name, weights, published, Path(cache_dir).expanduser())
+        path = _weights_path(name, weights, published, Path(cache_dir))
         state_dict = read_state_dict(path)
         _load(sam, from_mobile_sam(state_dict) if is_mobile_sam(state_dict) else state_dict, str(path))
     return FrozenSam(sam, name, state_dict_sha256(sam.state_dict()), precision)
@@ -117,12 +116,12 @@ def _shipped_weights(name: str, embedded: str | None) -> tuple[dict[str, Tensor]
     return read_shipped(embedded), embedded
 
 
-def _weights_path(name: str, weights: str, published: Mapping[str, Any] | None, cache_dir: Path) -> Path:
+def _weights_path(name: str, weights: str, published: Mapping[str, str] | None, cache_dir: Path) -> Path:
     if weights != "published":
         return Path(weights).expanduser()
     if published is None:
         raise ConfigError(f"sam.weights: expected 'random' or a file's path, because {name} has no published weights")
-    return fetch(PublishedWeights(**published), cache_dir)
+    return fetch(published["url"], published["sha256"], cache_dir)
 
 
 def _load(sam: Sam, state_dict: dict[str, Tensor], source: str) -> None:

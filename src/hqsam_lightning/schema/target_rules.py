@@ -16,7 +16,6 @@ from hqsam_lightning.checks import (
     Expected,
     boolean,
     choice,
-    either,
     integer,
     list_of,
     mapping_of,
@@ -38,8 +37,8 @@ PACKAGE = "hqsam_lightning"
 FOUR = list_of(integer(1), 4, 4)
 PROBABILITY = number(0, 1)
 PUBLISHED = where(
-    mapping_of(either(text(1), integer(1)), ("url", "sha256", "size")),
-    "a mapping of url (http or https), sha256 (64 hex digits) and, where known, size in bytes",
+    mapping_of(text(1), ("url", "sha256")),
+    "a mapping of url (http or https) and sha256 (64 hex digits)",
     lambda file: (
         re.match(r"https?://\S+$", str(file.get("url"))) is not None
         and re.fullmatch("[0-9a-f]{64}", str(file.get("sha256"))) is not None
