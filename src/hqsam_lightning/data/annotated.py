@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hqsam_lightning.checks import Expected, choice, integer, list_of, text, where
+from hqsam_lightning.data.problems import CHECKS
 from hqsam_lightning.data.segmentations import Segmentation
 
-CHECKS = ("quick", "full")
 ARGUMENTS: Mapping[str, Expected] = {
     "max_masks": integer(1),
     "exclude": where(list_of(text(1)), "a list of file names, in quotes where they are numbers", lambda names: True),

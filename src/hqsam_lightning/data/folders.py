@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hqsam_lightning.data.catalogue import Source
@@ -18,17 +18,17 @@ class Folder:
 
     Attributes:
         path: of the folder.
-        files: names of the files by their ending, of those that were asked for.
+        files: endings of the files that were asked for, by name.
         others: names of the other files.
         folders: names of the subfolders.
         hidden: number of entries whose names begin with a dot.
     """
 
     path: Path
-    files: dict[str, list[str]]
-    others: list[str]
-    folders: list[str]
-    hidden: int
+    files: dict[str, str] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    hidden: int = 0
 
     @classmethod
     def scan(cls, path: Path, endings: Sequence[str]) -> Folder:
@@ -36,35 +36,30 @@ class Folder:
 
         Args:
             path: of the folder.
-            endings: of the files to tell apart; normalised, lower-case.
+            endings: of the files to find; normalised, lower-case.
 
         Raises:
             DataError: the folder cannot be listed.
         """
-        folder = cls(path, {}, [], [], 0)
+        folder = cls(path)
         try:
             with os.scandir(path) as entries:
                 names = sorted((entry.name, entry.is_dir()) for entry in entries)
         except OSError as error:
             raise DataError(f"expected a folder of photos or masks, cannot list {path}: {error}; check it") from error
         for name, is_dir in names:
-            ending = matching_ending(normal_form(name), endings)
             if name.startswith("."):
                 folder.hidden += 1
             elif is_dir:
                 folder.folders.append(name)
-            elif ending is None:
-                folder.others.append(name)
+            elif ending := matching_ending(normal_form(name), endings):
+                folder.files[name] = ending
             else:
-                folder.files.setdefault(ending, []).append(name)
+                folder.others.append(name)
         return folder
 
-    def with_ending(self, *endings: str) -> list[str]:
-        """Names of the files with these endings, sorted."""
-        return sorted(name for ending in dict.fromkeys(endings) for name in self.files.get(ending, []))
-
     def folders_beside(self, other: Path) -> list[str]:
-        """Subfolders, but the one that the source's other folder is in."""
+        """Subfolders, except the one that the source's other folder is in."""
         above = {other.resolve(), *other.resolve().parents}
         return [name for name in self.folders if (self.path / name).resolve() not in above]
 
@@ -74,10 +69,11 @@ class Folder:
         Raises:
             DataError: a name cannot be used, or two names have one stem.
         """
-        refuse_unusable(source.name, self.path, self.with_ending(*endings))
+        names = [name for name, ending in self.files.items() if ending in endings]
+        refuse_unusable(source.name, self.path, names)
         found: dict[str, str] = {}
-        for name in self.with_ending(*endings):
-            stem = _stem(name, endings)
+        for name in names:
+            stem = normal_form(name)[: -len(self.files[name])]
             if stem in found:
                 raise DataError(
                     f"{source.name}: two {what} share the stem {stem!r} in {self.path}: {found[stem]} and {name}; "
@@ -85,8 +81,3 @@ class Folder:
                 )
             found[stem] = name
         return found
-
-
-def _stem(name: str, endings: Sequence[str]) -> str:
-    normal = normal_form(name)
-    return normal[: -len(matching_ending(normal, endings) or "")]

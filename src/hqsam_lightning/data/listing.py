@@ -71,7 +71,7 @@ class Listing:
         return bool(self.other_files or self.folders or self.strays)
 
     def describe(self) -> str:
-        """Says how many photos there are, how many are used, and what was left out and why."""
+        """Describes how many photos there are, how many are used, and what was left out and why."""
         parts = [
             (len(self.other_files), "files of other endings", _endings(self.other_files)),
             (len(self.folders), "subfolders, whose contents are not read", listed(self.folders)),
@@ -107,60 +107,65 @@ def list_source(source: Source, data_dir: Path) -> Listing:
     images = Folder.scan(image_dir, [*endings, mask_ending] if shared else endings)
     masks = images if shared else Folder.scan(mask_dir, [mask_ending])
     photos = images.by_stem(source, [each for each in endings if not shared or each != mask_ending], "photos")
-    if not photos and not (shared and images.with_ending(mask_ending)):
+    if not photos and not (shared and mask_ending in images.files.values()):
         raise MissingDataError(_no_photo(source, images))
-    found = _match(source, photos, masks, mask_ending)
-    if shared and mask_ending in endings:
-        _refuse_ambiguous(source, image_dir, found.strays)
+    by_photo, strays, inside = _match(source, photos, masks, mask_ending)
+    if strays and shared and mask_ending in endings:
+        raise DataError(_ambiguous(source, image_dir, strays))
     wanted = _without_excluded(source, photos)
-    _refuse_unmasked(source, masks, wanted, found)
-    pairs = [Pair(image_dir / name, tuple(found.masks[stem]), stem) for stem, name in wanted.items()]
-    read = [images] if shared else [images, masks]
-    inside = list(found.folders.values())
-    subfolders = {*images.folders_beside(mask_dir), *masks.folders_beside(image_dir)} - set(found.folders)
+    unmasked = sorted(set(wanted) - set(by_photo))
+    if unmasked:
+        raise DataError(_unmasked(source, wanted, unmasked, masks, strays))
+    read = [images, *([] if shared else [masks]), *inside.values()]
+    subfolders = {*images.folders_beside(mask_dir), *masks.folders_beside(image_dir)} - set(inside)
+    deeper = [f"{folder.path.name}/{name}" for folder in inside.values() for name in folder.folders]
     return Listing(
-        sorted(pairs, key=lambda pair: normal_form(pair.photo.name)),
-        [name for folder in [*read, *inside] for name in folder.others],
-        sorted([*subfolders, *(f"{folder.path.name}/{name}" for folder in inside for name in folder.folders)]),
-        found.strays,
-        sum(folder.hidden for folder in [*read, *inside]),
-        len(photos) - len(wanted),
+        pairs=sorted(
+            (Pair(image_dir / name, tuple(by_photo[stem]), stem) for stem, name in wanted.items()),
+            key=lambda pair: normal_form(pair.photo.name),
+        ),
+        other_files=[name for folder in read for name in folder.others],
+        folders=sorted([*subfolders, *deeper]),
+        strays=strays,
+        hidden=sum(folder.hidden for folder in read),
+        excluded=len(photos) - len(wanted),
     )
 
 
-@dataclass
-class _Match:
-    """Masks by the stem of their photo, masks without a photo, and folders that hold the masks of a photo, by name."""
-
-    masks: dict[str, list[Path]]
-    strays: list[str]
-    folders: dict[str, Folder]
-
-
-def _match(source: Source, photos: dict[str, str], masks: Folder, ending: str) -> _Match:
-    found = _Match({}, [], {})
+def _match(
+    source: Source, photos: dict[str, str], masks: Folder, ending: str
+) -> tuple[dict[str, list[Path]], list[str], dict[str, Folder]]:
+    """Masks by the stem of their photo; masks without a photo; and folders that hold the masks of a photo, by name."""
+    found: dict[str, list[Path]] = {}
+    strays: list[str] = []
     by_number: dict[str, list[tuple[int, str]]] = {}
     for stem, name in masks.by_stem(source, [ending], "masks").items():
         numbered = split_number(stem)
         if stem in photos:
-            found.masks[stem] = [masks.path / name]
+            found[stem] = [masks.path / name]
         elif numbered and numbered[0] in photos:
             by_number.setdefault(numbered[0], []).append((numbered[1], name))
         else:
-            found.strays.append(name)
+            strays.append(name)
     several = [(stem, [masks.path / name for _, name in sorted(parts)]) for stem, parts in by_number.items()]
+    inside: dict[str, Folder] = {}
     for name in masks.folders:
         if normal_form(name) in photos:
-            inside = Folder.scan(masks.path / name, [ending])
-            by_stem = inside.by_stem(source, [ending], "masks")
+            folder = Folder.scan(masks.path / name, [ending])
+            by_stem = folder.by_stem(source, [ending], "masks")
             if by_stem:
-                found.folders[name] = inside
-                paths = [inside.path / by_stem[stem] for stem in sorted(by_stem, key=in_order)]
+                inside[name] = folder
+                paths = [folder.path / by_stem[stem] for stem in sorted(by_stem, key=in_order)]
                 several.append((normal_form(name), paths))
     for stem, paths in several:
-        _refuse_two_layouts(source, photos[stem], found.masks.get(stem), paths)
-        found.masks[stem] = paths
-    return found
+        if stem in found:
+            raise DataError(
+                f"{source.name}: expected the masks of {photos[stem]} in one layout, got {found[stem][0]} and "
+                f"{paths[0]}; keep the mask of the photo's own stem, the numbered ones, or the folder, and remove the "
+                "others"
+            )
+        found[stem] = paths
+    return found, strays, inside
 
 
 def _without_excluded(source: Source, photos: dict[str, str]) -> dict[str, str]:
@@ -199,34 +204,21 @@ def _endings(names: Sequence[str]) -> str:
     return listed([f"{ending} {count}" for ending, count in counts.most_common()])
 
 
-def _refuse_two_layouts(source: Source, photo: str, some: list[Path] | None, others: list[Path]) -> None:
-    if some:
-        raise DataError(
-            f"{source.name}: expected the masks of {photo} in one layout, got {some[0]} and {others[0]}; keep the mask "
-            "of the photo's own stem, the numbered ones, or the folder, and remove the others"
-        )
+def _ambiguous(source: Source, folder: Path, names: list[str]) -> str:
+    suffix = source.mask_suffix
+    return (
+        f"{source.name}: {len(names)} {suffix} files in {folder} could be photos or masks, e.g. {listed(names)}, "
+        "because photos and masks share the folder and the suffix; move the masks to a folder of their own and set "
+        f"data.catalogue.{source.name}.masks, or take {suffix} out of data.catalogue.{source.name}.image_suffixes"
+    )
 
 
-def _refuse_ambiguous(source: Source, folder: Path, names: list[str]) -> None:
-    """Refuses a folder where a file may be either a photo or a mask."""
-    if names:
-        suffix = source.mask_suffix
-        raise DataError(
-            f"{source.name}: {len(names)} {suffix} files in {folder} could be photos or masks, e.g. "
-            f"{listed(names)}, because photos and masks share the folder and the "
-            f"suffix; move the masks to a folder of their own and set data.catalogue.{source.name}.masks, or take "
-            f"{suffix} out of data.catalogue.{source.name}.image_suffixes"
-        )
-
-
-def _refuse_unmasked(source: Source, masks: Folder, photos: dict[str, str], found: _Match) -> None:
-    unmasked = sorted(set(photos) - set(found.masks))
-    if unmasked:
-        first = unmasked[0]
-        like = [name for name in found.strays + masks.others if normal_form(name).startswith(first)]
-        hint = f" (there is {like[0]}: does data.catalogue.{source.name}.mask_suffix fit?)" if like else ""
-        shown, expected = listed([photos[stem] for stem in unmasked]), masks.path / (first + source.mask_suffix)
-        raise DataError(
-            f"{source.name}: {len(unmasked)} of {len(photos)} photos have no mask: {shown}; expected {expected}{hint}; "
-            f"add the masks or remove the photos, or change data.catalogue.{source.name}.masks and .mask_suffix"
-        )
+def _unmasked(source: Source, photos: dict[str, str], unmasked: list[str], masks: Folder, strays: list[str]) -> str:
+    first = unmasked[0]
+    like = [name for name in strays + masks.others if normal_form(name).startswith(first)]
+    hint = f" (there is {like[0]}: does data.catalogue.{source.name}.mask_suffix fit?)" if like else ""
+    shown, expected = listed([photos[stem] for stem in unmasked]), masks.path / (first + source.mask_suffix)
+    return (
+        f"{source.name}: {len(unmasked)} of {len(photos)} photos have no mask: {shown}; expected {expected}{hint}; "
+        f"add the masks or remove the photos, or change data.catalogue.{source.name}.masks and .mask_suffix"
+    )

@@ -10,6 +10,9 @@ from typing import TypeVar
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.escaping import printable
 
+CHECKS = ("quick", "full")
+"""How thoroughly files are checked at the start: their headers and a sample, or every file decoded."""
+
 MOST_SHOWN = 20
 """How many problems an error lists; the rest are counted."""
 
