@@ -25,7 +25,8 @@ from benchmarks.data_cases import boundary, evaluation, reader
 from benchmarks.plot import save_plot
 from hqsam_lightning import __version__
 from hqsam_lightning.checks import Expected, integer, list_of, optional, path, require, text
-from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
+from hqsam_lightning.cli import clean_errors, run_hydra
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError, choice_error
 from hqsam_lightning.reporting.run_facts import source_commit
 

@@ -111,7 +111,7 @@ def variants(config: DictConfig) -> list[Row]:
     builders = {"1 variant": partial(our_step, config)}
     for count in config.variants:
         builders[f"{count} variants"] = partial(our_step, config, count)
-        builders[f"{count} variants, in turn"] = partial(our_step, config, count, in_turn=True)
+        builders[f"{count} variants, in turn"] = partial(our_step, config, count, sequential_backward=True)
     builders["the variants of table 3"] = partial(our_step, config, TABLE_3)
     timings, memory = take_turns_apart(builders, config.rounds)
     return [make_row("variants", timings, name, "1 variant", memory[name] / GIB) for name in builders]
@@ -139,12 +139,12 @@ def our_step(
     masks: int = 1,
     precision: str = "fp32",
     cached: bool = False,
-    in_turn: bool = False,
+    sequential_backward: bool = False,
 ) -> Contestant:
     """A training step in a process that is set up as `train` does."""
     if device().type == "cpu":
         keep_freed_memory()
-    workload = build_workload(config, build_sam(config, precision), variants, masks, in_turn)
+    workload = build_workload(config, build_sam(config, precision), variants, masks, sequential_backward)
     return (from_cache(workload) if cached else workload).step
 
 

@@ -14,7 +14,7 @@ from lightning.fabric.utilities import move_data_to_device
 from omegaconf import DictConfig
 from torch import Tensor
 
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.data.dataset import TrainingExamples
 from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.data.loading import collate
@@ -61,7 +61,7 @@ def build_sam(config: DictConfig, precision: str = "fp32", attention: str = "fus
 
 
 def build_workload(
-    config: DictConfig, sam: FrozenSam, variants: int | str = 1, masks: int = 1, in_turn: bool = False
+    config: DictConfig, sam: FrozenSam, variants: int | str = 1, masks: int = 1, sequential_backward: bool = False
 ) -> Workload:
     """Builds a training step on config.batch_size images.
 
@@ -70,7 +70,7 @@ def build_workload(
         sam: the frozen model.
         variants: number of full HQ heads, or the name of the experiment whose variants are trained.
         masks: per image.
-        in_turn: see `HQSamModule`.
+        sequential_backward: see `HQSamModule`.
     """
     module = HQSamModule(
         sam=sam,
@@ -79,7 +79,7 @@ def build_workload(
         optimizer=torch.optim.Adam,
         scheduler=partial(torch.optim.lr_scheduler.StepLR, step_size=1),
         val_sets=[],
-        in_turn=in_turn,
+        sequential_backward=sequential_backward,
     ).to(device())
     parameters = [parameter for head in module.trained.values() for parameter in head.learned.values()]
     return Workload(module, torch.optim.Adam(parameters, lr=1e-3), build_batch(config, sam, masks))
@@ -111,7 +111,7 @@ def _build_heads(config: DictConfig, sam: FrozenSam, variants: int | str) -> dic
     else:
         inside_a_command = GlobalHydra.instance().is_initialized()
         with nullcontext() if inside_a_command else initialize_config_dir(conf_dir(), version_base="1.3"):
-            chosen = compose("train", overrides=[f"+experiment={variants}"]).variants
+            chosen = compose("train", overrides=[f"experiment={variants}"]).variants
         specs = {name: spec for name, spec in chosen.items() if spec is not None}
     return {name: build_head(spec, sam, seed=number) for number, (name, spec) in enumerate(specs.items())}
 

@@ -15,7 +15,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from head_examples import two_images
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
+from hqsam_lightning.overrides import as_hydra_takes
 from hqsam_lightning.sam import FrozenSam, build_sam, vit_encoder
 from hqsam_lightning.types import SamFeatures
 
@@ -45,7 +46,7 @@ def make_config(tmp_path: Path):
     def compose_config(*overrides: str, hydra: bool = False) -> DictConfig:
         with initialize_config_dir(conf_dir(), version_base="1.3"):
             overrides = [f"paths.output_dir={tmp_path / 'run'}", *overrides]
-            return compose("train", overrides=overrides, return_hydra_config=hydra)
+            return compose("train", overrides=as_hydra_takes(overrides, "train", conf_dir()), return_hydra_config=hydra)
 
     return compose_config
 

@@ -19,7 +19,7 @@ from benchmarks.cases import our_step
 from benchmarks.processes import take_turns_apart
 from benchmarks.workload import build_sam, build_workload, from_cache
 from hqsam_lightning import benchmark as entry
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.sam import build_sam as build_any_sam
 from hqsam_lightning.sam import vit_encoder

@@ -13,10 +13,10 @@ from omegaconf import OmegaConf
 from segment_anything import sam_model_registry
 
 from conftest import ROOT
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
+from hqsam_lightning.data.building import build_sets
 from hqsam_lightning.overrides import override_hints
 from hqsam_lightning.sam import build
-from hqsam_lightning.session import build_sets, with_debug
 from hqsam_lightning.train import train
 from patience import PATIENCE
 
@@ -133,7 +133,7 @@ def test_coarse_masks_are_scored_on_fine_ones(make_config) -> None:
 
 
 def test_debug_lies_over_the_experiment(make_config) -> None:
-    config = with_debug(make_config("+experiment=quickstart", "debug=fast"))
+    config = make_config("debug=fast", "+experiment=quickstart")
     assert (config.trainer.max_epochs, config.trainer.limit_train_batches) == (1, 2)
 
 

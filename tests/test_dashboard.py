@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.dashboard import TRAINING, VALIDATION, dashboard
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.train import train

@@ -11,7 +11,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError
 
-from hqsam_lightning.cli import clean_errors, conf_dir, fail, run_hydra
+from hqsam_lightning.cli import clean_errors, fail, run_hydra
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError, DataError, WeightsError
 from patience import PATIENCE
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import hydra
 
-from hqsam_lightning.cli import clean_errors, conf_dir
+from hqsam_lightning.cli import clean_errors
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError, FinishedError
 
 

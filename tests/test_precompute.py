@@ -16,19 +16,19 @@ from omegaconf import DictConfig
 
 from damage import DAMAGES, flipped
 from hqsam_lightning import precompute as module
+from hqsam_lightning.data.building import open_cache
 from hqsam_lightning.data.cache import FACTS_KIND, VERSION, read_cache_facts, read_images
 from hqsam_lightning.errors import BusyError, CacheError, StorageError
 from hqsam_lightning.precompute import precompute
 from hqsam_lightning.runtime.signals import Stopped
 from hqsam_lightning.sam import FrozenSam
-from hqsam_lightning.session import open_cache
 from hqsam_lightning.storage.files import write_document
 from hqsam_lightning.types import SamFeatures
 from patience import PATIENCE
 
 SMALL = (
     *("sam=tiny_random", "trainer=cpu", "batch.total=4", "batch.max_per_device=2", "loader.num_workers=0"),
-    *("data.train_size=12", "data.val_size=1", "data.views=3"),
+    *("data.train_size=12", "data.val_size=1", "augmentations_per_image=3"),
 )
 FILES = ["000000.safetensors", "000001.safetensors", "000002.safetensors", "cache.json", "images.json"]
 Compose = Callable[..., DictConfig]
@@ -36,7 +36,7 @@ Compose = Callable[..., DictConfig]
 
 @pytest.fixture
 def compose(make_config, tmp_path: Path) -> Compose:
-    return lambda *overrides: make_config(*SMALL, f"data.cache={tmp_path / 'cache'}", *overrides)
+    return lambda *overrides: make_config(*SMALL, f"cache={tmp_path / 'cache'}", *overrides)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(compose: Compose, kept: Path) -> dict[str, bytes]:
     """The files of a whole cache, by name."""
     if not kept.exists():
-        precompute(compose(f"data.cache={kept}"))
+        precompute(compose(f"cache={kept}"))
     return contents(kept)
 
 
@@ -66,7 +66,7 @@ def put(files: dict[str, bytes], folder: Path) -> Path:
 
 def opened(config: DictConfig) -> None:
     sam = module.instantiate(config.sam)
-    open_cache(config, sam)
+    open_cache(config, sam.image_size, sam.weights_sha256)
 
 
 # --- a cache is bound to its contents --------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def test_shards_swapped_within_a_cache_are_refused(compose: Compose, whole: dict
 
 @pytest.mark.parametrize("other", ["seed=7", "augmentation.min_scale=0.5", "sam.precision=bf16"])
 def test_a_shard_of_another_cache_is_refused(compose: Compose, whole: dict, tmp_path: Path, other: str) -> None:
-    precompute(compose(other, f"data.cache={tmp_path / 'other'}"))
+    precompute(compose(other, f"cache={tmp_path / 'other'}"))
     theirs = contents(tmp_path / "other")
     put({**whole, "000002.safetensors": theirs["000002.safetensors"]}, tmp_path / "cache")
     for command in (opened, precompute):
@@ -91,7 +91,7 @@ def test_a_shard_of_another_cache_is_refused(compose: Compose, whole: dict, tmp_
 
 
 def test_the_images_of_another_cache_are_refused(compose: Compose, whole: dict, tmp_path: Path) -> None:
-    precompute(compose("data.train_size=10", f"data.cache={tmp_path / 'other'}"))
+    precompute(compose("data.train_size=10", f"cache={tmp_path / 'other'}"))
     put({**whole, "images.json": contents(tmp_path / "other")["images.json"]}, tmp_path / "cache")
     for command in (opened, precompute):
         with pytest.raises(CacheError, match=r"images\.json: expected the images of cache\.json, got another list"):
@@ -121,7 +121,7 @@ def test_views_are_checked(compose: Compose, whole: dict, tmp_path: Path, views:
     facts = read_cache_facts(folder)
     write_document(folder / "cache.json", FACTS_KIND, VERSION, {**facts, "views": views})
     with pytest.raises(CacheError, match=r"cache\.json: expected views >= 1, got"):
-        opened(compose("data.views=null"))
+        opened(compose("augmentations_per_image=null"))
 
 
 def test_a_cache_of_version_1_is_refused_by_name(compose: Compose, whole: dict, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_folder_that_another_process_fills_is_refused(compose: Compose, tmp_pa
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"claimed\n"
-        with pytest.raises(BusyError, match=rf"process {holder.pid} on .*choose another data\.cache"):
+        with pytest.raises(BusyError, match=rf"process {holder.pid} on .*choose another cache"):
             precompute(compose("seed=7"))
         assert list(contents(tmp_path / "cache")) == [".lock"]
         holder.kill()
@@ -241,7 +241,7 @@ def test_a_disk_that_cannot_be_written_leaves_whole_files(
 def test_a_folder_that_cannot_be_made_is_named(compose: Compose, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file/cache"):
-        precompute(compose(f"data.cache={tmp_path / 'file' / 'cache'}"))
+        precompute(compose(f"cache={tmp_path / 'file' / 'cache'}"))
 
 
 def test_half_written_files_of_a_killed_process_are_removed(compose: Compose, whole: dict, tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_half_written_files_of_a_killed_process_are_removed(compose: Compose, wh
 
 
 def test_two_processes_write_the_cache_of_one(whole: dict, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hqsam_lightning.precompute", *SMALL, f"data.cache={tmp_path / 'cache'}"]
+    command = [sys.executable, "-m", "hqsam_lightning.precompute", *SMALL, f"cache={tmp_path / 'cache'}"]
     two = ("trainer=ddp_cpu", f"hydra.run.dir={tmp_path / 'run'}")
     put({name: whole[name] for name in FILES[1:]}, tmp_path / "cache")
     ended = subprocess.run([*command, *two], capture_output=True, text=True, timeout=PATIENCE)
@@ -266,5 +266,5 @@ def test_two_processes_write_the_cache_of_one(whole: dict, tmp_path: Path) -> No
 def test_a_home_folder_is_found(compose: Compose, whole: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     put(whole, tmp_path / "cache")
-    assert precompute(compose("data.cache='~/cache'")) == tmp_path / "cache"
-    opened(compose("data.cache='~/cache'"))
+    assert precompute(compose("cache='~/cache'")) == tmp_path / "cache"
+    opened(compose("cache='~/cache'"))

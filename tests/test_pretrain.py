@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from safetensors.torch import load_file
 
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import CheckpointError, ConfigError
 from hqsam_lightning.pretrain import build, pretrain
 from hqsam_lightning.train import train
@@ -268,9 +268,7 @@ def test_values_that_cannot_work(make_config: Compose, override: str, message: s
 
 
 def test_debug_takes_two_steps(make_config: Compose) -> None:
-    from hqsam_lightning.session import with_debug
-
-    _, objects = pretrain(with_debug(make_config("debug=fast")))
+    _, objects = pretrain(make_config("debug=fast"))
     assert objects["trainer"].global_step == 2
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hqsam_lightning.session import as_plain
 
 from hqsam_lightning.data import DataSets
 from hqsam_lightning.recipe import differences, recipe_of, steps_of
-from hqsam_lightning.session import as_plain
 
 SHA = "ab" * 32
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from conftest import ROOT
 from example_runs import make_masks, write_run
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError, StorageError
 from hqsam_lightning.report import report
 from patience import PATIENCE

@@ -94,8 +94,11 @@ def test_rows_of_one_head_differ_in_their_config_alone(make_config) -> None:
     product = OmegaConf.merge(config.variants.hq_token_x_output_token, {"_target_": plain._target_})
     assert product == plain == config.variants.hq_token_boundary_loss
     assert config.variants.hq_token_x_output_token._target_.endswith("TokenProductHead")
-    assert set(config.own_losses) == {"hq_token_boundary_loss"}
-    own, usual = flatten(OmegaConf.to_container(config.own_losses.hq_token_boundary_loss, resolve=True)), config.loss
+    assert set(config.variant_losses) == {"hq_token_boundary_loss"}
+    own, usual = (
+        flatten(OmegaConf.to_container(config.variant_losses.hq_token_boundary_loss, resolve=True)),
+        config.loss,
+    )
     assert {key for key in own if own[key] != usual.get(key)} == {"_target_", "dilation_ratio"}
 
 

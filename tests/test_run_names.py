@@ -32,7 +32,7 @@ def _set(make_config, overrides, mode) -> None:
     [
         ([], "quickstart seed=42"),
         (["+experiment=quickstart", "optimizer.lr=0.001", "seed=42"], "quickstart lr=0.001 seed=42"),
-        (["loss.dice_weight=5", "own_losses.a.dice_weight=2"], None),
+        (["loss.dice_weight=5", "variant_losses.a.dice_weight=2"], None),
         (["variants.hq.features=[decoder, early]"], "quickstart features=[decoder, early] seed=42"),
         (["logger=wandb", "paths.data_dir=/x", "hydra.run.dir=o", "loader.num_workers=0", "ckpt_path=a"], None),
         (["+head@variants.lora=lora", "~callbacks.panels", "debug=fast"], "quickstart lora=lora seed=42"),
@@ -40,7 +40,7 @@ def _set(make_config, overrides, mode) -> None:
 )
 def test_a_run_is_named_by_what_makes_it_another(overrides: list[str], name: str | None) -> None:
     special = {
-        "loss.dice_weight=5": "quickstart loss.dice_weight=5 own_losses.a.dice_weight=2 seed=42",
+        "loss.dice_weight=5": "quickstart loss.dice_weight=5 variant_losses.a.dice_weight=2 seed=42",
         "logger=wandb": "quickstart seed=42",
     }
     assert run_name("quickstart", 42, overrides) == (name or special[overrides[0]])

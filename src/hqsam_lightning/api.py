@@ -16,11 +16,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from hqsam_lightning.cli import conf_dir, own_errors
+from hqsam_lightning.config import conf_dir, own_errors
 from hqsam_lightning.errors import CheckpointError, ConfigError
-from hqsam_lightning.overrides import override_hints, replace_mappings
+from hqsam_lightning.overrides import as_hydra_takes, override_hints
 from hqsam_lightning.schema import check_config
-from hqsam_lightning.session import with_debug
 from hqsam_lightning.train import build_module
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.weights import open_weights
@@ -47,7 +46,9 @@ def compose(overrides: Sequence[str] = (), output_dir: str | Path | None = None)
         # the resolver of ${now:...}
         setup_globals()
         with initialize_config_dir(conf_dir(), version_base="1.3"):
-            config = compose_hydra("train", overrides=replace_mappings(overrides, conf_dir()), return_hydra_config=True)
+            config = compose_hydra(
+                "train", overrides=as_hydra_takes(overrides, "train", conf_dir()), return_hydra_config=True
+            )
         folder = _output_dir(config, output_dir)
     except (HydraException, OmegaConfBaseException) as error:
         hints = override_hints(list(overrides), "train", conf_dir())
@@ -55,7 +56,7 @@ def compose(overrides: Sequence[str] = (), output_dir: str | Path | None = None)
     with open_dict(config):
         config.paths.output_dir = folder
         del config["hydra"]
-    return check_config(with_debug(config), "train")
+    return check_config(config, "train")
 
 
 def load_run(checkpoint: str | Path, overrides: Sequence[str] = ()) -> HQSamModule:

@@ -1,4 +1,4 @@
-"""What the entry points share: where the configs are, and errors that a user can act on."""
+"""What the commands share: how they start, and how they end on an error."""
 
 from __future__ import annotations
 
@@ -6,29 +6,21 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from hqsam_lightning.config import conf_dir, full_key, own_error
 from hqsam_lightning.errors import HQSamError
-from hqsam_lightning.overrides import override_hints, replace_mappings
-from hqsam_lightning.runtime.interruption import chain_of
+from hqsam_lightning.overrides import as_hydra_takes, override_hints
 from hqsam_lightning.runtime.signals import stop_on_signals
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 """Hydra's variable; set to 1 it leaves every error whole."""
 WORKER_TRACEBACK = "Original Traceback (most recent call last):"
-
-
-def conf_dir() -> str:
-    """Folder of the Hydra configs: inside an installed wheel, or at the root of a checkout."""
-    inside = Path(__file__).parent / "conf"
-    return str(inside if inside.is_dir() else Path(__file__).resolve().parents[2] / "conf")
 
 
 def clean_errors(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
@@ -57,7 +49,7 @@ def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
         config_name: of the entry point.
     """
     given, wanted = sys.argv[1:], os.environ.get(FULL_ERROR)
-    sys.argv[1:] = replace_mappings(given, conf_dir())
+    sys.argv[1:] = as_hydra_takes(given, config_name, conf_dir())
     if wanted == "1":
         with stop_on_signals():
             entry()
@@ -106,26 +98,6 @@ def fail(error: BaseException) -> NoReturn:
     sys.exit(1)
 
 
-def own_error(error: BaseException) -> HQSamError | None:
-    """The package's own error: this one, or the one behind Hydra's error in instantiating; None where there is none."""
-    for each in chain_of(error) if isinstance(error, InstantiationException) else [error]:
-        if isinstance(each, HQSamError):
-            return each
-    return None
-
-
-@contextmanager
-def own_errors() -> Iterator[None]:
-    """Raises the package's own error where Hydra raises one of instantiating that stands before it."""
-    try:
-        yield
-    except InstantiationException as error:
-        own = own_error(error)
-        if own is None:
-            raise
-        raise own from own.__cause__
-
-
 def _is_of_hydra(error: BaseException) -> bool:
     """Whether Hydra or its config raised the error; some of what Hydra says of overrides is a ValueError."""
     if isinstance(error, HydraException | OmegaConfBaseException):
@@ -152,12 +124,6 @@ def _refusal_of_lightning(error: BaseException) -> str | None:
     raised_in = str(frames[-1][0].f_globals.get("__name__")) if frames else ""
     is_of_trainer = full_key(error) == "trainer" and raised_in.startswith("lightning.")
     return str(cause).strip() if isinstance(cause, MisconfigurationException) or is_of_trainer else None
-
-
-def full_key(error: BaseException) -> str | None:
-    """The key, in what was instantiated, of the code that Hydra's error is about; None where it is not said."""
-    found = [line.removeprefix("full_key:").strip() for line in str(error).splitlines() if line.startswith("full_key:")]
-    return found[0] if found else None
 
 
 def _message(error: HQSamError) -> str:

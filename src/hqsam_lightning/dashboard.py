@@ -9,7 +9,8 @@ import hydra
 import wandb
 from omegaconf import DictConfig
 
-from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
+from hqsam_lightning.cli import clean_errors, run_hydra
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.schema import check_config
 

@@ -21,6 +21,8 @@ PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 """Text that Hydra's grammar and a shell take as it is; what reads as a number or null is quoted all the same."""
 RESERVED = re.compile(r"(?i)(null|true|false|[-+]?(nan|inf)|[-+]?[\d_.]+(e[-+]?[\d_]+)?|\?+)")
 KEY = re.compile(r"[+~]{0,2}[\w.@/-]+")
+WITH_EXPERIMENTS = ("train",)
+"""Configs whose defaults list the group `experiment`."""
 SLASHES_BEFORE_QUOTE = re.compile(r'(\\+)(?=")|(\\+)$')
 REFERENCE = re.compile(r"(\\*)\$\{")
 
@@ -69,6 +71,22 @@ def _quote_key(name: Any) -> str:
     if not isinstance(name, str) or not PLAIN.fullmatch(name) or RESERVED.fullmatch(name):
         raise ConfigError(f"expected a key of letters, digits and ./_+-, which Hydra's grammar can write; got {name!r}")
     return name
+
+
+def as_hydra_takes(arguments: Sequence[str], config_name: str, conf_dir: str) -> list[str]:
+    """The arguments of a command line as Hydra has to be given them.
+
+    ``+experiment=NAME`` becomes ``experiment=NAME`` where the config lists the group, so that ``debug`` can be laid
+    over it; and mappings replace the config's, see `replace_mappings`.
+
+    Args:
+        arguments: of the command line.
+        config_name: of the entry point.
+        conf_dir: folder of the configs.
+    """
+    listed = config_name in WITH_EXPERIMENTS
+    given = [text[1:] if listed and text.startswith("+experiment=") else text for text in arguments]
+    return replace_mappings(given, conf_dir)
 
 
 def replace_mappings(arguments: Sequence[str], conf_dir: str) -> list[str]:
@@ -123,7 +141,7 @@ def override_hints(arguments: list[str], config_name: str, conf_dir: str) -> lis
         return [_group_hint(text, conf_dir) for text in unnamed]
     try:
         with initialize_config_dir(conf_dir, version_base="1.3"):
-            config = compose(config_name, overrides=groups)
+            config = compose(config_name, overrides=as_hydra_takes(groups, config_name, conf_dir))
     except HydraException:
         return []
     keys = [text.split("=")[0] for text in overrides if text not in groups and not text.startswith(("+", "hydra."))]

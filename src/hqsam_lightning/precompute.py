@@ -1,4 +1,4 @@
-"""Fills an embedding cache for training runs: `python -m hqsam_lightning.precompute data.cache=DIR data.views=12`."""
+"""Fills an embedding cache for training runs: `... precompute cache=DIR augmentations_per_image=12`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from lightning import Fabric
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig
 
-from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
+from hqsam_lightning.cli import clean_errors, run_hydra
+from hqsam_lightning.config import as_plain, conf_dir
+from hqsam_lightning.data.building import build_sets
 from hqsam_lightning.data.cache import cache_facts
 from hqsam_lightning.data.cache_writing import (
     Entries,
@@ -40,7 +42,6 @@ from hqsam_lightning.runtime.progress import track
 from hqsam_lightning.runtime.signals import Stopped, stop_on_signals, stop_requested, stops_deferred
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
-from hqsam_lightning.session import as_plain, build_sets, with_debug
 from hqsam_lightning.storage.locks import claim
 from hqsam_lightning.training.build_trainer import check_devices
 
@@ -48,7 +49,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-BUSY_REMEDY = "wait for it, or choose another data.cache"
+BUSY_REMEDY = "wait for it, or choose another cache"
 
 
 @with_process_settings
@@ -59,7 +60,7 @@ def precompute(config: DictConfig) -> Path:
     The folder is claimed from before anything is read of it until all is written.
 
     Args:
-        config: the run's, composed from conf/train.yaml, with data.cache and data.views.
+        config: the run's, composed from conf/train.yaml, with cache and augmentations_per_image.
 
     Returns:
         The cache's folder.
@@ -80,7 +81,7 @@ def precompute(config: DictConfig) -> Path:
         _say_how_to_continue(folder, stop)
         raise
     if fabric.is_global_zero:
-        print(f"cache of {count} images x {views} views in {folder}; train with data.cache={folder}")
+        print(f"cache of {count} images x {views} views in {folder}; train with cache={folder}")
     return folder
 
 
@@ -111,7 +112,7 @@ def _prepare(config: DictConfig, fabric: Fabric, views: int) -> tuple[FrozenSam,
         keep_freed_memory()
     sam = instantiate(config.sam).to(fabric.device)
     augmentation = instantiate(config.augmentation, image_size=sam.image_size)
-    return sam, OnlineViews(samples, augmentation, config.seed, views, config.data.decode)
+    return sam, OnlineViews(samples, augmentation, config.seed, views)
 
 
 def _begin(config: DictConfig, folder: Path, sam: FrozenSam, views: OnlineViews) -> list[Place]:
@@ -156,12 +157,10 @@ def _together(fabric: Fabric, action: Callable[[], T]) -> T:
 
 
 def _target(config: DictConfig) -> tuple[Path, int]:
-    for key in ("cache", "views"):
-        if config.data[key] is None:
-            raise ConfigError(
-                f"data.{key}: expected a value; got null; set data.cache=FOLDER data.views=VIEWS_AN_IMAGE"
-            )
-    return Path(config.data.cache).expanduser(), config.data.views
+    for key in ("cache", "augmentations_per_image"):
+        if config[key] is None:
+            raise ConfigError(f"{key}: expected a value; got null; set cache=FOLDER augmentations_per_image=NUMBER")
+    return Path(config.cache).expanduser(), config.augmentations_per_image
 
 
 def _launch(config: DictConfig) -> Fabric:
@@ -212,7 +211,7 @@ def _write(
 @clean_errors
 def main(config: DictConfig) -> None:
     """Entry point of the command line."""
-    precompute(check_config(with_debug(config), "precompute"))
+    precompute(check_config(config, "precompute"))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from hqsam_lightning import __version__
-from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
+from hqsam_lightning.cli import clean_errors, run_hydra
+from hqsam_lightning.config import as_plain, conf_dir
 from hqsam_lightning.data import PromptedDataModule
+from hqsam_lightning.data.building import build_datamodule, build_sets, require_full_step
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.data.fingerprint import fingerprint
 from hqsam_lightning.data.watched_loading import with_loader_errors
@@ -31,12 +33,6 @@ from hqsam_lightning.runtime.signals import stop_on_signals, stops_deferred
 from hqsam_lightning.sam.shipped import save_shipped
 from hqsam_lightning.sam.state_dicts import state_dict_sha256
 from hqsam_lightning.schema import check_config
-from hqsam_lightning.session import (
-    as_plain,
-    build_datamodule,
-    require_full_step,
-    with_debug,
-)
 from hqsam_lightning.training.build_trainer import build_trainer
 from hqsam_lightning.training.callbacks.fit_clock import FitClock
 from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint, find_last
@@ -117,7 +113,7 @@ def _pretrain(
 def build(config: DictConfig) -> tuple[PretrainingModule, PromptedDataModule]:
     """Builds the data first, so that what is missing is reported before anything else; then SAM."""
     check_start_share(config.start_share, config.sam.weights)
-    sets = instantiate(config.data)
+    sets = build_sets(config)
     require_full_step(sets, "batch_size", config.batch_size)
     if len(sets.validation) != 1:
         raise ConfigError(
@@ -130,7 +126,7 @@ def build(config: DictConfig) -> tuple[PretrainingModule, PromptedDataModule]:
             f"set precision={config.sam.precision} for a SAM that learns"
         )
     sam = instantiate(config.sam)
-    datamodule = build_datamodule(config, sets, sam, config.batch_size, accumulate=1)
+    datamodule = build_datamodule(config, sets, sam.image_size, sam.mask_input_size, config.batch_size, accumulate=1)
     module = PretrainingModule(
         sam=sam.sam,
         name=sam.name,
@@ -223,7 +219,7 @@ def _training_facts(config: DictConfig, trainer: L.Trainer, seconds: float) -> d
 @clean_errors
 def main(config: DictConfig) -> None:
     """Entry point of the command line."""
-    pretrain(with_debug(config))
+    pretrain(config)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import hydra
 from omegaconf import DictConfig
 
 from hqsam_lightning.checks import path, require
-from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
+from hqsam_lightning.cli import clean_errors, run_hydra
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.reporting.paper import read_paper_table
 from hqsam_lightning.reporting.report_files import write_report

@@ -12,7 +12,8 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from hqsam_lightning.checks import integer, require
-from hqsam_lightning.cli import clean_errors, conf_dir, run_hydra
+from hqsam_lightning.cli import clean_errors, run_hydra
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.data.scenes.sheet import contact_sheet
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.schema import check_config

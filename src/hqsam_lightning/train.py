@@ -16,8 +16,10 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from hqsam_lightning.cli import clean_errors, conf_dir, own_errors, run_hydra
+from hqsam_lightning.cli import clean_errors, run_hydra
+from hqsam_lightning.config import as_plain, conf_dir, own_errors
 from hqsam_lightning.data import DataSets, PromptedDataModule
+from hqsam_lightning.data.building import build_datamodule, build_sets, open_cache, require_full_step
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.data.fingerprint import fingerprint
@@ -29,14 +31,6 @@ from hqsam_lightning.runtime.process_settings import apply_to_device, with_proce
 from hqsam_lightning.runtime.signals import stop_on_signals, stops_deferred
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
-from hqsam_lightning.session import (
-    as_plain,
-    build_datamodule,
-    build_sets,
-    open_cache,
-    require_full_step,
-    with_debug,
-)
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
 from hqsam_lightning.training.build_trainer import build_trainer
 from hqsam_lightning.training.callbacks.fit_clock import FitClock
@@ -128,16 +122,9 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
     sets = build_sets(config)
     require_full_step(sets, "batch.total", plan.total)
     sam = instantiate(config.sam)
-    cache = open_cache(config, sam)
+    cache = open_cache(config, sam.image_size, sam.weights_sha256)
     datamodule = build_datamodule(
-        config,
-        sets,
-        sam,
-        plan.per_device,
-        plan.accumulate,
-        config.data.views,
-        cache,
-        config.data.decode,
+        config, sets, sam.image_size, sam.mask_input_size, plan.per_device, plan.accumulate, cache
     )
     module = build_module(config, sam, datamodule.val_names)
     _refuse_cache(cache, module.heads)
@@ -153,7 +140,7 @@ def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) ->
         val_sets: names of the validation sets.
     """
     variants = {name: build_head(head, sam, config.seed) for name, head in config.variants.items()}
-    return HQSamModule(
+    return instantiate(config.module)(
         sam=sam,
         variants=variants,
         loss=instantiate(config.loss),
@@ -163,8 +150,8 @@ def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) ->
         output=config.evaluation.output,
         dilation_ratio=config.evaluation.dilation_ratio,
         config=as_plain(config),
-        in_turn=config.in_turn,
-        own_losses={name: instantiate(loss) for name, loss in config.own_losses.items()},
+        sequential_backward=config.sequential_backward,
+        variant_losses={name: instantiate(loss) for name, loss in config.variant_losses.items()},
     )
 
 
@@ -172,8 +159,8 @@ def _refuse_cache(cache: EmbeddingCache | None, variants: dict[str, Head]) -> No
     looking = [name for name, head in variants.items() if head.needs_pixels]
     if cache is not None and looking:
         raise ConfigError(
-            f"data.cache: expected null, because {', '.join(looking)} need the images themselves, got {cache.folder}; "
-            "set data.cache=null, or leave these variants out"
+            f"cache: expected null, because {', '.join(looking)} need the images themselves, got {cache.folder}; "
+            "set cache=null, or leave these variants out"
         )
 
 
@@ -204,7 +191,7 @@ def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:
 @clean_errors
 def main(config: DictConfig) -> dict[str, float]:
     """Entry point of the command line; gives what a search goes by."""
-    return train(with_debug(config))[1]["module"].objectives
+    return train(config)[1]["module"].objectives
 
 
 class _Entry(ModuleType):

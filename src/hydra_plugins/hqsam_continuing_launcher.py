@@ -28,7 +28,7 @@ class ContinuingLauncher(BasicLauncher):
             SystemExit: with status 1 after the last point where one failed; at once, with a signal's status, where a
                 signal stopped one.
         """
-        from hqsam_lightning.cli import conf_dir
+        from hqsam_lightning.config import conf_dir
         from hqsam_lightning.overrides import replace_mappings
         from hqsam_lightning.runtime.interruption import describe_error, interruption_status, is_finished
 

@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 
 from annotated_files import compressed, instance, some_masks, write_coco, write_sa1b
 from hqsam_lightning.data import DataSets, coco_sets, sa1b_sets, synthetic_sets
+from hqsam_lightning.data.building import build_sets
 from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.errors import ConfigError, DataError
-from hqsam_lightning.session import build_sets
 from hqsam_lightning.train import train
 
 NAMES = [f"{number:02d}.jpg" for number in range(10)]

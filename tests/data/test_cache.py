@@ -36,7 +36,7 @@ TINY = (
         "loader.num_workers=0",
         "loss.num_points=64",
         "~callbacks.progress_bar",
-        "data.views=2",
+        "augmentations_per_image=2",
     ),
 )
 SCENES = ("data.train_size=12", "data.val_size=2", "augmentation=repainted")
@@ -59,7 +59,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def of_scenes(make_config, tmp_path: Path):
     def compose(*overrides: str):
-        return make_config(*TINY, *SCENES, f"data.cache={tmp_path / 'cache'}", *overrides)
+        return make_config(*TINY, *SCENES, f"cache={tmp_path / 'cache'}", *overrides)
 
     return compose
 
@@ -67,7 +67,7 @@ def of_scenes(make_config, tmp_path: Path):
 @pytest.fixture
 def of_photos(make_config, tmp_path: Path, photos: Path):
     def compose(*overrides: str):
-        data = ("data=folder", f"paths.data_dir={photos}", "data.holdout=2", f"data.cache={tmp_path / 'cache'}")
+        data = ("data=folder", f"paths.data_dir={photos}", "data.holdout=2", f"cache={tmp_path / 'cache'}")
         return make_config(*TINY, *data, *overrides)
 
     return compose
@@ -90,7 +90,7 @@ def test_training_from_the_cache_is_training_online_on_the_same_views(
     """Online, with features and masks rounded as they are stored, gives the same weights bit for bit."""
     precompute(of_scenes())
     from_cache = trained_weights(of_scenes(f"paths.output_dir={tmp_path / 'cached'}"))
-    exact = trained_weights(of_scenes("data.cache=null"))
+    exact = trained_weights(of_scenes("cache=null"))
 
     encode = FrozenSam.encode
 
@@ -106,7 +106,7 @@ def test_training_from_the_cache_is_training_online_on_the_same_views(
         return framed._replace(masks=unpack_masks(pack_masks(torch.from_numpy(framed.masks))).numpy())
 
     monkeypatch.setattr(Augmentation, "__call__", with_rounded_masks)
-    online = trained_weights(of_scenes("data.cache=null", f"paths.output_dir={tmp_path / 'rounded'}"))
+    online = trained_weights(of_scenes("cache=null", f"paths.output_dir={tmp_path / 'rounded'}"))
     assert all(torch.equal(from_cache[key], online[key]) for key in online)
     distance = max((from_cache[key] - exact[key]).abs().max().item() for key in exact)
     assert 0 < distance < 1e-2
@@ -192,7 +192,7 @@ def test_a_disk_that_fills_up_stops_it_cleanly(
         ("seed=7", "seed: 42 in the cache, 7 in this run"),
         ("augmentation.min_scale=0.5", "augmentation: "),
         ("sam.precision=bf16", "precision: fp32 in the cache, bf16 in this run"),
-        ("data.views=3", "views: 2 in the cache, 3 in this run"),
+        ("augmentations_per_image=3", "views: 2 in the cache, 3 in this run"),
     ],
 )
 def test_a_cache_of_another_run_is_refused(of_photos: Callable, override: str, named: str) -> None:
@@ -243,7 +243,7 @@ def test_a_damaged_shard_names_its_file(of_photos: Callable, tmp_path: Path) -> 
 @pytest.mark.parametrize("method", ["lora", "adapter", "tuned_sam", "refiner"])
 def test_methods_that_need_the_images_refuse_the_cache(of_photos: Callable, method: str) -> None:
     precompute(of_photos())
-    with pytest.raises(ConfigError, match=r"data\.cache: expected null, because mine need the images themselves, got"):
+    with pytest.raises(ConfigError, match=r"cache: expected null, because mine need the images themselves, got"):
         train(of_photos(f"+head@variants.mine={method}"))
 
 
@@ -252,7 +252,10 @@ def test_no_cache_is_refused(of_photos: Callable) -> None:
         train(of_photos())
 
 
-@pytest.mark.parametrize("override", ["data.cache=null", "data.views=null", "data.views=0", "data.views=1.5"])
+@pytest.mark.parametrize(
+    "override",
+    ["cache=null", "augmentations_per_image=null", "augmentations_per_image=0", "augmentations_per_image=1.5"],
+)
 def test_precompute_names_what_it_needs(of_photos: Callable, override: str) -> None:
     with pytest.raises(ConfigError, match=rf"^{override.split('=')[0]}: expected"):
         precompute(of_photos(override))

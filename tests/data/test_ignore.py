@@ -12,7 +12,7 @@ from hydra import initialize_config_dir
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.data import sets as sets_module
 from hqsam_lightning.data.cache import pack_ignore, unpack_ignore
 from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
@@ -193,7 +193,13 @@ def compose(make_config, tmp_path: Path):
     def make(name: str, *overrides: str):
         return make_config(
             *("sam=tiny_random", "trainer=cpu", "trainer.max_epochs=2", "batch.total=4", "loader.num_workers=0"),
-            *("loss.num_points=64", "~callbacks.progress_bar", "data.train_size=6", "data.val_size=2", "data.views=2"),
+            *(
+                "loss.num_points=64",
+                "~callbacks.progress_bar",
+                "data.train_size=6",
+                "data.val_size=2",
+                "augmentations_per_image=2",
+            ),
             f"paths.output_dir={tmp_path / name}",
             *overrides,
         )
@@ -205,7 +211,7 @@ def test_the_cache_gives_the_ignored_pixels_of_its_views(
     compose: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sets_module, "Scenes", IgnoringScenes)
-    cached = compose("cached", f"data.cache={tmp_path / 'cache'}")
+    cached = compose("cached", f"cache={tmp_path / 'cache'}")
     precompute(cached)
     online, stored = (train(config)[1]["datamodule"].views for config in (compose("online"), cached))
     ignored = 0

@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.data import Augmentation
 from hqsam_lightning.data.patchwork import Patchwork
 from hqsam_lightning.errors import ConfigError

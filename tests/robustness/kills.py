@@ -36,7 +36,13 @@ PRETRAIN = (
     *("data.val_size=3", "batch_size=2", "scheduler.warmup_steps=2", "callbacks.last.every_n_steps=1"),
     *("loader.num_workers=1", "precision=fp32"),
 )
-PRECOMPUTE = ("sam=tiny_random", "trainer=cpu", "data.train_size=96", "data.views=4", "loader.num_workers=1")
+PRECOMPUTE = (
+    "sam=tiny_random",
+    "trainer=cpu",
+    "data.train_size=96",
+    "augmentations_per_image=4",
+    "loader.num_workers=1",
+)
 SEARCH = (
     *("--multirun", "+sweep=optuna", "sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=6"),
     *("data.val_size=2", "batch.total=2", "loss.num_points=64", "loader.num_workers=0", "hydra.sweeper.n_trials=3"),
@@ -89,7 +95,7 @@ CASES = {
     "pretrain": Case("pretrain", lambda folder: [*PRETRAIN, f"hydra.run.dir={folder}"], weights_and_scores),
     "precompute": Case(
         "precompute",
-        lambda folder: [*PRECOMPUTE, f"data.cache={folder / 'cache'}", f"hydra.run.dir={folder / 'run'}"],
+        lambda folder: [*PRECOMPUTE, f"cache={folder / 'cache'}", f"hydra.run.dir={folder / 'run'}"],
         shards,
     ),
     "search": Case(

@@ -10,7 +10,8 @@ from typing import ClassVar
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
+from hqsam_lightning.overrides import as_hydra_takes
 
 
 class Target(ABC):
@@ -37,4 +38,4 @@ class Target(ABC):
 def composed(*overrides: str) -> DictConfig:
     """conf/train.yaml with overrides."""
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose("train", overrides=list(overrides))
+        return compose("train", overrides=as_hydra_takes(overrides, "train", conf_dir()))

@@ -80,8 +80,14 @@ class Caches(Target):
         from hqsam_lightning.precompute import precompute
 
         self.config = composed(
-            *("sam=tiny_random", "trainer=cpu", "data.train_size=20", "data.views=2", "loader.num_workers=0"),
-            *(f"data.cache={folder / 'cache'}", f"paths.output_dir={folder / 'run'}"),
+            *(
+                "sam=tiny_random",
+                "trainer=cpu",
+                "data.train_size=20",
+                "augmentations_per_image=2",
+                "loader.num_workers=0",
+            ),
+            *(f"cache={folder / 'cache'}", f"paths.output_dir={folder / 'run'}"),
         )
         precompute(self.config)
         self.files = {path: path.read_bytes() for path in sorted((folder / "cache").glob("[!.]*")) if path.is_file()}
@@ -106,12 +112,13 @@ class Caches(Target):
     def _read(self) -> str:
         from hydra.utils import instantiate
 
+        from hqsam_lightning.data.building import build_sets, open_cache
         from hqsam_lightning.data.datasets import MergedSets
         from hqsam_lightning.data.views import CachedViews
-        from hqsam_lightning.session import build_sets, open_cache
         from hqsam_lightning.storage.files import content_sha256
 
-        cache = open_cache(self.config, instantiate(self.config.sam))
+        sam = instantiate(self.config.sam)
+        cache = open_cache(self.config, sam.image_size, sam.weights_sha256)
         views = CachedViews(MergedSets([samples for samples, _ in build_sets(self.config).train]), cache)
         drawn = [views.draw(index, epoch, 0) for index in range(len(views)) for epoch in range(2)]
         return content_sha256([[view.image.image_embeddings, view.image.early, view.masks] for view in drawn])

@@ -125,7 +125,7 @@ class Configs(Target):
         """Checks the config, and builds what needs neither data nor weights."""
         from hydra.utils import instantiate
 
-        from hqsam_lightning.cli import own_errors
+        from hqsam_lightning.config import own_errors
         from hqsam_lightning.schema import check_config
 
         config = rng.choice(self.configs).copy()

@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from segment_anything import SamPredictor
 
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.sam import FrozenSam
 

@@ -9,8 +9,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.overrides import as_hydra_takes
 from hqsam_lightning.schema import check_config, problems_of
 from hqsam_lightning.schema.checking import add_problems
 from hqsam_lightning.schema.resolving import resolve
@@ -40,14 +41,14 @@ CONFIGS = [
     ("dashboard", "entity=team"),
 ]
 KINDS = [{"-1", "abc"}, {"0", "abc"}, {"0", "true"}, {"[]", "true"}, {"{}", "abc"}, {"1e38", "abc"}]
-NAMED = ("catalogue", "variants", "val_prompts", "own_losses")
+NAMED = ("catalogue", "variants", "val_prompts", "variant_losses")
 
 
 @lru_cache
 def composed(command: str, *overrides: str) -> DictConfig:
     places = {"report": ["out=out"], "scenes": [], "dashboard": []}.get(command, ["paths.output_dir=out"])
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return compose(command, overrides=[*places, *overrides])
+        return compose(command, overrides=as_hydra_takes([*places, *overrides], command, conf_dir()))
 
 
 def leaves(values: dict[str, Any], parents: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

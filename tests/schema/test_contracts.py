@@ -111,7 +111,7 @@ def test_names_that_a_variant_cannot_have(name: str) -> None:
 
 def test_a_loss_of_its_own_belongs_to_a_variant() -> None:
     loss = resolve(composed("train"))[0]["loss"]
-    assert list(with_key(("own_losses", "nobody"), loss)) == ["own_losses.nobody"]
+    assert list(with_key(("variant_losses", "nobody"), loss)) == ["variant_losses.nobody"]
     both_zero = with_key(("loss",), {**loss, "bce_weight": 0, "dice_weight": 0})
     assert list(both_zero) == ["loss.bce_weight"]
 
@@ -167,7 +167,7 @@ def test_an_appearance_of_ones_own_keeps_uint8() -> None:
         ("callbacks.mine", "torch.optim.Adam"),
         ("logger.mine", "lightning.pytorch.callbacks.Timer"),
         ("loss", "builtins.dict"),
-        ("own_losses.hq", "builtins.list"),
+        ("variant_losses.hq", "builtins.list"),
         ("optimizer", "torch.nn.Identity"),
         ("scheduler", "torch.optim.Adam"),
         ("sam", "torch.nn.Identity"),

@@ -14,7 +14,7 @@ from schema.test_checking import composed
     ("command", "overrides", "key"),
     [
         ("train", (), "ckpt_path"),
-        ("train", (), "data.cache"),
+        ("train", (), "cache"),
         ("train", (), "sam.weights"),
         ("train", (), "variants.hq.weights"),
         ("train", ("data=folder",), "paths.data_dir"),

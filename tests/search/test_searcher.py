@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import BusyError, ConfigError, StorageError
 from hqsam_lightning.search.searcher import Search
 from hqsam_lightning.search.study import open_storage
@@ -354,7 +354,7 @@ def test_a_study_is_of_one_recipe_and_space(tmp_path: Path, overrides: list[str]
     make_search(tmp_path, "seed=7", n_trials=1).run(Trainer())
     with pytest.raises(ConfigError, match=f"study=.*expected the {what} that the study began with"):
         make_search(tmp_path, "seed=7", *overrides, n_trials=2).run(Trainer())
-    elsewhere = ("paths.data_dir=elsewhere", "data.cache=there", "process.opencv_threads=2", "resume=never")
+    elsewhere = ("paths.data_dir=elsewhere", "cache=there", "process.opencv_threads=2", "resume=never")
     make_search(tmp_path, "seed=7", *elsewhere, n_trials=2).run(Trainer())
     assert len(trials(tmp_path)) == 2
 

@@ -50,7 +50,9 @@ def test_a_variant_trained_beside_others_ends_as_if_alone(run) -> None:
 def test_backward_in_turn_gives_the_same_weights(run) -> None:
     """Each variant's graph is gone before the next is made, and the step is the same bit for bit."""
     _, together = run("+experiment=ablate_features", "batch.max_per_device=2", name="together")
-    _, in_turn = run("+experiment=ablate_features", "batch.max_per_device=2", "in_turn=true", name="in_turn")
+    _, in_turn = run(
+        "+experiment=ablate_features", "batch.max_per_device=2", "sequential_backward=true", name="in_turn"
+    )
     for name, state in states(together).items():
         assert all(torch.equal(state[key], states(in_turn)[name][key]) for key in state)
 

@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.overrides import quote_override
 from hqsam_lightning.training.run_folder import continue_command, find_checkpoint, is_first_process

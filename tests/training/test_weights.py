@@ -9,7 +9,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 import hqsam_lightning
-from hqsam_lightning.cli import conf_dir
+from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import CheckpointError, ConfigError, HQSamError, WeightsError
 from hqsam_lightning.heads.official import to_official
 from hqsam_lightning.train import train

@@ -31,10 +31,10 @@ IMAGES_FILE = "images.json"
 FACTS_KIND = "cache"
 IMAGES_KIND = "cache images"
 VERSION = 2
-REMEDY = "run `python -m hqsam_lightning.precompute` for this run into another folder, or set data.cache=null"
+REMEDY = "run `python -m hqsam_lightning.precompute` for this run into another folder, or set cache=null"
 ANEW = (
     "delete the file and run the same `python -m hqsam_lightning.precompute` again, which writes it anew and keeps the "
-    "shards, or set data.cache=null"
+    "shards, or set cache=null"
 )
 
 
@@ -91,7 +91,7 @@ class EmbeddingCache:
         self.folder = folder
         stored = read_cache_facts(folder)
         if stored is None:
-            raise CacheError(f"data.cache={folder}: expected a cache, found none; {REMEDY}")
+            raise CacheError(f"cache={folder}: expected a cache, found none; {REMEDY}")
         images_sha256 = stored.pop("images_sha256", None)
         expected = dict(facts) if facts["views"] is not None else {**facts, "views": stored.get("views")}
         refuse_other_facts(folder, stored, expected)
@@ -104,7 +104,7 @@ class EmbeddingCache:
         missing = missing_shards(folder, self._places)
         if missing:
             raise CacheError(
-                f"data.cache={folder}: expected {len(self._places)} shards, {len(missing)} are missing (first: "
+                f"cache={folder}: expected {len(self._places)} shards, {len(missing)} are missing (first: "
                 f"{missing[0]}); run the same `python -m hqsam_lightning.precompute` again, which continues"
             )
 
@@ -117,7 +117,7 @@ class EmbeddingCache:
         absent = [identity for identity in identities if identity not in self._positions]
         if absent:
             raise CacheError(
-                f"data.cache={self.folder}: expected every training image as it is now; {len(absent)} of "
+                f"cache={self.folder}: expected every training image as it is now; {len(absent)} of "
                 f"{len(identities)} are not in it or have changed since (first: {absent[0].sample_id}); {REMEDY}"
             )
         return [self._positions[identity] for identity in identities]
@@ -145,7 +145,7 @@ def cache_facts(config: Mapping[str, Any], image_size: int, weights_sha256: str,
     """What features and masks of a view follow from, beside the image itself.
 
     Args:
-        config: the run's resolved config: its seed, augmentation, data.decode, sam.name and sam.precision.
+        config: the run's resolved config: its seed, augmentation, sam.name and sam.precision.
         image_size: side of the input frame.
         weights_sha256: fingerprint of the SAM.
         views: number of views an image, or None for whatever a cache holds.
@@ -156,7 +156,6 @@ def cache_facts(config: Mapping[str, Any], image_size: int, weights_sha256: str,
         "precision": config["sam"]["precision"],
         "image_size": image_size,
         "augmentation": config["augmentation"],
-        "decode": config["data"]["decode"],
         "seed": config["seed"],
         "views": views,
     }
@@ -190,7 +189,7 @@ def refuse_other_facts(folder: Path, stored: Mapping[str, Any], expected: Mappin
     changed = [key for key in sorted(stored.keys() | expected.keys()) if stored.get(key) != expected.get(key)]
     if changed:
         listed = "; ".join(f"{key}: {stored.get(key)} in the cache, {expected.get(key)} in this run" for key in changed)
-        raise CacheError(f"data.cache={folder}: expected a cache of this run's features; {listed}; {REMEDY}")
+        raise CacheError(f"cache={folder}: expected a cache of this run's features; {listed}; {REMEDY}")
 
 
 def read_images(folder: Path) -> list[Identity]:

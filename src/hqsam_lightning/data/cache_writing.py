@@ -57,7 +57,7 @@ def begin_cache(folder: Path, facts: Mapping[str, Any], images: Sequence[Identit
         listed = stored.pop("images_sha256", None)
         refuse_other_facts(folder, stored, facts)
         if listed != index.facts_body["images_sha256"]:
-            raise CacheError(f"data.cache={folder}: expected a cache of these {len(images)} training images; {REMEDY}")
+            raise CacheError(f"cache={folder}: expected a cache of these {len(images)} training images; {REMEDY}")
         if (folder / IMAGES_FILE).exists() and read_images(folder) != list(images):
             raise CacheError(f"{folder / IMAGES_FILE}: expected the images of {FACTS_FILE}, got another list; {REMEDY}")
     places = index.places()
@@ -115,7 +115,7 @@ def require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise CacheError(
-            f"data.cache={folder}: expected {needed / 1e9:.1f} GB of free space for what is still to be written, found "
+            f"cache={folder}: expected {needed / 1e9:.1f} GB of free space for what is still to be written, found "
             f"{free / 1e9:.1f} GB; choose another disk, lower data.views, or train on fewer sources"
         )
 

@@ -53,7 +53,7 @@ class OnlineViews:
         decode: str = "exact",
     ) -> None:
         require("data.decode", decode, choice(*DECODES))
-        require("data.views", count, optional(integer(1)))
+        require("augmentations_per_image", count, optional(integer(1)))
         self.samples = samples
         self.augmentation = augmentation
         self.seed = seed

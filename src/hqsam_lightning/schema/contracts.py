@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, ProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from hqsam_lightning.checks import show
-from hqsam_lightning.data import DataSets
+from hqsam_lightning.data import DataSets, PromptedDataModule
 from hqsam_lightning.heads import Head
 from hqsam_lightning.metrics.registry import Metric
 from hqsam_lightning.sam import FrozenSam
@@ -30,12 +30,14 @@ PARENTS: Mapping[str, type] = {
     "callbacks.*": Callback,
     "logger.*": Logger,
     "loss": nn.Module,
-    "own_losses.*": nn.Module,
+    "variant_losses.*": nn.Module,
     "optimizer": Optimizer,
     "scheduler": LRScheduler,
     "data": DataSets,
     "sam": FrozenSam,
     "trainer": Trainer,
+    "datamodule": PromptedDataModule,
+    "module": LightningModule,
     "metrics.*": Metric,
 }
 """What a class that a key names has to be; a function may return one."""
@@ -159,13 +161,13 @@ def _variants(values: Mapping[str, Any]) -> Iterator[Found]:
 
 
 def _losses(values: Mapping[str, Any]) -> Iterator[Found]:
-    own, variants = _section(values, "own_losses"), _section(values, "variants")
-    for key, node in {"loss": values.get("loss"), **{f"own_losses.{name}": own[name] for name in own}}.items():
+    own, variants = _section(values, "variant_losses"), _section(values, "variants")
+    for key, node in {"loss": values.get("loss"), **{f"variant_losses.{name}": own[name] for name in own}}.items():
         if isinstance(node, dict) and node.get("bce_weight") == 0 and node.get("dice_weight") == 0:
             yield f"{key}.bce_weight", f"expected above 0 where {key}.dice_weight is 0; got 0"
     for name in own:
         if variants and name not in variants:
-            yield f"own_losses.{name}", f"expected the name of a variant: {', '.join(sorted(variants))}"
+            yield f"variant_losses.{name}", f"expected the name of a variant: {', '.join(sorted(variants))}"
 
 
 def _image_size(values: Mapping[str, Any]) -> Iterator[Found]:

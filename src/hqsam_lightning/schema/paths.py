@@ -15,7 +15,7 @@ from hqsam_lightning.schema.resolving import Found, entries, resolve
 from hqsam_lightning.schema.targets import locate, nodes_of
 
 PATH_KEYS = (
-    *("ckpt_path", "paths.*", "data.**.*dir", "data.**.cache", "data.**.folder"),
+    *("ckpt_path", "paths.*", "data.**.*dir", "cache", "data.**.folder"),
     *("data.**.annotations", "data.**.val_annotations", "data.**.images", "data.**.val_images", "data.**.masks"),
     *("sam.weights", "sam.embedded", "sam.cache_dir", "variants.*.weights", "callbacks.*.dirpath"),
     *("logger.*.save_dir", "trainer.default_root_dir", "table", "out", "runs", "file", "photos"),

@@ -44,13 +44,12 @@ RUN: Mapping[str, Expected] = {
 
 TRAIN: Mapping[str, Expected] = {
     **RUN,
-    "data.cache": optional(path()),
-    "data.views": optional(integer(1)),
-    "data.decode": choice("exact", "reduced"),
+    "cache": optional(path()),
+    "augmentations_per_image": optional(integer(1)),
     "batch.total": integer(1),
     "batch.max_per_device": integer(1),
-    "in_turn": boolean(),
-    "own_losses": mapping_of(anything()),
+    "sequential_backward": boolean(),
+    "variant_losses": mapping_of(anything()),
     "variants.*.weights": optional(path()),
     "evaluation.output": choice("hq", "sum"),
     "evaluation.dilation_ratio": DILATION,
@@ -96,9 +95,10 @@ _RECIPE = (
     "scheduler",
     "trainer",
     "callbacks",
+    "datamodule",
 )
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "train": (*_RECIPE, "variants"),
+    "train": (*_RECIPE, "variants", "module"),
     "precompute": (*_RECIPE, "variants"),
     "pretrain": (*_RECIPE, "ema"),
     "scenes": ("data",),

@@ -18,11 +18,21 @@ from hqsam_lightning.schema.target_rules import expected_of
 
 NODES = (
     *("sam", "sam.encoder", "data", "augmentation", "prompts", "loss", "optimizer", "scheduler"),
-    *("trainer", "ema", "callbacks.*", "logger.*", "variants.*", "val_prompts.*", "own_losses.*"),
+    *(
+        "datamodule",
+        "module",
+        "trainer",
+        "ema",
+        "callbacks.*",
+        "logger.*",
+        "variants.*",
+        "val_prompts.*",
+        "variant_losses.*",
+    ),
     *("metrics.*", "metrics.*.function"),
 )
 """Keys that hold a node with a ``_target_``."""
-PARTIALS = ("optimizer", "scheduler", "sam.encoder", "metrics.*.function")
+PARTIALS = ("optimizer", "scheduler", "sam.encoder", "datamodule", "module", "metrics.*.function")
 """Nodes that are called later, with what the run has made by then."""
 SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "variants.*": ("sam", "seed"),
@@ -34,7 +44,6 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
 }
 """Arguments that the code gives, not the config."""
 OWN_KEYS: Mapping[str, tuple[str, ...]] = {
-    "data": ("cache", "views", "decode"),
     "variants.*": ("weights",),
     "head": ("weights",),
 }

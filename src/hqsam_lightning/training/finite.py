@@ -125,7 +125,7 @@ def _first_not_finite(bad: Seen, module: L.LightningModule) -> tuple[str, str]:
         # later steps have changed everything else
         return "the gradients" if bad.finite[0] else "the loss", DIVERGED
     if inputs := _not_finite(_inputs(bad.batch)):
-        return f"the batch's {inputs}", "check these samples' files, and data.cache where there is one"
+        return f"the batch's {inputs}", "check these samples' files, and cache where there is one"
     if weights := _not_finite(named):
         return f"the weights {weights}, which the step before left so", DIVERGED
     gradients = ((name, value.grad) for name, value in module.named_parameters() if value.grad is not None)

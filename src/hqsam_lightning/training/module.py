@@ -44,8 +44,9 @@ class HQSamModule(L.LightningModule):
         output: logits that the best checkpoint and the pictures go by: "hq" or "sum".
         dilation_ratio: of the boundary IoU.
         config: the run's resolved config as plain values, kept in checkpoints.
-        in_turn: take each variant's gradients before the next one's forward pass, so that memory holds one graph.
-        own_losses: by name, of the variants that are trained by another loss.
+        sequential_backward: take each variant's gradients before the next one's forward pass, so that memory holds one
+            graph.
+        variant_losses: by name, of the variants that are trained by another loss.
 
     Raises:
         ConfigError: for an unknown output, a variant named "sam", no variant that learns, or a loss of none.
@@ -62,8 +63,8 @@ class HQSamModule(L.LightningModule):
         output: str = "hq",
         dilation_ratio: float = 0.02,
         config: dict[str, Any] | None = None,
-        in_turn: bool = False,
-        own_losses: Mapping[str, PointSampledMaskLoss] | None = None,
+        sequential_backward: bool = False,
+        variant_losses: Mapping[str, PointSampledMaskLoss] | None = None,
     ) -> None:
         super().__init__()
         if output not in OUTPUTS:
@@ -72,15 +73,15 @@ class HQSamModule(L.LightningModule):
             raise ConfigError(f"variants.{BASELINE}: expected another name; plain SAM is always there under this one")
         if not any(head.learned for head in variants.values()):
             raise ConfigError(f"variants: expected at least one head that learns; got {sorted(variants)}")
-        for name in own_losses or {}:
+        for name in variant_losses or {}:
             if name not in variants:
-                raise choice_error("own_losses", name, sorted(variants))
+                raise choice_error("variant_losses", name, sorted(variants))
         self.sam = sam
         self.variants = nn.ModuleDict({BASELINE: SamHead(), **variants})
         self.loss = loss
-        self.own_losses = dict(own_losses or {})
+        self.variant_losses = dict(variant_losses or {})
         self.output = output
-        self.in_turn = in_turn
+        self.sequential_backward = sequential_backward
         self.scores: list[MaskScores] = []
         self.scored_step = -1
         self.board = ScoreBoard(val_sets, self.rows, dilation_ratio)
@@ -142,14 +143,14 @@ class HQSamModule(L.LightningModule):
         losses = {}
         for name, logits in self._predictions(batch, self.trained):
             terms = self.loss_of(name)(logits.hq, batch.masks, batch.seeds, weights, ignore)
-            if self.in_turn:
+            if self.sequential_backward:
                 terms["loss"] = with_gradients_taken(terms["loss"], list(self.heads[name].learned.values()))
             losses[name] = terms
         return losses
 
     def loss_of(self, variant: str) -> PointSampledMaskLoss:
         """The loss that a variant is trained by."""
-        return self.own_losses.get(variant, self.loss)
+        return self.variant_losses.get(variant, self.loss)
 
     def _predictions(self, batch: Batch, variants: Mapping[str, Head]) -> Iterator[tuple[str, MaskLogits]]:
         """One variant's logits after another's; the frozen encoder runs once, where a variant takes its features."""

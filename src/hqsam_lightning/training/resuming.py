@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from hqsam_lightning.config import as_plain
 from hqsam_lightning.errors import CheckpointError
-from hqsam_lightning.session import as_plain
 from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint
 from hqsam_lightning.training.checkpoint import INFO_KEY, check_recipe, is_of_pretraining, read_checkpoint
 from hqsam_lightning.training.run_folder import find_checkpoint

@@ -10,6 +10,7 @@ from typing import Any
 import lightning as L
 from omegaconf import DictConfig
 
+from hqsam_lightning.config import as_plain
 from hqsam_lightning.reporting.results import (
     best_entry,
     describe_best,
@@ -21,7 +22,6 @@ from hqsam_lightning.reporting.results import (
 )
 from hqsam_lightning.reporting.run_facts import parameter_counts
 from hqsam_lightning.runtime.decoration import decoration
-from hqsam_lightning.session import as_plain
 from hqsam_lightning.training.callbacks.best_checkpoint import BestCheckpoint
 from hqsam_lightning.training.callbacks.panels import ImagePanels, save_panels
 from hqsam_lightning.training.loggers import log_results
