@@ -43,7 +43,8 @@ SMALL = (
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes(make_config, choice: str) -> None:
-    config = make_config(f"+{choice}" if choice.startswith("sweep=") else choice)
+    group, _, name = choice.partition("=")
+    config = make_config({"sweep": f"+{choice}", "metric": f"metric@metrics.iou={name}"}.get(group, choice))
     OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hqsam_lightning.session import as_plain
 
+from hqsam_lightning.config import as_plain
 from hqsam_lightning.data import DataSets
 from hqsam_lightning.recipe import differences, recipe_of, steps_of
 
@@ -34,7 +34,7 @@ def recipe(make_config):
     [
         "paths.data_dir=/elsewhere",
         "paths.output_dir=/elsewhere",
-        "data.cache=/elsewhere",
+        "cache=/elsewhere",
         "sam.weights=/elsewhere.pth",
         "sam.cache_dir=/elsewhere",
         "trainer=ddp",
@@ -43,7 +43,7 @@ def recipe(make_config):
         "trainer.log_every_n_steps=1",
         "+trainer.deterministic=true",
         "batch.max_per_device=1",
-        "in_turn=true",
+        "sequential_backward=true",
         "+sam.attention=eager",
         "sam.compile=true",
         "loader.num_workers=0",
@@ -67,14 +67,14 @@ def test_where_how_fast_and_under_what_name_does_not_matter(recipe, override: st
         "optimizer.lr=0.1",
         "scheduler.gamma=0.5",
         "data.train_size=9",
-        "data.views=3",
+        "augmentations_per_image=3",
         "augmentation=flip",
         "loss.dice_weight=2",
         "prompts=box",
         "variants.hq.features=[decoder]",
         "variants.hq.weights=/elsewhere.pth",
         "+head@variants.tuned=tuned_decoder",
-        "+own_losses.hq=${loss}",
+        "+variant_losses.hq=${loss}",
         "sam.precision=bf16",
         "+trainer.gradient_clip_val=1.0",
     ],

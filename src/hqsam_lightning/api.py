@@ -80,7 +80,7 @@ def load_run(checkpoint: str | Path, overrides: Sequence[str] = ()) -> HQSamModu
     config = OmegaConf.merge(OmegaConf.create(weights.config), OmegaConf.from_dotlist(list(overrides)))
     assert isinstance(config, DictConfig)
     names = weights.variants if variant is None else [variant]
-    for section in ("variants", "own_losses"):
+    for section in ("variants", "variant_losses"):
         config[section] = {name: value for name, value in config[section].items() if name in names}
     with own_errors():
         module = build_module(config, instantiate(config.sam), val_sets=[])
