@@ -27,6 +27,8 @@ CHOICES = sorted(
     for path in CONF.glob("*/*.yaml")
     if path.parent.name not in ("experiment", "source", "head", "hydra")
 )
+FULL = ("hqsam_vit_b", "hqsam_vit_h", "hqsam_vit_l", "light_hqsam")
+"""Experiments that bring the paper's setting."""
 SMALL = (
     "sam=tiny_random",
     "data=synthetic",
@@ -109,13 +111,32 @@ def test_the_papers_recipe(make_config, backbone: str) -> None:
     assert (config.trainer.max_epochs, config.scheduler.step_size, config.scheduler.gamma) == (12, 10, 0.1)
     assert (config.optimizer.lr, list(config.optimizer.betas), config.optimizer.weight_decay) == (1e-3, [0.9, 0.999], 0)
     assert dict(config.prompts.mix) == {"box": 1, "points": 1, "noise_mask": 1}
-    assert dict(config.val_prompts.box.mix) == {"box": 1, "points": 0, "noise_mask": 0}
+    assert dict(config.val_prompts.box.mix) == {"box": 1}
     assert config.loss.num_points == 112 * 112
     assert (config.augmentation.min_scale, config.augmentation.max_scale, config.augmentation.flip_prob) == (
         0.1,
         2,
         0.5,
     )
+
+
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in FULL])
+def test_an_experiment_alone_is_the_miniature(make_config, experiment: str) -> None:
+    alone, quickstart = make_config(f"+experiment={experiment}"), make_config("+experiment=quickstart")
+    for config in (alone, quickstart):
+        assert (config.setting, config.sam.name, config.trainer.accelerator) == ("miniature", "nano", "cpu")
+    for key in ("batch", "optimizer", "scheduler", "trainer"):
+        assert alone[key] == quickstart[key]
+
+
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in (*FULL, "zero_shot")])
+def test_an_experiment_takes_the_papers_setting(make_config, experiment: str) -> None:
+    paper = make_config("+experiment=hqsam_vit_l")
+    for chosen in (f"[hqsam_vit_l, {experiment}]", f"[{experiment}, hqsam_vit_l]"):
+        config = make_config(f"+experiment={chosen}")
+        assert config.setting == "paper"
+        for key in ("sam", "data", "batch", "optimizer", "scheduler", "trainer", "augmentation", "prompts"):
+            assert config[key] == paper[key], key
 
 
 @pytest.mark.parametrize(
@@ -128,7 +149,15 @@ def test_figures_show_what_they_say(make_config, experiment: str, rules: dict[st
 
 
 def test_coarse_masks_are_scored_on_fine_ones(make_config) -> None:
-    config = make_config("+experiment=miniature_table15", "data.masks=coarse", "data.train_size=2", "data.val_size=1")
+    config = make_config(
+        *(
+            "+experiment=table15_data",
+            "data.masks=coarse",
+            "data.val_masks=fine",
+            "data.train_size=2",
+            "data.val_size=1",
+        )
+    )
     sets = build_sets(config)
     assert (sets.train[0][0].masks, sets.validation["synthetic"].masks) == ("coarse", "fine")
 

@@ -4,6 +4,7 @@ from itertools import combinations
 
 import pytest
 import torch
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -53,12 +54,13 @@ UNLIKE |= {("table9_peft", "lora", "encoder"), ("table4_finetuning", "finetune_w
 SWEPT = {
     "ablate_prompts": {"prompts.mix"},
     "ablate_points": {"prompts.num_points"},
-    "table10_backbones": {"sam"},
-    "table15_data": {"data"},
-    "table16_leave_one_out": {"data.sources"},
-    "miniature_prompts": {"prompts.mix"},
-    "miniature_table15": {"data.masks"},
-    "miniature_table16": {"data.thin_objects"},
+    "table15_data": {"data.masks"},
+    "table16_leave_one_out": {"data.thin_objects"},
+    "[hqsam_vit_l, ablate_prompts]": {"prompts.mix"},
+    "[hqsam_vit_l, ablate_points]": {"prompts.num_points"},
+    "[hqsam_vit_l, table10_backbones]": {"sam"},
+    "[hqsam_vit_l, table15_data]": {"data"},
+    "[hqsam_vit_l, table16_leave_one_out]": {"data.sources"},
 }
 
 
@@ -105,8 +107,13 @@ def test_rows_of_one_head_differ_in_their_config_alone(make_config) -> None:
 @pytest.mark.parametrize("experiment", SWEPT)
 def test_points_of_a_sweep_differ_in_its_key_alone(make_config, experiment: str) -> None:
     with_hydra = make_config(f"+experiment={experiment}", hydra=True)
-    ((key, values),) = with_hydra.hydra.sweeper.params.items()
-    points = [make_config(f"+experiment={experiment}", f"{key}={value}") for value in split(values)]
+    params = dict(with_hydra.hydra.sweeper.params)
+    swept = [key for key, value in params.items() if len(split(str(value))) > 1]
+    assert with_hydra.hydra.mode == RunMode.MULTIRUN
+    assert len(swept) == 1
+    fixed = [f"{key}={value}" for key, value in params.items() if key not in swept]
+    values = split(params[swept[0]])
+    points = [make_config(f"+experiment={experiment}", *fixed, f"{swept[0]}={value}") for value in values]
     assert len(points) > 1
     flat = [flatten(OmegaConf.to_container(point, resolve=False)) for point in points]
     for one, other in combinations(flat, 2):

@@ -33,6 +33,12 @@ def task_overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
+def chosen_experiments() -> list[str]:
+    """Names of the experiments that the command line chose; none where Hydra did not start the run."""
+    chosen = [text.partition("=")[2] for text in task_overrides() if text.lstrip("+").startswith("experiment=")]
+    return [name.strip(" '\"") for text in chosen for name in text.strip("[]").split(",")]
+
+
 def own_command(module: str) -> str:
     """The command that gives this run alone, quoted for a shell.
 

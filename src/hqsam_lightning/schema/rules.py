@@ -44,6 +44,8 @@ RUN: Mapping[str, Expected] = {
 
 TRAIN: Mapping[str, Expected] = {
     **RUN,
+    "setting": text(1),
+    "paper_table": optional(text(1)),
     "cache": optional(path()),
     "augmentations_per_image": optional(integer(1)),
     "batch.total": integer(1),

@@ -13,9 +13,14 @@ from omegaconf import DictConfig
 
 from hqsam_lightning.data import DataSets
 from hqsam_lightning.escaping import printable
+from hqsam_lightning.run_names import chosen_experiments
 
 log = logging.getLogger(__name__)
 
+MINIATURE = "miniature"
+"""Value of `setting` in conf/setting/miniature.yaml."""
+PAPER = "hqsam_vit_l"
+"""The experiment that brings the paper's setting."""
 LISTED = 8
 """Names that a line lists; the others are counted."""
 
@@ -44,6 +49,7 @@ def log_summary(
     folder = Path(config.paths.output_dir)
     device = trainer.strategy.root_device.type
     lines = {
+        **_setting(config),
         "run": f"{config.name}, seed {config.seed}, on {trainer.world_size} {device} device(s)",
         "model": model,
         "train": _training(sets),
@@ -55,6 +61,19 @@ def log_summary(
         "config": f"{folder / '.hydra' / 'config.yaml'}; --cfg job --resolve prints it",
     }
     log.info("%s", "\n".join(["", *(f"  {key:<9} {printable(value)}" for key, value in lines.items())]))
+
+
+def _setting(config: DictConfig) -> dict[str, str]:
+    """Says of a miniature that it is one, and how to run the paper's setting."""
+    if config.get("setting") != MINIATURE:
+        return {}
+    chosen = [name for name in chosen_experiments() if name != "quickstart"]
+    experiments = f"'+experiment=[{', '.join([PAPER, *chosen])}]'" if chosen else f"+experiment={PAPER}"
+    command = f"python -m hqsam_lightning.train {experiments} paths.data_dir=FOLDER"
+    return {
+        "setting": "the miniature, in minutes; the order of rows can be compared with the paper's, the numbers cannot",
+        "paper": f"its setting (HQSeg-44K, 8 GPUs; more in README, 'Train for real'): {command}",
+    }
 
 
 def describe_variants(sam: Any, parameters: dict[str, int]) -> str:
