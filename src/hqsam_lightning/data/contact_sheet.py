@@ -75,15 +75,19 @@ def draw_sheet(samples: SampleSet, title: str, seed: int) -> np.ndarray:
     """
     if not len(samples):
         raise DataError(f"{title}: expected at least one sample, found none")
-    tiles = [_tile(samples[index]) for index in choose(len(samples), title, seed)]
-    columns = min(COLUMNS, len(tiles))
-    rows = -(-len(tiles) // columns)
-    height, width = tiles[0].shape[:2]
-    sheet = np.full((LINE + rows * height, columns * width, 3), WHITE, np.uint8)
-    for number, tile in enumerate(tiles):
-        row, column = divmod(number, columns)
-        sheet[LINE + row * height : LINE + (row + 1) * height, column * width : (column + 1) * width] = tile
-    return _with_text(sheet, [f"{title}: {len(tiles)} of {len(samples)}"])
+    indices = choose(len(samples), title, seed)
+    columns = min(COLUMNS, len(indices))
+    rows = -(-len(indices) // columns)
+    sheet = Image.new("RGB", (columns * 2 * SIDE, LINE + rows * (CAPTION + SIDE)), WHITE)
+    _write(sheet, 0, 0, f"{title}: {len(indices)} of {len(samples)}", sheet.width)
+    for number, index in enumerate(indices):
+        left, top = number % columns * 2 * SIDE, LINE + number // columns * (CAPTION + SIDE)
+        sample = samples[index]
+        _write(sheet, left, top, sample.sample_id, 2 * SIDE)
+        _write(sheet, left, top + LINE, caption(sample), 2 * SIDE)
+        for shift, picture in zip((0, SIDE), _pictures(sample), strict=True):
+            sheet.paste(Image.fromarray(picture), (left + shift, top + CAPTION))
+    return np.asarray(sheet)
 
 
 def choose(length: int, title: str, seed: int) -> list[int]:
@@ -100,21 +104,17 @@ def caption(sample: Sample) -> str:
     return text if sample.ignore is None else f"{text}, ignored {100 * float(sample.ignore.mean()):.1f} %"
 
 
-def _tile(sample: Sample) -> np.ndarray:
-    """(SIDE + CAPTION, 2 * SIDE, 3): the photo, the same with its masks, the caption below."""
+def _pictures(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """The photo, and the same with its masks: (h, w, 3) uint8, with a longer side of `SIDE` pixels."""
     height, width = sample.image.shape[:2]
     scale = SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     image = _shrink(sample.image, size)
-    masks = np.stack([_shrink(mask, size) for mask in sample.masks])
-    drawn = tint(image, masks.clip(0, 1))
+    drawn = tint(image, np.stack([_shrink(mask, size) for mask in sample.masks]).clip(0, 1))
     if sample.ignore is not None:
         # stripes, thin as they may be, show where any ignored pixel is
         drawn = hatch(drawn, _shrink(sample.ignore.astype(np.float32), size) > 0)
-    tile = np.full((SIDE + CAPTION, 2 * SIDE, 3), WHITE, np.uint8)
-    for left, picture in ((0, image), (SIDE, drawn)):
-        tile[CAPTION : CAPTION + size[1], left : left + size[0]] = picture
-    return _with_text(tile, [sample.sample_id, caption(sample)])
+    return image, drawn
 
 
 def _shrink(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -123,18 +123,14 @@ def _shrink(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(array, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST)
 
 
-def _with_text(picture: np.ndarray, lines: list[str]) -> np.ndarray:
-    """Writes lines at the top, what is too long cut at its front, where ids differ least."""
-    image = Image.fromarray(picture)
-    canvas = ImageDraw.Draw(image)
+def _write(sheet: Image.Image, left: int, top: int, text: str, width: int) -> None:
+    """Writes a line; one that is too long is cut at its front, where ids differ least."""
     # Matplotlib's own font: it knows more letters than Pillow's, and Pillow reads no markup in text
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), FONT_SIZE)
-    for number, line in enumerate(lines):
-        text = printable(line)
-        while len(text) > 1 and font.getlength(text) > image.width - 4:
-            text = f"…{text[2:]}"
-        canvas.text((2, number * LINE), text, fill=BLACK, font=font)
-    return np.asarray(image)
+    text = printable(text)
+    while len(text) > 1 and font.getlength(text) > width - 4:
+        text = f"…{text[2:]}"
+    ImageDraw.Draw(sheet).text((left + 2, top), text, fill=BLACK, font=font)
 
 
 def _free_path(folder: Path, name: str, taken: list[Path]) -> Path:

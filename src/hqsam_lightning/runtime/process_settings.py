@@ -1,6 +1,6 @@
-"""Settings of whole processes, from the config's section `process`: commands and loading processes apply them here.
+"""Settings of the whole process, from the config's section `process`, applied by commands and loading processes.
 
-Building a data module or importing the package changes none of them.
+Importing the package or building a data module changes none of them.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ import functools
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import cv2
@@ -34,6 +33,7 @@ EXPECTED_WARNINGS = (
     r"`broadcast_buffers` is deprecated",  # of DistributedDataParallel, on a newer torch
     r"Glyph \d+ .* missing from (current )?font",  # a photo's name in a script that Matplotlib's font lacks
 )
+LOGGERS = ("hqsam_lightning", "lightning.pytorch.utilities.rank_zero")
 EXPECTED: Mapping[str, Expected] = {
     "keep_freed_memory": boolean(),
     "loader_niceness": integer(0, 19),
@@ -75,10 +75,9 @@ class ProcessSettings:
     def from_config(cls, config: DictConfig) -> ProcessSettings:
         """Reads the section of a run's config; what it leaves out has its default."""
         section: Mapping[str, Any] = config.get("process") or {}
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(section) - known)
-        if unknown:
-            raise ConfigError(f"process.{unknown[0]}: expected one of {', '.join(sorted(known))}")
+        for name in section:
+            if name not in EXPECTED:
+                raise ConfigError(f"process.{name}: expected one of {', '.join(sorted(EXPECTED))}")
         return cls(**section)
 
 
@@ -112,34 +111,28 @@ def begin_loading(config: DictConfig) -> BeginLoading:
 
 
 def with_process_settings(command: Callable[[DictConfig], Result]) -> Callable[[DictConfig], Result]:
-    """Applies a config's process settings while the command runs, and takes back afterwards what can be."""
+    """Applies the settings that do not depend on the device while the command runs, and undoes them afterwards."""
 
     @functools.wraps(command)
     def wrapper(config: DictConfig) -> Result:
-        with applied(ProcessSettings.from_config(config)):
-            return command(config)
+        settings = ProcessSettings.from_config(config)
+        threads = cv2.getNumThreads()
+        ours, lightnings = (logging.getLogger(name) for name in LOGGERS)
+        levels = ours.level, lightnings.level
+        cv2.setNumThreads(settings.opencv_threads)
+        try:
+            with warnings.catch_warnings():
+                if settings.hide_expected_warnings:
+                    lightnings.setLevel(logging.WARNING)
+                    for message in EXPECTED_WARNINGS:
+                        warnings.filterwarnings("ignore", message=message)
+                return command(config)
+        finally:
+            cv2.setNumThreads(threads)
+            ours.setLevel(levels[0])
+            lightnings.setLevel(levels[1])
 
     return wrapper
-
-
-@contextmanager
-def applied(settings: ProcessSettings) -> Iterator[None]:
-    """Applies what does not depend on the device."""
-    threads = cv2.getNumThreads()
-    loggers = [logging.getLogger(name) for name in ("hqsam_lightning", "lightning.pytorch.utilities.rank_zero")]
-    levels = [logger.level for logger in loggers]
-    cv2.setNumThreads(settings.opencv_threads)
-    try:
-        with warnings.catch_warnings():
-            if settings.hide_expected_warnings:
-                loggers[1].setLevel(logging.WARNING)
-                for message in EXPECTED_WARNINGS:
-                    warnings.filterwarnings("ignore", message=message)
-            yield
-    finally:
-        cv2.setNumThreads(threads)
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def apply_to_device(config: DictConfig, trainer: L.Trainer) -> None:
@@ -148,4 +141,4 @@ def apply_to_device(config: DictConfig, trainer: L.Trainer) -> None:
     if settings.keep_freed_memory and trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
     if settings.quiet_ranks and not trainer.is_global_zero:
-        logging.getLogger("hqsam_lightning").setLevel(logging.ERROR)
+        logging.getLogger(LOGGERS[0]).setLevel(logging.ERROR)

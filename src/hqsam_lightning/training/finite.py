@@ -1,4 +1,4 @@
-"""NaN and infinity, noticed at the step that makes them, and where they come from: looked at, not guessed."""
+"""Detects NaN and infinity at the step that produces them, and finds where they come from."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ DIVERGED = "begin a new run with a lower optimizer.lr or a trainer.gradient_clip
 
 @dataclass
 class Seen:
-    """A forward and backward pass that was not looked at yet.
+    """A forward and backward pass that was not checked yet.
 
     Attributes:
         step: number of its optimiser step, from 1.
         epoch: from 0.
-        sample_ids: of the pass; empty where they are unknown.
-        batch: of the pass, where it is looked at at once; None where it would fill the device's memory.
+        sample_ids: of the pass; empty if they are unknown.
+        batch: of the pass, if it is checked at once; None if it would fill the device's memory.
         finite: flags on the device: of the loss, and of the gradients once they are there.
     """
 
@@ -42,8 +42,8 @@ class Seen:
 class FiniteWatch(L.Callback):
     """Stops a run at the first step whose loss or gradients are not finite.
 
-    On the CPU it looks before the optimiser takes the step. Elsewhere the flags stay on the device, and are looked at
-    every `trainer.log_every_n_steps` steps and before a checkpoint is saved, so that no step waits for the device.
+    On the CPU the check precedes the optimiser's step. Elsewhere the flags stay on the device, and are read every
+    `trainer.log_every_n_steps` steps and before a checkpoint is saved, so that no step waits for the device.
 
     Args:
         last: the run's checkpoints; None where it saves none.
@@ -56,24 +56,24 @@ class FiniteWatch(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Notes whose samples they are."""
+        """Records the samples of the step."""
         known = batch if isinstance(batch, Batch) else None
         ids = list(dict.fromkeys(known.sample_ids)) if known is not None else []
         kept = known if pl_module.device.type == "cpu" else None
         self._seen.append(Seen(trainer.global_step + 1, trainer.current_epoch, ids, kept, []))
 
     def on_before_backward(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor) -> None:
-        """Looks at the loss.
+        """Checks the loss.
 
         Raises:
             DivergedError: it is not finite.
         """
         self._seen[-1].finite.append(torch.isfinite(loss.detach()).all())
         if loss.device.type == "cpu":
-            self._look(trainer, pl_module)
+            self._check(pl_module)
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
-        """Looks at the gradients, before they are clipped.
+        """Checks the gradients, before they are clipped.
 
         Raises:
             DivergedError: one is not finite.
@@ -84,19 +84,21 @@ class FiniteWatch(L.Callback):
             self._seen[-1].finite.append(torch.isfinite(torch.stack(torch._foreach_norm(gradients))).all())
         interval = getattr(trainer, "log_every_n_steps", 0) or 1
         if not gradients or gradients[0].device.type == "cpu" or trainer.global_step % interval == 0:
-            self._look(trainer, pl_module)
-            self._seen.clear()
+            self._check_all(pl_module)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Looks at what was not looked at yet.
+        """Checks what was not checked yet.
 
         Raises:
             DivergedError: something is not finite.
         """
-        self._look(trainer, pl_module)
+        self._check_all(pl_module)
+
+    def _check_all(self, pl_module: L.LightningModule) -> None:
+        self._check(pl_module)
         self._seen.clear()
 
-    def _look(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def _check(self, pl_module: L.LightningModule) -> None:
         flags = [flag for each in self._seen for flag in each.finite]
         if flags and not torch.stack(flags).all():
             bad = next(each for each in self._seen if not all(each.finite))
