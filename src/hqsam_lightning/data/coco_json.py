@@ -1,4 +1,4 @@
-"""Files of annotations in COCO's format, checked whole before anything of them is used."""
+"""Reads annotations in COCO's format; the whole file is checked before any of it is used."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ BARE = "annotations without a segmentation"
 
 @dataclass
 class CocoImage:
-    """An image of the list, with the instances that are on it.
+    """An entry of ``images``, with its instances.
 
     Attributes:
-        name: of its file, relative to the folder of the images.
-        size: (height, width) as the file states it; None where it does not.
-        instances: their segmentations, in the file's order.
+        name: file name, relative to the folder of the images.
+        size: (height, width) as stated in the JSON, if it is.
+        instances: segmentations, in the order of the JSON.
     """
 
     name: str
@@ -36,7 +36,7 @@ class CocoImage:
     instances: list[Segmentation] = field(default_factory=list)
 
     def add(self, segmentation: Any) -> str | None:
-        """Adds an instance, or describes why it cannot be: the first run lengths give the size if nothing else does."""
+        """Adds an instance, or describes why it cannot; the first run lengths set the size if it is not stated."""
         problem = segmentation_problem(segmentation)
         if problem:
             return problem
@@ -50,12 +50,12 @@ class CocoImage:
 
 @dataclass
 class CocoContent:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
-        images: all that are listed and not excluded, sorted by name.
-        listed: names of all images, also of excluded ones.
-        left_out: how many annotations are not used, by reason.
+        images: those not excluded, sorted by name.
+        listed: names of all images, including excluded ones.
+        left_out: number of unused annotations by reason.
     """
 
     images: list[CocoImage]
@@ -69,7 +69,7 @@ def read_annotations(path: Path, keys: Sequence[str], find: str) -> dict[str, An
     Args:
         path: of the file.
         keys: whose values are lists.
-        find: what to do where there is no such file, as the end of the message.
+        find: what to do about a missing file, as the end of the message.
 
     Raises:
         DataError: it is missing, no regular file, not JSON, or lacks a list.
@@ -82,13 +82,13 @@ def read_annotations(path: Path, keys: Sequence[str], find: str) -> dict[str, An
 
 
 def entry_size(image: dict[str, Any]) -> tuple[int, int] | None:
-    """(height, width) of an image's entry; None where neither is stated."""
+    """(height, width) of an image's entry, if it is stated."""
     height, width = image.get("height"), image.get("width")
     return None if height is None or width is None else (height, width)
 
 
 def entry_size_problem(image: dict[str, Any]) -> str | None:
-    """Describes a height and width that no image has; None for sound ones, or where neither is stated."""
+    """Describes an impossible height and width; None for valid ones, or if neither is stated."""
     size = [image.get("height"), image.get("width")]
     if size == [None, None] or is_size(size):
         return None
@@ -146,7 +146,7 @@ def _add_instances(
     excluded: set[Hashable],
     problems: list[str],
 ) -> Counter[str]:
-    """Puts each instance to its image; returns how many annotations are not used, by reason."""
+    """Adds each instance to its image; returns the number of unused annotations by reason."""
     left_out: Counter[str] = Counter()
     seen: set[Hashable] = set()
     for place, annotation in enumerate(annotations):
@@ -168,7 +168,7 @@ def _add_instances(
 def _annotation_problem(
     annotation: object, images: dict[Hashable, CocoImage | None], seen: set[Hashable]
 ) -> str | None:
-    """Describes what is wrong with an annotation apart from its segmentation; notes its id as seen."""
+    """Describes a problem of an annotation other than its segmentation; adds its id to those seen."""
     if not isinstance(annotation, dict):
         return f"expected an object, got {shown(annotation)}"
     key, image_id, crowd = annotation.get("id"), annotation.get("image_id"), annotation.get("iscrowd")
@@ -189,7 +189,7 @@ def _is_id(value: object) -> bool:
 
 
 def _file_name(image: dict[str, Any]) -> Any:
-    """An image's file_name; LVIS v1 has none, but an address that ends in folder/file."""
+    """An image's file_name; LVIS v1 has a URL instead, which ends in folder/file."""
     url = image.get("coco_url")
     if image.get("file_name") is None and isinstance(url, str):
         return posixpath.join(*url.split("/")[-2:])

@@ -1,4 +1,4 @@
-"""Decides what the values of a source's masks mean, from many of its files at once."""
+"""Decides what the values of the masks of a source mean, from many of its files at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hqsam_lightning.data.problems import attempt_all, listed
 from hqsam_lightning.errors import DataError
 
 SAMPLE = 200
-"""Most masks of a source that its meaning is decided from, spread evenly over the files by name."""
+"""Maximum number of masks from which the meaning of a source is decided, spread evenly over the files by name."""
 
 _THREADS = 4
 _FILLED_ONE_IN = 10
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def decide(name: str, wanted: MaskValues, paths: Sequence[Path]) -> tuple[MaskValues, list[str]]:
-    """Decides what the values of a source's masks mean, and logs it; the same for the same files in any process.
+    """Decides what the values of the masks of a source mean, and logs it; deterministic in the files.
 
     Args:
         name: of the source.
@@ -31,7 +31,7 @@ def decide(name: str, wanted: MaskValues, paths: Sequence[Path]) -> tuple[MaskVa
         paths: all its masks, sorted.
 
     Returns:
-        The meaning, and what is wrong with masks that cannot be read.
+        The meaning, and the problems of the masks that cannot be read.
 
     Raises:
         DataError: the config leaves it open (``auto``), and the files are ambiguous or disagree; it lists the choices.
@@ -51,19 +51,19 @@ def decide(name: str, wanted: MaskValues, paths: Sequence[Path]) -> tuple[MaskVa
 
 
 def spread(paths: Sequence[Path], most: int) -> list[Path]:
-    """At most so many of the paths, evenly spread, the first among them."""
+    """At most `most` of the paths, evenly spread, including the first."""
     if len(paths) <= most:
         return list(paths)
     return [paths[index * len(paths) // most] for index in range(most)]
 
 
 def tolerated(count: int) -> int:
-    """How many of a source's files may be unlike the others with a warning instead of an error: 2 %."""
+    """Number of files that may differ from the others with a warning instead of an error: 2 %."""
     return count // 50
 
 
 def is_unlike(facts: MaskFacts, values: MaskValues) -> bool:
-    """Whether a file does not look as masks of a decided meaning do."""
+    """Whether a file does not fit a decided meaning."""
     if values.kind == "soft":
         bright = facts.reaches_full or facts.high == 0
         return facts.shows in (LABELS, COLOURS, ALPHA, TWO_PLANES) or not bright
@@ -73,7 +73,7 @@ def is_unlike(facts: MaskFacts, values: MaskValues) -> bool:
 
 
 def _fits(facts: MaskFacts, threshold: float) -> bool:
-    """Whether a mask's greatest value is the object's as far as the threshold shows, or the mask is empty."""
+    """Whether the maximum of a mask can be the value of the object by the threshold, or the mask is empty."""
     return facts.high == 0 or threshold < facts.high <= 2 * threshold + 1
 
 
@@ -92,7 +92,7 @@ def _decide_auto(name: str, facts: list[MaskFacts]) -> MaskValues:
 
 
 def _refuse_inverted(name: str, facts: list[MaskFacts], telling: list[MaskFacts]) -> None:
-    """Refuses sources with more white backgrounds than objects that fill their photo would explain; warns of others."""
+    """Refuses sources with more white backgrounds than large objects can explain; warns of the others."""
     inverted = [each for each in telling if each.inverted]
     if len(inverted) > max(1, len(telling) // _FILLED_ONE_IN) or 2 * len(inverted) > len(telling):
         raise _undecided(
@@ -118,7 +118,7 @@ def _decide_levels(name: str, facts: list[MaskFacts]) -> MaskValues:
 
 
 def _middle(facts: list[MaskFacts]) -> float:
-    """Middle of the values of all masks: their threshold where there are two levels."""
+    """Middle of the values of all masks, which is the threshold between two levels."""
     high = max((each.high for each in facts), default=0)
     low = min((each.low for each in facts if each.low < high), default=0)
     return (low + high) / 2 if high else 127.5
@@ -149,7 +149,7 @@ def _named(facts: list[MaskFacts]) -> str:
 
 
 def _summary(facts: list[MaskFacts]) -> str:
-    """Which kinds of files there were, e.g. ``"0 and one other value: 12, grey edges: 3"``."""
+    """Counts of the kinds of files, e.g. ``"0 and one other value: 12, grey edges: 3"``."""
     counts = Counter(each.shows for each in facts)
     kinds = [f"{kind}: {counts[kind]}" for kind in sorted(counts)] or ["no file could be read"]
     unused = sum(each.unused_alpha for each in facts)

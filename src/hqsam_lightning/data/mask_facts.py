@@ -1,4 +1,4 @@
-"""What the values of one mask look like: the evidence from which the meaning of a source's masks is decided."""
+"""Describes the values of one mask: the evidence for deciding what the masks of a source mean."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ALPHA = "a mask in the alpha channel alone"
 TWO_PLANES = "an alpha channel and colours that differ"
 
 NEAR_FULL = 0.9
-"""A mask with grey edges reaches this part of its depth's greatest value."""
+"""A mask with grey edges reaches this share of the maximum of its depth."""
 
-_MOST_FLAT = 0.4  # part of the pixels between the extremes that may lie inside areas of one value
+_MOST_FLAT = 0.4  # share of the pixels between the extremes that may lie inside areas of one value
 _FEW_LEVELS = 4
 _ALMOST_OPAQUE = 0.95
 _SAME = 0.999
@@ -32,14 +32,14 @@ _BLOCK = 256  # rows
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """What one mask looks like.
+    """Properties of the values of one mask.
 
     Attributes:
         path: the file.
         shows: one of the constants above.
-        low: the least value shown.
-        high: the greatest value shown.
-        full: the greatest value of the file's depth; 255 for a 16-bit file without greater values.
+        low: minimum of the values shown.
+        high: maximum of the values shown.
+        full: maximum of the file's depth; 255 for a 16-bit file without larger values.
         is_16_bit: whether the file has that depth.
         unused_alpha: whether the alpha channel varies and the mask is in the colours.
         inverted: whether the higher values cover most of the border and of the area, as a background does.
@@ -58,12 +58,12 @@ class MaskFacts:
 
     @property
     def reaches_full(self) -> bool:
-        """Whether the greatest value is near the greatest of the depth."""
+        """Whether the maximum is near the maximum of the depth."""
         return self.high >= NEAR_FULL * self.full
 
 
 def look_at(path: Path) -> MaskFacts:
-    """Reads a mask and looks at its values.
+    """Reads a mask and describes its values.
 
     Raises:
         DataError: the file cannot be read as a mask.
@@ -72,7 +72,7 @@ def look_at(path: Path) -> MaskFacts:
 
 
 def facts_of(pixels: MaskPixels, path: Path) -> MaskFacts:
-    """Looks at the values of a mask that was read."""
+    """Describes the values of a decoded mask."""
     levels = levels_of(pixels.shown)
     low, high = int(levels[0]), int(levels[-1])
     full = 255 if high <= 255 else pixels.full
@@ -87,7 +87,7 @@ def _varies(alpha: np.ndarray | None) -> bool:
 
 
 def _plane(pixels: MaskPixels) -> str | None:
-    """Says where the mask is, unless it is in the colours."""
+    """The plane that holds the mask, or that both may; None if it is the colours."""
     alpha = pixels.alpha
     if alpha is None or not _varies(alpha):
         return None
@@ -103,7 +103,7 @@ def _plane(pixels: MaskPixels) -> str | None:
 
 
 def _is_like_a_mask(pixels: MaskPixels) -> bool:
-    """Whether the colours are black and nuances of one colour, most of them near the brightest."""
+    """Whether the colours are black and shades of one colour, most of them near the brightest."""
     shown = pixels.shown
     high = shown.max()
     if shown.min() == high or (pixels.colours is not None and not _is_of_one_hue(pixels.colours, shown)):
@@ -112,7 +112,7 @@ def _is_like_a_mask(pixels: MaskPixels) -> bool:
 
 
 def _kind(pixels: MaskPixels, levels: np.ndarray, full: int) -> str:
-    """Says what the colours show."""
+    """What the colours show."""
     if pixels.colours is not None and (pixels.lossy or not _is_of_one_hue(pixels.colours, pixels.shown)):
         return COLOURS
     if len(levels) == 1:
@@ -123,7 +123,7 @@ def _kind(pixels: MaskPixels, levels: np.ndarray, full: int) -> str:
 
 
 def _is_of_one_hue(colours: np.ndarray, shown: np.ndarray) -> bool:
-    """Whether every pixel is a darker nuance of the brightest one; (H, W, 3) and (H, W) uint8."""
+    """Whether every pixel is a darker shade of the brightest one; (H, W, 3) and (H, W) uint8."""
     brightest = colours.reshape(-1, 3)[int(shown.argmax())].astype(np.float32)
     hue = brightest / brightest.max()
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(shown), _BLOCK)]
@@ -131,7 +131,7 @@ def _is_of_one_hue(colours: np.ndarray, shown: np.ndarray) -> bool:
 
 
 def _has_soft_edges(plane: np.ndarray, levels: np.ndarray, full: int) -> bool:
-    """Tells greys at the edges of an object from areas of several values.
+    """Distinguishes grey edges of an object from areas of several values.
 
     Values between the extremes do not form areas (3 x 3 pixels of one value) where they are edges, nor even 2 x 2 where
     there are one or two of them: the unknown band of a trimap may be thin. Values near the extremes may form areas, as

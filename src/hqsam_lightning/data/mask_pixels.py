@@ -1,4 +1,4 @@
-"""The pixels of a mask file, before they mean anything."""
+"""Decodes mask files, before their values are interpreted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GREY_SPREAD = 16  # between the channels of a grey image that was saved as a co
 
 @dataclass(frozen=True)
 class MaskPixels:
-    """A mask file as decoded, turned the way its EXIF orientation says.
+    """A decoded mask file, turned by its EXIF orientation.
 
     Attributes:
         shown: (H, W) uint8 or uint16, the grey value, or the brightest of a pixel's three channels.
@@ -31,7 +31,7 @@ class MaskPixels:
             colours than grey and no palette.
         colours: (H, W, 3) uint8 RGB; None where every pixel is grey.
         alpha: (H, W) uint8; None without transparency.
-        full: the greatest value that the file's depth allows, 255 or 65535.
+        full: the maximum of the file's depth, 255 or 65535.
         lossy: whether compression changed the values.
     """
 
@@ -71,7 +71,7 @@ def read_mask_pixels(path: str | Path) -> MaskPixels:
 
 
 def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns (H, W, ...) pixels from the stored frame to the one that EXIF orientation 1 to 8 says to show."""
+    """Turns (H, W, ...) pixels from the stored frame to the frame shown by EXIF orientation 1 to 8."""
     if orientation >= 5:  # rows and columns are exchanged
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -82,7 +82,7 @@ def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def levels_of(plane: np.ndarray) -> np.ndarray:
-    """The values that occur in a (H, W) plane of uint8 or uint16, in ascending order."""
+    """The distinct values of a (H, W) plane of uint8 or uint16, in ascending order."""
     size = 256 if plane.dtype == np.uint8 else MAX_VALUE + 1
     return np.flatnonzero(cv2.calcHist([plane], [0], None, [size], [0, size]))
 

@@ -1,4 +1,4 @@
-"""What the values of a source's masks mean: one meaning for all files of a source, never one per file."""
+"""The meaning of the values of masks: one for all files of a source, never one per file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class MaskValues:
         objects: raw grey values or palette indices of the object, where the kind is `LISTED`.
         ignore: raw values of pixels that are neither trained on nor scored.
         threshold: of kind ``"binary"``: higher values are the object; None: not yet decided from the source's files.
-        full: of kind ``"soft"``: the value that means 1; None: the greatest one of a file's depth, 255 or 65535.
+        full: of kind ``"soft"``: the value that means 1; None: the maximum of a file's depth, 255 or 65535.
     """
 
     kind: str
@@ -56,7 +56,7 @@ SOFT = MaskValues("soft")
 
 
 def mask_values_from_config(key: str, value: Any) -> MaskValues:
-    """Makes a meaning of a config's value: a word, or a mapping with ``object`` and ``ignore``.
+    """Parses the value of ``mask_values``: a word, or a mapping with ``object`` and ``ignore``.
 
     Args:
         key: the config key, for errors.
@@ -105,7 +105,7 @@ def ids_of(pixels: MaskPixels, values: MaskValues, path: str | Path) -> list[int
 
 
 def object_of(pixels: MaskPixels, values: MaskValues, path: str | Path, instance: int = 0) -> np.ndarray:
-    """Finds the object of a mask.
+    """Returns the object of a mask.
 
     Args:
         pixels: of the mask.
@@ -132,7 +132,7 @@ def object_of(pixels: MaskPixels, values: MaskValues, path: str | Path, instance
 
 
 def ignored_of(pixels: MaskPixels, values: MaskValues, path: str | Path) -> np.ndarray | None:
-    """Finds the pixels that are neither object nor background.
+    """Returns the pixels that are neither object nor background.
 
     Returns:
         (H, W) bool; None where there is none.
@@ -185,7 +185,7 @@ def _alpha(pixels: MaskPixels, path: str | Path) -> np.ndarray:
 
 
 def _scaled(plane: np.ndarray, full: int) -> np.ndarray:
-    """Divides a (H, W) plane by the value that means 1, at most to 1."""
+    """Divides a (H, W) plane by the value that means 1, and clips it at 1."""
     size = 256 if plane.dtype == np.uint8 else MAX_VALUE + 1
     table = np.minimum(np.arange(size, dtype=np.float32) / np.float32(full), np.float32(1))
     return cv2.LUT(plane, table) if plane.dtype == np.uint8 else table[plane]

@@ -1,4 +1,4 @@
-"""Masks in COCO's format: polygons and run lengths, checked before anything is allocated or decoded."""
+"""Masks in COCO's format: polygons and run lengths, validated before anything is allocated or decoded."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Segmentation = Mapping[str, Any] | Sequence[Sequence[float]]
 """COCO's run lengths {"size": [h, w], "counts": ...}, compressed or not, or a list of polygons [x, y, x, y, ...]."""
 
 LEAST_POLYGON = 6
-"""Numbers of a polygon: three corners. The decoder takes four for a box."""
+"""Minimum length of a polygon: three corners. The decoder takes four numbers for a box."""
 
 MAX_COORDINATE = 2**20
 MAX_OUTLINE = 2**22
-"""Limits of a polygon's coordinates and of its outline, in pixels: the decoder allocates memory by the outline."""
+"""Limits of the coordinates and of the outline of a polygon, in pixels: the decoder allocates by the outline."""
 
 _NUMBERS = {int, float}
 _INTEGERS = {int}
@@ -28,14 +28,14 @@ _MOST_DIGITS = 7
 
 
 def is_size(value: object) -> bool:
-    """Whether this is [height, width] of an image that may be allocated: two integers > 0, at most `MAX_PIXELS`."""
+    """Whether this is the [height, width] of an image: two integers > 0, at most `MAX_PIXELS` pixels."""
     if not isinstance(value, list | tuple) or len(value) != 2 or set(map(type, value)) != _INTEGERS:
         return False
     return min(value) > 0 and value[0] * value[1] <= MAX_PIXELS
 
 
 def segmentation_problem(segmentation: object) -> str | None:
-    """Describes why a segmentation cannot be decoded; None for a sound one.
+    """Describes why a segmentation cannot be decoded; None for a valid one.
 
     Args:
         segmentation: any value that JSON can hold.
@@ -48,7 +48,7 @@ def segmentation_problem(segmentation: object) -> str | None:
 
 
 def stated_size(segmentation: Segmentation) -> tuple[int, int] | None:
-    """(height, width) that sound run lengths are for; None for polygons."""
+    """(height, width) of valid run lengths; None for polygons."""
     if not isinstance(segmentation, Mapping):
         return None
     height, width = segmentation["size"]
@@ -56,7 +56,7 @@ def stated_size(segmentation: Segmentation) -> tuple[int, int] | None:
 
 
 def has_pixels(segmentation: Segmentation, size: tuple[int, int]) -> bool:
-    """Whether a sound segmentation covers a pixel of an image of (height, width)."""
+    """Whether a valid segmentation covers a pixel of an image of (height, width)."""
     if isinstance(segmentation, Mapping):
         runs = _runs(segmentation["counts"])
         return runs is not None and bool(runs[1::2].any())
@@ -64,7 +64,7 @@ def has_pixels(segmentation: Segmentation, size: tuple[int, int]) -> bool:
 
 
 def decode(segmentation: Segmentation, size: tuple[int, int]) -> np.ndarray:
-    """Decodes a sound segmentation.
+    """Decodes a valid segmentation.
 
     Args:
         segmentation: in which `segmentation_problem` finds nothing; run lengths are of `size`.
@@ -98,7 +98,7 @@ def _polygon_problem(polygon: object) -> str | None:
 
 
 def _outline(polygon: Sequence[float]) -> float:
-    """Length of a polygon's outline, in steps of the rasteriser: the longer one of each edge's two extents."""
+    """Length of the outline in steps of the rasteriser: per edge, the larger of its width and height."""
     corners = np.asarray(polygon, np.float64).reshape(-1, 2)
     return float(np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum())
 
@@ -117,7 +117,7 @@ def _run_lengths_problem(lengths: dict[str, Any]) -> str | None:
 
 
 def _runs(counts: object) -> np.ndarray | None:
-    """(R,) int64 run lengths, of background and object in turn; None for what is no such list or text."""
+    """(R,) int64 run lengths, alternating background and object; None for invalid counts."""
     if isinstance(counts, str):
         runs = _decompress(counts)
         return None if runs is None or runs.min() < 0 else runs
@@ -127,7 +127,7 @@ def _runs(counts: object) -> np.ndarray | None:
 
 
 def _decompress(text: str) -> np.ndarray | None:
-    """Decodes COCO's compressed text: digits of five bits; from the fourth run on, differences to the last but one."""
+    """Decodes COCO's compressed text: 5-bit digits; from the fourth run on, differences to the run two before."""
     if not text or not text.isascii():
         return None
     digits = np.frombuffer(text.encode(), np.uint8).astype(np.int64) - ord("0")
