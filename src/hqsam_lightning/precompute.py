@@ -18,6 +18,7 @@ from hydra.utils import instantiate
 from lightning import Fabric
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig
+from torch import Tensor
 
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import as_plain, conf_dir
@@ -44,6 +45,7 @@ from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
 from hqsam_lightning.storage.locks import claim
 from hqsam_lightning.training.build_trainer import check_devices
+from hqsam_lightning.types import SamFeatures
 
 log = logging.getLogger(__name__)
 
@@ -197,9 +199,12 @@ def _write(
     )
     made = iter(loader)
 
+    def encode(images: Tensor) -> SamFeatures:
+        return sam.encode(images.to(sam.device))
+
     def write(places: list[Place]) -> None:
         for place in places:
-            write_shard(folder, place, list(islice(made, place.entries)), sam, config.batch.max_per_device)
+            write_shard(folder, place, list(islice(made, place.entries)), encode, config.batch.max_per_device)
 
     rounds = range(-(-len(missing) // fabric.world_size))
     with stops_deferred():

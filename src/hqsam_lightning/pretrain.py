@@ -24,7 +24,7 @@ from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.pretraining.blending import blend, check_start_share, copy_of_state
 from hqsam_lightning.pretraining.module import PretrainingModule
-from hqsam_lightning.pretraining.report import print_results, result_rows, round_to_half, write_results
+from hqsam_lightning.reporting.pretraining_report import print_results, result_rows, round_to_half, write_results
 from hqsam_lightning.reporting.results import wide_console
 from hqsam_lightning.reporting.run_facts import source_commit
 from hqsam_lightning.run_names import own_command

@@ -11,7 +11,7 @@ from PIL import Image
 from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.data.sets import DataSets, also_validate_on, folder_sets, synthetic_sets
 from hqsam_lightning.errors import ConfigError, DataError
-from hqsam_lightning.metrics import is_thin, thinness
+from hqsam_lightning.shapes import is_thin, thinness
 from hqsam_lightning.types import OBJECT_THRESHOLD
 
 COUNTS = {"birds": 10, "boats": 5, "test": 3}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,12 @@ from hqsam_lightning.data.cache import (
 from hqsam_lightning.data.shards import Entry, Place, pack_shard, shard_path
 from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.errors import CacheError
-from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.storage.files import write_document, write_whole
 from hqsam_lightning.types import Identity, SamFeatures, StoredFeatures, View
 
 log = logging.getLogger(__name__)
 
+Encode = Callable[[Tensor], SamFeatures]
 SAMPLES_WEIGHED = 16
 """Samples whose masks are counted to estimate how large a cache gets."""
 
@@ -120,14 +120,14 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
-def write_shard(folder: Path, place: Place, made: list[View], sam: FrozenSam, batch_size: int) -> None:
+def write_shard(folder: Path, place: Place, made: list[View], encode: Encode, batch_size: int) -> None:
     """Encodes and writes one shard.
 
     Args:
         folder: of the cache.
         place: of the shard.
         made: its entries, in order, as images.
-        sam: on the device that is to encode.
+        encode: gives the features of (B, 3, H, W) uint8 images.
         batch_size: images per call of the encoder.
 
     Raises:
@@ -136,29 +136,29 @@ def write_shard(folder: Path, place: Place, made: list[View], sam: FrozenSam, ba
     """
     entries: list[Entry] = []
     for start in range(0, len(made), batch_size):
-        entries += _encode(made[start : start + batch_size], sam)
+        entries += _encode(made[start : start + batch_size], encode)
     write_whole(shard_path(folder, place.number), pack_shard(place, entries))
 
 
-def _encode(views: list[View], sam: FrozenSam) -> Iterator[Entry]:
-    features = sam.encode(torch.stack([_pixels(view) for view in views]).to(sam.device))
+def _encode(views: list[View], encode: Encode) -> Iterator[Entry]:
+    features = encode(torch.stack([_pixels(view) for view in views]))
     embeddings = features.image_embeddings.to("cpu", torch.bfloat16)
     early = features.early.to("cpu", torch.bfloat16)
     for row, view in enumerate(views):
         # of memory of its own, whose channels come first
         stored = [each[row].clone(memory_format=torch.contiguous_format) for each in (embeddings, early)]
         entry = Entry(StoredFeatures(*stored), pack_masks(view.masks), pack_ignore(view.ignore))
-        _require_finite(entry, view, sam)
+        _require_finite(entry, view)
         yield entry
 
 
-def _require_finite(entry: Entry, view: View, sam: FrozenSam) -> None:
+def _require_finite(entry: Entry, view: View) -> None:
     for name, feature in vars(entry.features).items():
         if not torch.isfinite(feature).all():
             raise CacheError(
                 f"{view.sample_id}: expected finite features of SAM, its {name} holds NaN or infinity; see whether "
-                f"{sam.name} overflows in sam.precision={sam.precision} (fp32 does not), and which file "
-                "sam.weights names; nothing was written of this shard"
+                "the SAM overflows in sam.precision (fp32 does not), and which file sam.weights names; nothing was "
+                "written of this shard"
             )
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hqsam_lightning.metrics import is_thin, mask_boundary, mask_iou, thinness
+from hqsam_lightning.metrics import mask_boundary, mask_iou
+from hqsam_lightning.shapes import is_thin, thinness
 from hqsam_lightning.types import Batch
 
 Row = tuple[str, str]
@@ -30,7 +31,7 @@ class MaskScores:
         dataset: validation set.
         sample_id: the image.
         mask: index of the mask within its image.
-        thinness: of the true mask, see `metrics.thinness`; ignored pixels count as background.
+        thinness: of the true mask, see `shapes.thinness`; ignored pixels count as background.
         scores: mask IoU and boundary IoU in [0, 1] of each row.
     """
 

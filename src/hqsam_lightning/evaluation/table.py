@@ -17,7 +17,7 @@ from scipy import stats
 
 from hqsam_lightning.checks import show
 from hqsam_lightning.errors import DataError
-from hqsam_lightning.metrics.thinness import THIN_ABOVE
+from hqsam_lightning.shapes import THIN_ABOVE
 from hqsam_lightning.storage.files import UNREADABLE, require_regular_file, write_whole
 
 Row = tuple[str, str]
@@ -37,7 +37,7 @@ COLUMNS = (
 
 run: name of the run or of the evaluation; variant, output: see `Row`; dataset: validation set; sample: id of the image;
 mask: index of the mask within its image; prompts: name of the prompts that SAM was shown; metric: its key in the
-config's `metrics`; value: see there; thinness: of the true mask, see `metrics.thinness`, ignored pixels count as
+config's `metrics`; value: see there; thinness: of the true mask, see `shapes.thinness`, ignored pixels count as
 background; group: unit of the bootstrap, the sample unless `evaluation.group` says otherwise.
 """
 MASK = ("run", "dataset", "sample", "mask", "prompts")

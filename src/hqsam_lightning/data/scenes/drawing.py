@@ -11,7 +11,7 @@ from numpy.random import Generator
 
 from hqsam_lightning.data.scenes.families import Family, blob, draw_family
 from hqsam_lightning.data.scenes.strokes import Stroke, circle
-from hqsam_lightning.metrics import is_thin, thinness
+from hqsam_lightning.shapes import is_thin, thinness
 from hqsam_lightning.types import OBJECT_THRESHOLD
 
 SUPERSAMPLE = 4

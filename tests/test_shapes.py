@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from hqsam_lightning.metrics import is_thin, thinness
-from hqsam_lightning.metrics.thinness import opened
+from hqsam_lightning.shapes import is_thin, opened, thinness
 
 
 def disc(radius: int, size: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from hqsam_lightning.errors import DataError
-from hqsam_lightning.pretraining.report import (
+from hqsam_lightning.reporting.pretraining_report import (
     METRICS_KIND,
     METRICS_VERSION,
     print_results,
