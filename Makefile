@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EXTRAS := peft optuna dashboard cascadepsp
 
 .DEFAULT_GOAL := help
-.PHONY: help install train scenes pretrain test lint clean
+.PHONY: help install train scenes pretrain test lint oldest clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -37,6 +38,12 @@ lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+oldest: $(STAMP)  ## resolve the oldest allowed releases of all dependencies; needs the package index
+	@timeout 300 $(BIN)/uv pip compile --quiet --no-header --resolution lowest-direct --python-version 3.10 \
+	  $(addprefix --extra ,$(EXTRAS)) pyproject.toml --output-file $(VENV)/oldest.txt \
+	  || { echo "error: no set of the oldest allowed releases was found, see above; is the package index reached?"; exit 1; }
+	@echo "the oldest allowed releases go together: $$(grep -c == $(VENV)/oldest.txt) packages, $(VENV)/oldest.txt"
 
 clean:  ## remove what the targets above made, but no run
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache

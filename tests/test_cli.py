@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hqsam_lightning.cli import require_hydra_for_python, run_hydra
 from patience import PATIENCE
 
 TINY = (
@@ -114,3 +115,21 @@ def test_wandb_works_offline_and_never_asks(tmp_path: Path) -> None:
     written, rows = json.loads(table.read_text()), json.loads((tmp_path / "out" / "metrics.json").read_text())["rows"]
     assert [line[:2] for line in written["data"]] == [[row["variant"], row["logits"]] for row in rows]
     assert written["data"][1][-1] == pytest.approx(100 * rows[1]["sets"]["synthetic"]["mbiou"], abs=0.01)
+
+
+def test_hydra_1_3_is_refused_on_python_3_14(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hqsam_lightning.cli.version", lambda package: "1.3.8")
+    monkeypatch.setattr("hqsam_lightning.cli.sys.version_info", (3, 14, 0))
+    with pytest.raises(
+        SystemExit, match=r"^error: expected hydra-core 1\.4 on Python 3\.14, where 1\.3\.8 cannot start"
+    ):
+        run_hydra(lambda: pytest.fail("started"), "train")
+
+
+@pytest.mark.parametrize(("python", "hydra"), [((3, 14), "1.4.0"), ((3, 14), "1.4.0rc3"), ((3, 13), "1.3.8")])
+def test_other_pairs_of_python_and_hydra_start(
+    python: tuple[int, int], hydra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hqsam_lightning.cli.version", lambda package: hydra)
+    monkeypatch.setattr("hqsam_lightning.cli.sys.version_info", python)
+    require_hydra_for_python()

@@ -11,9 +11,9 @@ from conftest import ROOT
 
 SOURCE = ROOT / "src" / "hqsam_lightning"
 ORDER = (
-    *("errors", "types", "seeding", "float64", "escaping", "checks", "shapes", "storage", "runtime", "overrides"),
+    *("errors", "types", "seeding", "float64", "escaping", "checks", "shapes", "storage", "runtime", "config"),
     *("prompts", "data", "sam", "heads", "losses", "metrics", "evaluation"),
-    *("schema", "recipe", "run_names", "cli", "session"),
+    *("overrides", "schema", "recipe", "run_names", "cli"),
     *("training", "pretraining", "search", "reporting"),
 )
 """Packages and shared modules, those that others build on first; what is not named is an entry point, on top of all."""

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any, NoReturn
 
 from hydra.errors import HydraException, InstantiationException
@@ -48,6 +49,7 @@ def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
         entry: without arguments.
         config_name: of the entry point.
     """
+    require_hydra_for_python()
     given, wanted = sys.argv[1:], os.environ.get(FULL_ERROR)
     sys.argv[1:] = as_hydra_takes(given, config_name, conf_dir())
     if wanted == "1":
@@ -70,6 +72,16 @@ def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
         os.environ.pop(FULL_ERROR, None)
         if wanted is not None:
             os.environ[FULL_ERROR] = wanted
+
+
+def require_hydra_for_python() -> None:
+    """Ends the program on Python 3.14 with Hydra 1.3, whose argument parser does not start there."""
+    found = version("hydra-core")
+    if sys.version_info >= (3, 14) and found.startswith("1.3."):
+        sys.exit(
+            f"error: expected hydra-core 1.4 on Python 3.14, where {found} cannot start; install hydra-core 1.4, or use "
+            "Python 3.10 to 3.13"
+        )
 
 
 def fail(error: BaseException) -> NoReturn:
