@@ -79,7 +79,7 @@ def require_hydra_for_python() -> None:
     found = version("hydra-core")
     if sys.version_info >= (3, 14) and found.startswith("1.3."):
         sys.exit(
-            f"error: expected hydra-core 1.4 on Python 3.14, where {found} cannot start; install hydra-core 1.4, or use "
+            f"error: expected hydra-core 1.4 on Python 3.14, where {found} cannot start; install it, or use "
             "Python 3.10 to 3.13"
         )
 
