@@ -41,11 +41,13 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def make_config(tmp_path: Path):
-    """Composes conf/train.yaml with overrides, writing into tmp_path."""
+    """Composes conf/train.yaml with overrides, writing into tmp_path; by the paper's recipe where they choose none."""
 
     def compose_config(*overrides: str, hydra: bool = False) -> DictConfig:
         with initialize_config_dir(conf_dir(), version_base="1.3"):
-            overrides = [f"paths.output_dir={tmp_path / 'run'}", *overrides]
+            chosen = any(text.startswith(("+experiment=", "setting=")) for text in overrides)
+            setting = [] if chosen else ["setting=paper"]
+            overrides = [f"paths.output_dir={tmp_path / 'run'}", *setting, *overrides]
             return compose("train", overrides=as_hydra_takes(overrides, "train", conf_dir()), return_hydra_config=hydra)
 
     return compose_config

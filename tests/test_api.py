@@ -16,6 +16,7 @@ from hqsam_lightning.training.module import HQSamModule
 from patience import PATIENCE
 
 TINY = [
+    "setting=paper",
     "sam=tiny_random",
     "trainer=cpu",
     "trainer.max_epochs=1",

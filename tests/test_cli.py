@@ -12,6 +12,7 @@ from hqsam_lightning.cli import require_hydra_for_python, run_hydra
 from patience import PATIENCE
 
 TINY = (
+    "setting=paper",
     "sam=tiny_random",
     "trainer=cpu",
     "trainer.max_epochs=1",
@@ -92,7 +93,7 @@ def test_multirun_with_the_basic_sweeper(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_named(tmp_path: Path, arguments: list[str], expected: list[str]) -> None:
-    result = run(tmp_path, "sam=tiny_random", "trainer=cpu", *arguments)
+    result = run(tmp_path, "setting=paper", "sam=tiny_random", "trainer=cpu", *arguments)
     assert result.returncode == 1
     assert all(text in result.stderr for text in expected), result.stderr
     assert "Traceback" not in result.stderr

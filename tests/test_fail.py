@@ -148,7 +148,7 @@ def test_a_command_shows_a_users_bug(tmp_path: Path) -> None:
         "from hqsam_lightning.heads import HQHead\n\n\nclass Mine(HQHead):\n    def __init__(self, sam, seed):\n"
         "        super().__init__(sam, seed=seed)\n        seed.shape\n"
     )
-    tiny = ("sam=tiny_random", "trainer=cpu", "data.train_size=2", "data.val_size=1", "batch.total=2")
+    tiny = ("setting=paper", "sam=tiny_random", "trainer=cpu", "data.train_size=2", "data.val_size=1", "batch.total=2")
     command = [sys.executable, "-m", "hqsam_lightning.train", *tiny, "+variants.mine._target_=mymod.Mine"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 1

@@ -27,7 +27,14 @@ from hqsam_lightning.types import SamFeatures
 from patience import PATIENCE
 
 SMALL = (
-    *("sam=tiny_random", "trainer=cpu", "batch.total=4", "batch.max_per_device=2", "loader.num_workers=0"),
+    *(
+        "setting=paper",
+        "sam=tiny_random",
+        "trainer=cpu",
+        "batch.total=4",
+        "batch.max_per_device=2",
+        "loader.num_workers=0",
+    ),
     *("data.train_size=12", "data.val_size=1", "augmentations_per_image=3"),
 )
 FILES = ["000000.safetensors", "000001.safetensors", "000002.safetensors", "cache.json", "images.json"]

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hqsam_lightning.config import conf_dir, full_key, own_error
 from hqsam_lightning.errors import HQSamError
+from hqsam_lightning.help import command_help
 from hqsam_lightning.overrides import as_hydra_takes, override_hints
 from hqsam_lightning.runtime.signals import stop_on_signals
 
@@ -51,6 +52,9 @@ def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
     """
     require_hydra_for_python()
     given, wanted = sys.argv[1:], os.environ.get(FULL_ERROR)
+    if {"--help", "-h"} & set(given):
+        _print_help(config_name, given)
+        return
     sys.argv[1:] = as_hydra_takes(given, config_name, conf_dir())
     if wanted == "1":
         with stop_on_signals():
@@ -82,6 +86,15 @@ def require_hydra_for_python() -> None:
             f"error: expected hydra-core 1.4 on Python 3.14, where {found} cannot start; install it, or use "
             "Python 3.10 to 3.13"
         )
+
+
+def _print_help(config_name: str, arguments: list[str]) -> None:
+    spec = sys.modules["__main__"].__spec__
+    command = spec.name.rpartition(".")[2] if spec else config_name
+    try:
+        print(command_help(command, config_name, arguments, conf_dir()))
+    except HydraException as error:
+        fail(error)
 
 
 def fail(error: BaseException) -> NoReturn:

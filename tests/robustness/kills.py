@@ -27,7 +27,7 @@ from robustness.forks import preload, run, start, status
 SIGNALS = {"KILL": -signal.SIGKILL, "TERM": 143, "INT": 130, "USR1": 138}
 """Signals, and the status that each ends a run by."""
 TINY = (
-    *("sam=tiny_random", "trainer=cpu", "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2"),
+    *("setting=paper", "sam=tiny_random", "trainer=cpu", "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2"),
     *("data.train_size=17", "data.val_size=3", "batch.total=2", "loss.num_points=64", "loader.num_workers=1"),
     *("scheduler.step_size=1", "callbacks.last.every_n_steps=1"),
 )
@@ -37,6 +37,7 @@ PRETRAIN = (
     *("loader.num_workers=1", "precision=fp32"),
 )
 PRECOMPUTE = (
+    "setting=paper",
     "sam=tiny_random",
     "trainer=cpu",
     "data.train_size=96",
@@ -44,7 +45,15 @@ PRECOMPUTE = (
     "loader.num_workers=1",
 )
 SEARCH = (
-    *("--multirun", "+sweep=optuna", "sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=6"),
+    *(
+        "--multirun",
+        "+sweep=optuna",
+        "setting=paper",
+        "sam=tiny_random",
+        "trainer=cpu",
+        "trainer.max_epochs=1",
+        "data.train_size=6",
+    ),
     *("data.val_size=2", "batch.total=2", "loss.num_points=64", "loader.num_workers=0", "hydra.sweeper.n_trials=3"),
 )
 

@@ -23,7 +23,14 @@ class Checkpoints(Target):
         from hqsam_lightning.train import train
 
         config = composed(
-            *("sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=2", "data.val_size=1"),
+            *(
+                "setting=paper",
+                "sam=tiny_random",
+                "trainer=cpu",
+                "trainer.max_epochs=1",
+                "data.train_size=2",
+                "data.val_size=1",
+            ),
             *("batch.total=2", "loader.num_workers=0", "loss.num_points=16", f"paths.output_dir={folder / 'run'}"),
         )
         train(config)
@@ -81,6 +88,7 @@ class Caches(Target):
 
         self.config = composed(
             *(
+                "setting=paper",
                 "sam=tiny_random",
                 "trainer=cpu",
                 "data.train_size=20",

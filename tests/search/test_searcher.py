@@ -428,7 +428,14 @@ def test_a_sweep_that_spans_nothing_is_named(tmp_path: Path, sweep: str) -> None
 
 def test_the_command_searches_and_prunes(tmp_path: Path) -> None:
     tiny = [
-        *("sam=tiny_random", "trainer=cpu", "trainer.max_epochs=3", "data.train_size=4", "data.val_size=2"),
+        *(
+            "setting=paper",
+            "sam=tiny_random",
+            "trainer=cpu",
+            "trainer.max_epochs=3",
+            "data.train_size=4",
+            "data.val_size=2",
+        ),
         *("batch.total=4", "loader.num_workers=0", "loss.num_points=64", "~callbacks.progress_bar"),
     ]
     command = [

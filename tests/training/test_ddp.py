@@ -18,6 +18,7 @@ from launched import signal_at
 from patience import PATIENCE
 
 RECIPE = (
+    "setting=paper",
     "sam=tiny_random",
     "data.train_size=8",
     "data.val_size=5",

@@ -16,6 +16,7 @@ from launched import launch, signal_at
 
 STEPS_AN_EPOCH = 4
 RECIPE = (
+    "setting=paper",
     "sam=tiny_random",
     "trainer=cpu",
     "trainer.max_epochs=2",

@@ -13,6 +13,7 @@ from hqsam_lightning.train import train
 from hqsam_lightning.training.checkpoint import INFO_KEY, read_checkpoint, require_finite
 
 TINY = (
+    "setting=paper",
     "sam=tiny_random",
     "trainer=cpu",
     "trainer.max_epochs=1",

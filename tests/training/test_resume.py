@@ -15,6 +15,7 @@ from launched import signal_at
 from patience import PATIENCE
 
 RECIPE = (
+    "setting=paper",
     "sam=tiny_random",
     "trainer=cpu",
     "trainer.max_epochs=3",

@@ -16,7 +16,14 @@ from hqsam_lightning.train import train
 from hqsam_lightning.training.weights import open_weights
 
 TINY = (
-    *("sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=2", "data.val_size=1"),
+    *(
+        "setting=paper",
+        "sam=tiny_random",
+        "trainer=cpu",
+        "trainer.max_epochs=1",
+        "data.train_size=2",
+        "data.val_size=1",
+    ),
     *("batch.total=2", "loader.num_workers=0", "loss.num_points=16", "~callbacks.progress_bar"),
 )
 TWO = ("+head@variants.tuned=tuned_token", "variants.hq.features=[decoder]")

@@ -18,6 +18,7 @@ SMALL = ("sam=tiny_random", "trainer=cpu", "trainer.max_steps=1", "data.train_si
 def test_each_method_is_timed(make_config) -> None:
     config = make_config(
         "+experiment=table1_cost",
+        "setting=paper",
         *SMALL,
         *("batch.total=4", "loader.num_workers=0", "~callbacks.progress_bar", "+callbacks.speed.rounds=2"),
         *("+head@variants.lora=lora", "+head@variants.refiner=refiner", "+head@variants.tuned=tuned_decoder"),

@@ -114,7 +114,14 @@ def test_another_variant_may_be_judged() -> None:
 )
 def test_a_variant_that_cannot_be_judged_is_named_before_training(make_config, variant: str, message: str) -> None:
     config = make_config(
-        *("+experiment=figure6_attention", "sam=tiny_random", "trainer=cpu", "data.train_size=4", "data.val_size=1"),
+        *(
+            "+experiment=figure6_attention",
+            "setting=paper",
+            "sam=tiny_random",
+            "trainer=cpu",
+            "data.train_size=4",
+            "data.val_size=1",
+        ),
         *("batch.total=4", "loader.num_workers=0", "~callbacks.progress_bar", "+head@variants.refiner=refiner"),
         f"+callbacks.panels.variant={variant}",
     )

@@ -1,0 +1,179 @@
+"""What `--help` prints: what a command does, examples, experiments, groups, and every key with its comment.
+
+The comments are those of the YAML files that the command line composes.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from hqsam_lightning.overrides import WITH_EXPERIMENTS, as_hydra_takes, quote_value
+
+WIDTH = 110
+KEY = re.compile(r"( *)([\w.@/-]+):(?: |$)(.*)")
+CONFIG_DIRS = ("--config-dir", "-cd")
+COMMANDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "train": (
+        "trains variants of HQ-SAM over one frozen SAM, and scores them beside plain SAM",
+        (
+            "+experiment=ablate_features",
+            "'+experiment=[hqsam_vit_l, ablate_features]' paths.data_dir=FOLDER",
+            "setting=paper sam=vit_b data=folder paths.data_dir=FOLDER batch.total=4",
+            "optimizer.lr=1e-3,3e-4 --multirun",
+        ),
+    ),
+    "evaluate": ("scores checkpoints, or plain SAM, on a suite of data", ("ckpt=RUN_or_FILE",)),
+    "report": (
+        "gathers finished runs into one report",
+        ("'runs=[outputs/a, outputs/b]' out=report", "'runs=[outputs/a]' table=experiments/table2_token/table.yaml"),
+    ),
+    "precompute": (
+        "fills an embedding cache that training runs read",
+        ("+experiment=hqsam_vit_b cache=FOLDER augmentations_per_image=4 paths.data_dir=FOLDER",),
+    ),
+    "pretrain": (
+        "trains a whole small SAM from scratch",
+        ("", "only_validate=true sam.weights=embedded precision=fp32"),
+    ),
+    "scenes": ("draws the procedural scenes", ("file=scenes.jpg",)),
+    "dashboard": ("saves a view and a report of a project in Weights & Biases", ("entity=TEAM",)),
+}
+"""What each command does, and arguments to try."""
+
+
+def command_list() -> str:
+    """What `hqsam --help` prints."""
+    lines = [f"  {name:<12}{does}" for name, (does, _) in COMMANDS.items()]
+    return "\n".join(["usage: hqsam COMMAND [KEY=VALUE ...]", "", *lines, "", "hqsam COMMAND --help has the rest."])
+
+
+def command_help(command: str, config_name: str, arguments: Sequence[str], conf_dir: str) -> str:
+    """What ``hqsam COMMAND --help`` prints.
+
+    Args:
+        command: one of `COMMANDS`.
+        config_name: of the command.
+        arguments: of the command line; the overrides among them are composed.
+        conf_dir: folder of the configs.
+
+    Raises:
+        HydraException: they cannot be composed.
+    """
+    overrides, folders = _overrides_and_folders(arguments, conf_dir)
+    given = as_hydra_takes(overrides, config_name, conf_dir)
+    with initialize_config_dir(conf_dir, version_base="1.3"):
+        values = OmegaConf.to_container(compose(config_name, overrides=given), resolve=False)
+        files = GlobalHydra.instance().config_loader().compute_defaults_list(config_name, given, RunMode.RUN).defaults
+    shown = _usage(command)
+    if config_name in WITH_EXPERIMENTS:
+        shown += ["", "experiments (+experiment=NAME, or a list of names):", *_choices("experiment", folders)]
+    # a file of a group that another file of it was laid over has no key of its own
+    keys = (file.override_key or (file.config_path.rpartition("/")[0] or None) for file in files)
+    groups = [key for key in dict.fromkeys(keys) if key and not key.startswith("hydra")]
+    choices = [f"  {group}={'|'.join(_names(group.split('@')[0], folders))}" for group in groups]
+    shown += ["", "groups:", *choices] if choices else []
+    comments: dict[str, str] = {}
+    for file in files:
+        path = _find(f"{file.config_path}.yaml", folders)
+        if path is not None:
+            comments |= {_join(file.package or "", key): text for key, text in read_comments(path).items() if text}
+    return "\n".join([*shown, "", "keys:", *_lines(values, comments)])
+
+
+def _usage(command: str) -> list[str]:
+    does, examples = COMMANDS.get(command, ("", ()))
+    return [
+        f"hqsam {command} {does}.",
+        "",
+        f"usage: hqsam {command} [GROUP=CHOICE] [KEY=VALUE] [+KEY=VALUE] [~KEY] ...",
+        f"       (or python -m hqsam_lightning.{command} ...)",
+        "",
+        "examples:",
+        *(f"  hqsam {command} {example}".rstrip() for example in examples),
+        "",
+        "flags: --multirun, --cfg job (prints the config), --config-dir FOLDER (configs of your own), --hydra-help",
+    ]
+
+
+def read_comments(path: Path) -> dict[str, str]:
+    """The comments of a YAML file by dotted key: the lines above a key, or the rest of its line.
+
+    The comment at the top of the file is that of the key "".
+    """
+    found: dict[str, str] = {}
+    above: list[str] = []
+    parents: list[tuple[int, str]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = line.strip()
+        if text.startswith("#"):
+            above += [] if text.startswith("# @package") else [text.lstrip("# ")]
+            continue
+        match = KEY.match(line)
+        if "" not in found and (match or not text):
+            found[""], above = " ".join(above), []
+        if match:
+            indent = len(match[1])
+            parents = [*(each for each in parents if each[0] < indent), (indent, match[2])]
+            beside = match[3].partition("  # ")[2]
+            found[".".join(name for _, name in parents)] = " ".join([*above, *([beside] if beside else [])])
+        above = []
+    return found
+
+
+def _overrides_and_folders(arguments: Sequence[str], conf_dir: str) -> tuple[list[str], list[Path]]:
+    """Overrides, and the folders of configs: those of ``--config-dir`` first."""
+    own = []
+    for place, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if name in CONFIG_DIRS:
+            own.append(Path(value or arguments[place + 1]).resolve())
+    flagged = {str(path) for path in own}
+    overrides = [each for each in arguments if not each.startswith("-") and (("=" in each) or each.startswith("~"))]
+    search = [f"hydra.searchpath=[{','.join(f'file://{path}' for path in sorted(flagged))}]"] if own else []
+    return [*overrides, *search], [*own, Path(conf_dir)]
+
+
+def _find(name: str, folders: Sequence[Path]) -> Path | None:
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
+def _names(group: str, folders: Sequence[Path]) -> list[str]:
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+def _choices(group: str, folders: Sequence[Path]) -> Iterator[str]:
+    """A line per choice of a group, with the first sentence of its file."""
+    for name in _names(group, folders):
+        path = _find(f"{group}/{name}.yaml", folders)
+        sentence = re.split(r"(?<=\.) ", read_comments(path).get("", "") if path else "")[0]
+        yield textwrap.fill(sentence, WIDTH, initial_indent=f"  {name:<24}", subsequent_indent=" " * 26)
+
+
+def _lines(values: Any, comments: Mapping[str, str], prefix: str = "") -> Iterator[str]:
+    """A line per key with its value, and its comment below."""
+    for name, value in values.items():
+        key = _join(prefix, str(name))
+        if str(name).startswith("_") and name != "_target_":
+            continue
+        is_section = isinstance(value, dict) and bool(value)
+        if not is_section:
+            yield f"  {key}={value if isinstance(value, str) else quote_value(value)}"
+        elif comments.get(key):
+            yield f"  {key}.*"
+        if comments.get(key):
+            yield textwrap.fill(comments[key], WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        if is_section:
+            yield from _lines(value, comments, key)
+
+
+def _join(prefix: str, key: str) -> str:
+    return ".".join(part for part in (prefix, key) if part)
