@@ -11,16 +11,9 @@ from conftest import ROOT
 
 SOURCE = ROOT / "src" / "hqsam_lightning"
 ORDER = (
-<<<<<<< HEAD
     *("errors", "types", "seeding", "float64", "escaping", "checks", "shapes", "storage", "runtime", "config"),
     *("prompts", "data", "sam", "heads", "losses", "metrics", "evaluation"),
     *("overrides", "help", "schema", "recipe", "run_names", "cli"),
-=======
-    *("errors", "types", "seeding", "float64", "escaping", "checks", "shapes", "storage", "runtime"),
-    *("overrides", "config", "help"),
-    *("prompts", "data", "sam", "heads", "losses", "metrics", "evaluation"),
-    *("schema", "recipe", "run_names", "cli"),
->>>>>>> 5c308b0 (config and help in the order of imports)
     *("training", "pretraining", "search", "reporting"),
 )
 """Packages and shared modules, those that others build on first; what is not named is an entry point, on top of all."""
