@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from hqsam_lightning.errors import CacheError
-from hqsam_lightning.storage.files import UNREADABLE, require_regular_file
-from hqsam_lightning.storage.tensor_files import pack_tensors, read_facts
+from hqsam_lightning.storage.tensor_files import pack_tensors, read_facts, read_tensors
 from hqsam_lightning.types import StoredFeatures
 
 KIND = "cache shard"
@@ -95,12 +93,7 @@ def check_shard(path: Path, place: Place) -> None:
     Raises:
         CacheError: it is not.
     """
-    require_regular_file(path, CacheError, REMEDY)
-    try:
-        with safe_open(path, framework="pt") as shard:
-            metadata = shard.metadata()
-    except UNREADABLE as cause:
-        raise _unreadable(path, cause) from cause
+    metadata, _ = read_tensors(path, None, CacheError, REMEDY)
     _checksums(path, metadata, place)
 
 
@@ -115,13 +108,7 @@ def read_entry(path: Path, place: Place, row: int) -> Entry:
     Raises:
         CacheError: the shard is damaged, or of another cache, place or version.
     """
-    try:
-        with safe_open(path, framework="pt") as shard:
-            metadata, names, prefix = shard.metadata(), shard.keys(), f"{row}."
-            own = [name for name in names if name.startswith(prefix)]
-            tensors = {name.removeprefix(prefix): shard.get_tensor(name) for name in own}
-    except UNREADABLE as cause:
-        raise _unreadable(path, cause) from cause
+    metadata, tensors = read_tensors(path, f"{row}.", CacheError, REMEDY)
     checksum = _checksums(path, metadata, place)[row]
     if entry_checksum(tensors) != checksum:
         raise CacheError(f"{path}: entry {row} does not match its checksum: it was changed or damaged; {REMEDY}")
@@ -154,7 +141,3 @@ def _checksums(path: Path, metadata: Mapping[str, str] | None, place: Place) -> 
     if not isinstance(checksums, list) or len(checksums) != place.entries:
         raise CacheError(f"{path}: expected checksums of {place.entries} entries, got {checksums!r:.99}; {REMEDY}")
     return checksums
-
-
-def _unreadable(path: Path, cause: Exception) -> CacheError:
-    return CacheError(f"{path}: expected a whole shard, cannot read it ({type(cause).__name__}: {cause}); {REMEDY}")

@@ -1,7 +1,7 @@
-"""Files that this package writes and reads back: whole or not there, of a known kind and version, with a checksum.
+"""Files that this package writes and reads back: whole or absent, of a known kind and version, with a checksum.
 
-Whatever reads a file that may be damaged, of another program or of another run goes through here, so that one list
-says what damaged files raise, and one place says what a file of ours carries.
+Everything that reads a file which may be damaged, or come from another program or run, uses this module: it holds the
+list of what damaged files raise, and defines the header of our files.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ UNREADABLE: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What damaged files make json, csv, pickle, torch, safetensors and zipfile raise; catch it around their call alone."""
+"""What json, csv, pickle, torch, safetensors and zipfile raise for damaged files; catch it around their calls only."""
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
-"""Of an OSError that the disk is to blame for, not the file."""
+"""Numbers of an OSError that is the disk's fault, not the file's."""
 
 FORMAT = "hqsam_lightning"
 
@@ -75,7 +75,7 @@ def require_regular_file(path: Path, error: type[HQSamError], remedy: str) -> No
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file such that it is there whole or not at all, and survives a power cut.
+    """Writes a file atomically and durably: it is there whole or not at all, also after a power cut.
 
     Args:
         path: replaced where it exists; its folder is made where it is missing.
@@ -90,7 +90,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file beside the one that it takes the place of at the end, as `write_whole` does.
+    """Opens a temporary file that replaces the file at the end, see `write_whole`.
 
     Args:
         path: replaced where it exists; its folder is made where it is missing.
@@ -100,18 +100,26 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync_folder(path.parent)
-    except OSError as cause:
-        raise storage_error(path, cause) from cause
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(partial, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+            _sync_folder(path.parent)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns an OSError into a `StorageError` that names the file; to be put around what writes it."""
+    try:
+        yield
+    except OSError as cause:
+        raise storage_error(path, cause) from cause
 
 
 def storage_error(path: Path, cause: OSError) -> StorageError:
@@ -161,20 +169,25 @@ def read_document(path: Path, kind: str, version: int, error: type[HQSamError], 
         HQSamError: of the class given, when the file is missing, damaged, changed, or of another kind or version.
     """
     require_regular_file(path, error, remedy)
-    content = read_json(path, error, remedy)
+    body = body_of(path, read_json(path, error, remedy), kind, version, error, remedy)
+    expected = body.pop("sha256", None)
+    try:
+        sha256 = content_sha256(body)
+    except RecursionError as cause:
+        raise error(f"{path}: its values are nested too deeply to be a file of ours; {remedy}") from cause
+    if expected != sha256:
+        raise error(f"{path}: its content does not match its sha256: the file was changed or damaged; {remedy}")
+    return body
+
+
+def body_of(path: Path, content: Any, kind: str, version: int, error: type[HQSamError], remedy: str) -> dict[str, Any]:
+    """Checks the header of a document, and returns the rest; see `read_document`."""
     if not isinstance(content, dict) or content.get("format") != f"{FORMAT}/{kind}":
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise error(f"{path}: expected a file of format {FORMAT}/{kind}, got {found!r}; {remedy}")
     if content.get("format_version") != version:
         raise error(f"{path}: expected format_version {version}, got {content.get('format_version')!r}; {remedy}")
-    body = {key: value for key, value in content.items() if key not in ("format", "format_version", "sha256")}
-    try:
-        sha256 = content_sha256(body)
-    except RecursionError as cause:
-        raise error(f"{path}: its values are nested too deeply to be a file of ours; {remedy}") from cause
-    if content.get("sha256") != sha256:
-        raise error(f"{path}: its content does not match its sha256: the file was changed or damaged; {remedy}")
-    return body
+    return {key: value for key, value in content.items() if key not in ("format", "format_version")}
 
 
 def read_json(path: Path, error: type[HQSamError], remedy: str) -> Any:

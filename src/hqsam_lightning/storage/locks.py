@@ -1,4 +1,4 @@
-"""Folders and files that one process alone writes: claimed before they are touched, freed when it ends, however."""
+"""Folders and files that only one process may write: claimed before they are touched, freed however it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hqsam_lightning.errors import BusyError
-from hqsam_lightning.storage.files import storage_error
+from hqsam_lightning.storage.files import storage_error, writing
 
 try:
     import fcntl
@@ -46,9 +46,9 @@ def claim(folder: Path, remedy: str) -> Iterator[None]:
 
 @contextmanager
 def claim_file(path: Path, expected: str, remedy: str) -> Iterator[None]:
-    """Holds a lock of the system's on a file, which ends with the process; the file is removed at the end.
+    """Holds a lock of the operating system on a file, which ends with the process; removes the file at the end.
 
-    Where the file system or the platform has no locks, a warning is logged and nothing is protected.
+    If the file system or the platform has no locks, a warning is logged and nothing is protected.
 
     Args:
         path: of the lock file; made, with its folder, where it is missing.
@@ -77,11 +77,9 @@ def claim_file(path: Path, expected: str, remedy: str) -> Iterator[None]:
 
 def _open_locked(path: Path, expected: str, remedy: str) -> int:
     while True:
-        try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as cause:
-            raise storage_error(path, cause) from cause
         try:
             _lock(descriptor, path, expected, remedy)
             if _is_same_file(descriptor, path):
@@ -118,11 +116,9 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
 
 def _sign(descriptor: int, path: Path) -> None:
     owner = {"pid": os.getpid(), "host": socket.gethostname(), "command": shlex.join(sys.argv)}
-    try:
+    with writing(path):
         os.ftruncate(descriptor, 0)
         os.write(descriptor, json.dumps(owner).encode())
-    except OSError as cause:
-        raise storage_error(path, cause) from cause
 
 
 def _describe(descriptor: int) -> str:

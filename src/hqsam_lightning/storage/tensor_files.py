@@ -1,4 +1,4 @@
-"""Safetensors files of ours: tensors, and beside them in the header the file's kind, version and facts."""
+"""Safetensors files of ours, whose header also holds the kind, the version and facts of the file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from hqsam_lightning.errors import HQSamError
-from hqsam_lightning.storage.files import FORMAT, UNREADABLE
+from hqsam_lightning.storage.files import FORMAT, UNREADABLE, body_of, require_regular_file
 
 
 def pack_tensors(tensors: Mapping[str, Tensor], kind: str, version: int, facts: Mapping[str, Any]) -> bytes:
@@ -51,12 +52,36 @@ def read_facts(
     """
     try:
         facts = json.loads((metadata or {}).get(FORMAT, "{}"))
-        found, found_version = facts.get("format"), facts.get("format_version")
     except UNREADABLE as cause:
         raise error(f"{path}: its header is damaged ({type(cause).__name__}: {cause}); {remedy}") from cause
-    if (found, found_version) != (f"{FORMAT}/{kind}", version):
-        raise error(
-            f"{path}: expected a file of format {FORMAT}/{kind}, version {version}; got format {found}, version "
-            f"{found_version}; {remedy}"
-        )
-    return {key: value for key, value in facts.items() if key not in ("format", "format_version")}
+    return body_of(path, facts, kind, version, error, remedy)
+
+
+def read_tensors(
+    path: Path, prefix: str | None, error: type[HQSamError], remedy: str
+) -> tuple[dict[str, str] | None, dict[str, Tensor]]:
+    """Reads a safetensors file.
+
+    Args:
+        path: of the file.
+        prefix: of the names of the tensors to read; None reads none.
+        error: class of the error.
+        remedy: what to do about a damaged file, as the end of the message.
+
+    Returns:
+        The metadata, and the tensors by name without the prefix, which lie in the mapped file.
+
+    Raises:
+        HQSamError: of the class given, when the file is missing or damaged.
+    """
+    require_regular_file(path, error, remedy)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata, names = file.metadata(), file.keys()
+            if prefix is None:
+                return metadata, {}
+            own = [name for name in names if name.startswith(prefix)]
+            return metadata, {name.removeprefix(prefix): file.get_tensor(name) for name in own}
+    except UNREADABLE as cause:
+        reason = f"{type(cause).__name__}: {cause}"
+        raise error(f"{path}: expected a whole safetensors file, cannot read it ({reason}); {remedy}") from cause
