@@ -36,7 +36,7 @@ from hqsam_lightning.training.build_trainer import build_trainer
 from hqsam_lightning.training.callbacks.fit_clock import FitClock
 from hqsam_lightning.training.callbacks.inference_speed import InferenceSpeed
 from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint, find_last
-from hqsam_lightning.training.checkpoint import check_checkpoint, check_recipe, check_world_size
+from hqsam_lightning.training.checkpoint import check_checkpoint, check_recipe
 from hqsam_lightning.training.finite import FiniteWatch
 from hqsam_lightning.training.loggers import finish_wandb
 from hqsam_lightning.training.module import HQSamModule
@@ -93,7 +93,7 @@ def _train(
         model = describe_variants(module.sam, parameter_counts(module))
         path = resumed.path if resumed else None
         log_summary(config, trainer, model, datamodule.sets, plan.total, plan.describe(), path)
-        _check_resumed(resumed, config, trainer, module, datamodule.sets)
+        _check_resumed(resumed, config, module, datamodule.sets)
         if resumed is None:
             begin_from(module.heads, config.variants, module.sam)
         for logger in loggers:
@@ -164,13 +164,10 @@ def _refuse_cache(cache: EmbeddingCache | None, variants: dict[str, Head]) -> No
         )
 
 
-def _check_resumed(
-    resumed: Resumed | None, config: DictConfig, trainer: L.Trainer, module: HQSamModule, sets: DataSets
-) -> None:
+def _check_resumed(resumed: Resumed | None, config: DictConfig, module: HQSamModule, sets: DataSets) -> None:
     if is_first_process():
         module.data_facts = fingerprint(sets)
     if resumed is not None:
-        check_world_size(resumed.content, trainer.world_size)
         check_checkpoint(resumed.content, module.trainable_state, module.sam.name, module.sam.weights_sha256)
         if module.data_facts is not None:
             check_recipe(resumed.content, as_plain(config), module.data_facts)

@@ -291,7 +291,7 @@ def test_the_epoch_may_be_set_after_the_iterator_is_made(whole):
 
 def test_a_second_interruption_counts_from_the_beginning_of_the_epoch(whole):
     first = loader()
-    first.load_state_dict({"epoch": 1, "batches": 2})
+    first.load_state_dict({"epoch": 1, "images": 6})
     first.sampler.set_epoch(1)
     iterator = iter(first)
     assert [next(iterator) for _ in range(3)] == whole[1][2:5]
@@ -302,7 +302,7 @@ def test_a_second_interruption_counts_from_the_beginning_of_the_epoch(whole):
 
 def test_the_state_of_another_epoch_is_ignored(whole):
     made = loader()
-    made.load_state_dict({"epoch": 1, "batches": 2})
+    made.load_state_dict({"epoch": 1, "images": 6})
     assert epoch_of(made, 2) == whole[2]
     assert epoch_of(made, 1) == whole[1]
 
@@ -326,14 +326,14 @@ def test_the_state_is_plain(whole):
     made.sampler.set_epoch(3)
     iterator = iter(made)
     next(iterator)
-    assert made.state_dict() == {"epoch": 3, "batches": 1}
+    assert made.state_dict() == {"epoch": 3, "images": 3}
     assert {type(value) for value in made.state_dict().values()} == {int}
 
 
 def test_length_stays_that_of_the_whole_epoch():
     made = loader()
     assert len(made) == 6
-    made.load_state_dict({"epoch": 0, "batches": 4})
+    made.load_state_dict({"epoch": 0, "images": 12})
     assert len(made) == 6
     remaining = 0
     for _ in made:
@@ -346,9 +346,32 @@ def test_every_rank_resumes_its_own_share():
     for rank in range(2):
         full = epoch_of(loader(rank=rank, ranks=2), 1)
         resumed = loader(rank=rank, ranks=2)
-        resumed.load_state_dict({"epoch": 1, "batches": 1})
+        resumed.load_state_dict({"epoch": 1, "images": 6})
         assert epoch_of(resumed, 1) == full[1:]
         assert len(full) == 3
+
+
+@pytest.mark.parametrize(("before", "now"), [(1, 2), (2, 1), (2, 3)])
+def test_another_number_of_ranks_continues_with_the_next_step(before: int, now: int):
+    """Steps of 6 images, in batches of 1 or of 3 on each rank."""
+
+    def on(rank: int, ranks: int, batch_size: int) -> ResumableLoader:
+        sampler = EpochSampler([20], [1], 6 // ranks, seed=5, rank=rank, world_size=ranks)
+        return ResumableLoader(Keys(), sampler=sampler, batch_size=batch_size, collate_fn=list)
+
+    interrupted = on(before - 1, before, batch_size=3)
+    iterator = iter(interrupted)
+    for _ in range(2 // before):
+        next(iterator)
+    state = interrupted.state_dict()
+    assert state == {"epoch": 0, "images": 6}
+    resumed = [on(rank, now, batch_size=1) for rank in range(now)]
+    for each in resumed:
+        each.load_state_dict(state)
+    left = [[key for batch in each for key in batch] for each in resumed]
+    share = 6 // now
+    whole = keys(EpochSampler([20], [1], 6, seed=5))
+    assert [key for first in (0, share) for each in left for key in each[first : first + share]] == whole[6:18]
 
 
 @pytest.mark.parametrize("done", range(7))
@@ -357,7 +380,7 @@ def test_resumes_between_the_batches_of_one_step(done):
     full = epoch_of(loader(accumulate=2), 1)
     assert len(full) == 6
     resumed = loader(accumulate=2)
-    resumed.load_state_dict({"epoch": 1, "batches": done})
+    resumed.load_state_dict({"epoch": 1, "images": 3 * done})
     assert epoch_of(resumed, 1) == full[done:]
 
 

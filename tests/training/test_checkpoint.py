@@ -109,8 +109,8 @@ OLD = {**seal(CONTENT), INFO_KEY: {**seal(CONTENT)[INFO_KEY], "format_version": 
         (saved({"state_dict": {"layer": WEIGHT}}), r"bare weights \(layer"),
         (saved({"a": 1}), "a dict with keys a"),
         (saved({INFO_KEY: 3, "state_dict": {}}), "expected a checkpoint written by hqsam_lightning"),
-        (saved(CONTENT), r"expected format_version 2, got None: another version .*\(1, this is"),
-        (saved(OLD), "expected format_version 2, got 3"),
+        (saved(CONTENT), r"expected format_version 3, got None: another version .*\(1, this is"),
+        (saved(OLD), "expected format_version 3, got 4"),
         (saved({**seal(CONTENT), "global_step": 8}), "does not match its sha256"),
     ],
 )

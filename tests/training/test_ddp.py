@@ -12,6 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
+import hqsam_lightning
+from hqsam_lightning.errors import CheckpointError
 from hqsam_lightning.reporting.score_file import read_scores
 from hqsam_lightning.training.checkpoint import read_checkpoint
 from launched import signal_at
@@ -91,6 +93,47 @@ def test_two_processes_train_as_one(folders: tuple[Path, Path]) -> None:
     assert one.keys() == two.keys()
     for key in one:
         torch.testing.assert_close(one[key], two[key], rtol=1e-3, atol=1e-5)
+
+
+def train_on(trainer: str, folder: Path, *overrides: str) -> None:
+    """Trains with 4 steps per epoch, in passes of one image: two devices take half as many passes per step as one."""
+    longer = ("trainer.max_epochs=2", "data.train_size=17", "data.val_size=2", "batch.max_per_device=1", *overrides)
+    if trainer == "cpu":
+        hqsam_lightning.train(hqsam_lightning.compose([*RECIPE, "trainer=cpu", *longer], folder))
+    else:
+        result = run(folder, f"trainer={trainer}", *longer)
+        assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    train_on("cpu", folder)
+    return folder
+
+
+@pytest.mark.parametrize("trainers", [("cpu", "ddp_cpu"), ("ddp_cpu", "cpu")])
+def test_a_run_is_resumed_in_mid_epoch_on_another_number_of_devices(
+    uninterrupted: Path, tmp_path: Path, trainers: tuple[str, str]
+) -> None:
+    train_on(trainers[0], tmp_path, "trainer.max_steps=6")
+    (tmp_path / "metrics.json").unlink()
+    train_on(trainers[1], tmp_path)
+    resumed, whole = (read_checkpoint(folder / "checkpoints" / "last.ckpt") for folder in (tmp_path, uninterrupted))
+    assert resumed["global_step"] == whole["global_step"] == 2 * 4
+    assert resumed["loops"]["fit_loop"]["epoch_progress"] == whole["loops"]["fit_loop"]["epoch_progress"]
+    assert resumed["state_dict"].keys() == whole["state_dict"].keys()
+    for key, value in resumed["state_dict"].items():
+        torch.testing.assert_close(value, whole["state_dict"][key], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("limit", ["2", "0.5"])
+def test_a_limit_in_batches_belongs_to_a_number_of_devices(tmp_path: Path, limit: str) -> None:
+    limited = f"trainer.limit_train_batches={limit}"
+    train_on("cpu", tmp_path, "trainer.max_steps=1", limited)
+    (tmp_path / "metrics.json").unlink()
+    with pytest.raises(CheckpointError, match=r"limit_train_batches: expected null, or the 4 batches per step"):
+        train_on("cpu", tmp_path, limited, "batch.max_per_device=2")
 
 
 def test_a_multirun_of_many_processes_is_refused(tmp_path: Path) -> None:

@@ -155,22 +155,27 @@ class ResumableLoader(WatchedLoader):
     _yielded = 0
     _restored: dict[str, int] | None = None
 
+    @property
+    def _images(self) -> int:
+        """Images per batch over all processes."""
+        return (self.batch_size or 1) * self.sampler.world_size
+
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         """Yields the batches of the sampler's epoch that a restored run has not seen."""
         restored, self._restored = self._restored, None
         resumes = restored is not None and restored["epoch"] == self.sampler.epoch
-        self._yielded = restored["batches"] if restored is not None and resumes else 0
+        self._yielded = restored["images"] // self._images if restored is not None and resumes else 0
         self.sampler.start = self._yielded * (self.batch_size or 1)
         for batch in super().__iter__():
             self._yielded += 1
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Position in the data: the epoch and how many of its batches were given out."""
+        """Position in the data, whatever the number of processes: the epoch and how many of its images were given."""
         if self._restored is not None:
             return self._restored
-        return {"epoch": self.sampler.epoch, "batches": self._yielded}
+        return {"epoch": self.sampler.epoch, "images": self._yielded * self._images}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues behind the batches of `state` when the epoch it names is run."""
+        """Continues behind the images of `state`, which end an optimiser step, when the epoch it names is run."""
         self._restored = state

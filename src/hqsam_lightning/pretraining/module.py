@@ -127,4 +127,4 @@ class PretrainingModule(L.LightningModule):
         """
         state = self.model.sam.state_dict()
         require_finite(state)
-        checkpoint[INFO_KEY] = checkpoint_info(self.name, state_dict_sha256(state), self._config, 1, self.data_facts)
+        checkpoint[INFO_KEY] = checkpoint_info(self.name, state_dict_sha256(state), self._config, self.data_facts)

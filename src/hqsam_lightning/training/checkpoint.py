@@ -17,14 +17,14 @@ from hqsam_lightning.storage.files import UNREADABLE, content_sha256, require_re
 from hqsam_lightning.training.foreign import describe_foreign, describe_unreadable
 
 INFO_KEY = "hqsam_lightning"
-FORMAT_VERSION = 2
-"""Of the layout; checkpoints before 2 had no checksum, and said in other words where the run was."""
+FORMAT_VERSION = 3
+"""Of the layout; checkpoints before 2 had no checksum, those before 3 belonged to a number of devices."""
 
 REMEDY = "use another checkpoint of the run, such as best.ckpt or last.ckpt"
 
 
 def checkpoint_info(
-    sam_name: str, sam_sha256: str, config: dict[str, Any], world_size: int, data: dict[str, Any] | None = None
+    sam_name: str, sam_sha256: str, config: dict[str, Any], data: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """What a checkpoint says about its run, as plain values."""
     return {
@@ -32,7 +32,6 @@ def checkpoint_info(
         "sam": sam_name,
         "sam_sha256": sam_sha256,
         "config": config,
-        "world_size": world_size,
         "data": data,
     }
 
@@ -166,20 +165,6 @@ def check_recipe(
         raise CheckpointError(
             f"ckpt_path: expected the recipe that the run began with, which its optimiser and data position belong to; "
             f"{'; '.join(changed)}; set these as before, or begin a new run in another hydra.run.dir"
-        )
-
-
-def check_world_size(checkpoint: dict[str, Any], world_size: int) -> None:
-    """Makes sure that a resumed run has as many processes as before, which its position in the data belongs to.
-
-    Raises:
-        CheckpointError: naming both numbers.
-    """
-    before = checkpoint[INFO_KEY]["world_size"]
-    if before != world_size:
-        raise CheckpointError(
-            f"ckpt_path: expected the number of devices that the run began with, {before}; got {world_size}; set "
-            "trainer.devices and trainer.num_nodes as before, or begin a new run in another hydra.run.dir"
         )
 
 

@@ -240,9 +240,7 @@ class HQSamModule(L.LightningModule):
         """
         checkpoint["state_dict"] = {key: checkpoint["state_dict"][key] for key in self.trainable_state}
         require_finite(checkpoint["state_dict"])
-        checkpoint[INFO_KEY] = checkpoint_info(
-            self.sam.name, self.sam.weights_sha256, self._config, self.trainer.world_size, self.data_facts
-        )
+        checkpoint[INFO_KEY] = checkpoint_info(self.sam.name, self.sam.weights_sha256, self._config, self.data_facts)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Checks that the checkpoint belongs to this SAM and these variants.

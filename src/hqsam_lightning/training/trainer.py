@@ -111,6 +111,19 @@ def settled(state: dict[str, Any], closes: bool, owes: bool) -> dict[str, Any]:
     return state
 
 
+def rescale(state: dict[str, Any], before: int, now: int) -> None:
+    """Turns counts of batches, in place, into those of a run with another number of batches per optimiser step.
+
+    Args:
+        state: of the fit loop, of a finished step.
+        before: batches per step of the run that was saved, on each of its devices.
+        now: batches per step.
+    """
+    for part in COUNTS:
+        counts = state["epoch_loop.batch_progress"][part]
+        counts.update({name: count * now // before for name, count in counts.items()})
+
+
 def _set_all(counts: dict[str, int], value: int) -> None:
     counts.update(dict.fromkeys(counts, value))
 

@@ -11,7 +11,7 @@ import lightning as L
 
 from hqsam_lightning.checks import arguments, integer
 from hqsam_lightning.errors import CheckpointError, ConfigError
-from hqsam_lightning.training.trainer import FitLoop, settled
+from hqsam_lightning.training.trainer import FitLoop, rescale, settled
 
 
 def find_last(callbacks: Iterable[L.Callback]) -> LastCheckpoint | None:
@@ -44,6 +44,7 @@ class LastCheckpoint(L.Callback):
         self.resumes_plan = True
         """Whether a resumed run has the limits and callbacks that it had: if one of them had ended it, it is ended."""
         self._step = 0
+        self._accumulate = 1
         self._loops: dict[str, Any] | None = None
         self._closes = False
         self._owes = False
@@ -60,6 +61,7 @@ class LastCheckpoint(L.Callback):
                 f"trainer._target_: expected hqsam_lightning.training.trainer.Trainer, whose loops resume what "
                 f"callbacks.last saves; got {type(trainer).__module__}.{type(trainer).__name__}"
             )
+        self._accumulate = trainer.accumulate_grad_batches
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -90,8 +92,8 @@ class LastCheckpoint(L.Callback):
             self.saved_step = self._step
 
     def state_dict(self) -> dict[str, Any]:
-        """Goes into checkpoints: whether a callback or the clock has ended the run before its limits."""
-        return {"stopped": self._stopped, "closes": self._closes}
+        """Goes into checkpoints: whether a callback or the clock has ended the run, and the batches per step."""
+        return {"stopped": self._stopped, "closes": self._closes, "accumulate": self._accumulate}
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Puts the noted position in place of the loops' counters, which may be in mid-transition."""
@@ -102,7 +104,7 @@ class LastCheckpoint(L.Callback):
         """Takes over where the run was; ends it at once where a callback or the clock had ended it.
 
         Raises:
-            CheckpointError: the checkpoint was written without this callback.
+            CheckpointError: the checkpoint was written without this callback, or counts what cannot be converted.
         """
         state = checkpoint.get("callbacks", {}).get(self.state_key)
         if state is None:
@@ -113,11 +115,24 @@ class LastCheckpoint(L.Callback):
         self._step = self.saved_step = checkpoint["global_step"]
         self._closes = state["closes"]
         loops = checkpoint["loops"]["fit_loop"]
+        _spread(loops, state["accumulate"], trainer)
         if loops["epoch_loop.state_dict"]["owes"]:
             self._loops, self._owes = loops, True
         trainer.should_stop = state["stopped"] and self.resumes_plan
         if self.resumes_folder:
             follow_move(checkpoint["callbacks"].values(), os.path.realpath(self.path.parent))
+
+
+def _spread(loops: dict[str, Any], before: int, trainer: L.Trainer) -> None:
+    """Continues on other devices, whose number and memory decide how many batches a step takes."""
+    now = trainer.accumulate_grad_batches
+    if now != before and trainer.limit_train_batches != 1.0:
+        raise CheckpointError(
+            f"trainer.limit_train_batches: expected null, or the {before} batches per step that the run began with, "
+            f"because it counts batches; got {trainer.limit_train_batches} and {now} batches per step; set "
+            "trainer.devices and batch.max_per_device as before"
+        )
+    rescale(loops, before, now)
 
 
 def follow_move(states: Iterable[dict[str, Any]], folder: str) -> None:
