@@ -1,4 +1,4 @@
-"""The catalogue of sources: what a folder of photos and masks is called, holds, and where it comes from."""
+"""The catalogue of sources: name, folders, format and origin of each set of photos with masks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FIELDS: Mapping[str, Expected] = {
 
 
 class MissingDataError(DataError):
-    """A source's folder is absent or holds no photo: what ``data.allow_missing=true`` forgives."""
+    """A source's folder is absent or holds no photo; ``data.allow_missing=true`` makes it a warning."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +47,20 @@ class Source:
     Attributes:
         name: key of the source in ``data.catalogue``, which begins its sample ids.
         images: folder of the photos, relative to ``paths.data_dir`` unless absolute.
-        masks: folder of the masks; None: they lie beside their photos.
+        masks: folder of the masks; None: the folder of the photos.
         image_suffixes: endings of the photos' names, in any case; what comes before the ending is the stem.
         mask_suffix: ending of the masks' names, in any case, e.g. ``".png"`` or ``"_mask.png"``.
         mask_values: what the masks' values mean: ``"auto"``, decided from many files of the source at once, or a value
             of `hqsam_lightning.data.mask_values.mask_values_from_config`.
-        max_masks: most masks of a photo: where it has more, these are drawn at random, always the same ones; None
-            takes all.
+        max_masks: maximum number of masks per photo: if it has more, they are drawn at random, always the same ones;
+            None takes all.
         expected: number of pairs in the whole set; None: unknown, not checked.
         exclude: stems of photos to leave out, such as ones whose mask is empty; `expected` counts them.
         weight: how often a photo is drawn per epoch, on average.
         title: the set's name in its paper.
         paper: authors, title, venue and arXiv id.
         licence: terms of use.
-        note: where the set is downloaded, and what is odd about it.
+        note: where to download the set, and its peculiarities.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Source:
 
 
 def source_from_config(name: str, values: Mapping[str, Any]) -> Source:
-    """Makes a source of its entry in ``data.catalogue``.
+    """Builds a source from its entry in ``data.catalogue``.
 
     Args:
         name: the entry's key.
@@ -111,7 +111,7 @@ def source_from_config(name: str, values: Mapping[str, Any]) -> Source:
 
 
 def source_folders(source: Source, data_dir: Path) -> tuple[Path, Path]:
-    """Gives the folders of a source's photos and of its masks; absolute and ``~`` paths leave data_dir out."""
+    """Returns the folders of photos and of masks; absolute and ``~`` paths are not relative to data_dir."""
     root = data_dir.expanduser()
     images = root / Path(source.images).expanduser()
     return images, images if source.masks is None else root / Path(source.masks).expanduser()

@@ -1,4 +1,4 @@
-"""Contact sheets: a few photos of each source with their masks, so that misread masks are seen before a long run."""
+"""Contact sheets: a few photos per source with their masks, which show misread masks before a long run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
 def write_contact_sheets(sets: DataSets, folder: Path, seed: int) -> list[Path]:
-    """Writes one picture per source: photos, each beside its masks in colours and its ignored pixels hatched.
+    """Writes one image per source: photos, each next to its masks in colour and its ignored pixels hatched.
 
     Each shows the source's first sample and up to 7 random ones, which depend on the seed and the source's name. A
     source that cannot be drawn is logged as a warning with its traceback; it never ends a run.
@@ -43,7 +43,7 @@ def write_contact_sheets(sets: DataSets, folder: Path, seed: int) -> list[Path]:
         seed: of the random samples.
 
     Returns:
-        The pictures written.
+        The files written.
     """
     sources: list[tuple[str, str | None, SampleSet]] = [("train", None, samples) for samples, _ in sets.train]
     sources += [("val", name, samples) for name, samples in sets.validation.items()]
@@ -64,7 +64,7 @@ def draw_sheet(samples: SampleSet, title: str, seed: int) -> np.ndarray:
 
     Args:
         samples: of the source.
-        title: written on top.
+        title: first line of the sheet.
         seed: of the random samples.
 
     Returns:
@@ -134,7 +134,7 @@ def _write(sheet: Image.Image, left: int, top: int, text: str, width: int) -> No
 
 
 def _free_path(folder: Path, name: str, taken: list[Path]) -> Path:
-    """A path for a name with any characters, other than those taken."""
+    """A path that is not taken, for a name with any characters."""
     stem = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).lower()[:100]
     path, number = folder / f"{stem}.jpg", 1
     while path in taken:

@@ -1,4 +1,4 @@
-"""Image files: the formats that are opened, and the errors for other formats and for damaged files."""
+"""Opens image files of a few formats; other formats and damaged files raise errors that name the cause."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from hqsam_lightning.storage.file_kinds import file_kind
 from hqsam_lightning.storage.files import UNREADABLE, require_regular_file
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-"""Pillow's names of what is opened, whatever a file's suffix; JPEG includes MPO, which some cameras write."""
+"""Pillow's names of the formats that are opened, whatever the suffix; JPEG includes MPO, which some cameras write."""
 
 TAIL = 4096
-"""Last bytes of a file that `file_fingerprint` reads."""
+"""Number of last bytes that `file_fingerprint` reads."""
 
 MAX_PIXELS = 2**28
-"""Larger files are refused: photos have 200 megapixels at most, archive bombs have more."""
+"""Larger images are refused: photos have at most 200 megapixels, decompression bombs more."""
 
 MAX_TEXT = 2**26
 """Bytes of text or colour profile, after decompression, that a PNG may hold."""
@@ -59,7 +59,7 @@ def open_image(path: str | Path) -> Iterator[Image.Image]:
 
 @contextmanager
 def naming_damage(path: str | Path) -> Iterator[None]:
-    """Turns what Pillow raises over a damaged file into a `DataError`; to be put around calls of Pillow alone."""
+    """Turns what Pillow raises for a damaged file into a `DataError`; to be put around calls of Pillow only."""
     try:
         yield
     except _DAMAGE as error:
@@ -83,7 +83,7 @@ def read_orientation(image: Image.Image) -> int:
 
 
 def _describe(path: str | Path, error: Exception) -> str:
-    """What is wrong with a file, and what to do."""
+    """Describes what is wrong with a file, and what to do."""
     reason = f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError):
         return f"not enough memory to decode {path}; free some, or scale the photo and its mask down"
@@ -104,7 +104,7 @@ def _describe(path: str | Path, error: Exception) -> str:
 
 
 def file_fingerprint(path: str | Path) -> str:
-    """Tells a file from its former self by its size and last bytes, where PNG keeps checksums of all it holds.
+    """Fingerprint of a file by its size and last bytes, which detects changes without reading the whole file.
 
     Raises:
         DataError: the file is missing, or not a regular file.

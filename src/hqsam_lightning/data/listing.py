@@ -1,4 +1,4 @@
-"""Lists the photos and masks of a source's folders, and counts what is left out and why.
+"""Lists the photos and masks of a source, and counts what is left out and why.
 
 A photo's stem is its name without the image suffix, a mask's its name without the mask suffix; where a name has several
 of these endings, the longest one counts. The masks of the photo ``x.jpg`` are
@@ -47,7 +47,7 @@ class Pair(NamedTuple):
 
 @dataclass
 class Listing:
-    """What a source's folders hold.
+    """The content of a source's folders.
 
     Attributes:
         pairs: sorted by the photos' names.
@@ -67,7 +67,7 @@ class Listing:
 
     @property
     def lost(self) -> bool:
-        """Whether something was left out that the user may have meant to be read."""
+        """Whether something was left out that may have been meant to be read."""
         return bool(self.other_files or self.folders or self.strays)
 
     def describe(self) -> str:
@@ -94,7 +94,7 @@ def list_source(source: Source, data_dir: Path) -> Listing:
 
     Raises:
         MissingDataError: a folder is absent, or holds no photo.
-        DataError: photos without a mask, two files of one stem, photos that cannot be told from masks, masks of one
+        DataError: photos without a mask, two files of one stem, files that could be photos or masks, masks of one
             photo in two layouts, unusable names, or an excluded stem that no photo has.
     """
     image_dir, mask_dir = source_folders(source, data_dir)

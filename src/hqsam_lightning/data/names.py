@@ -20,7 +20,7 @@ def is_ending(value: object) -> bool:
 
 
 def matching_ending(name: str, endings: Sequence[str]) -> str | None:
-    """The longest of the endings that a file name has, in any case; None where it has none of them, or no stem.
+    """The longest ending that a file name has, in any case; None if it has none of them, or no stem.
 
     Args:
         name: of a file, normalised.
@@ -36,13 +36,13 @@ def normal_form(name: str) -> str:
 
 
 def split_number(stem: str) -> tuple[str, int] | None:
-    """Splits ``"x_12"`` into ``("x", 12)``: the stem of a photo and the number of its mask; None without a number."""
+    """Splits ``"x_12"`` into ``("x", 12)``, stem of a photo and number of its mask; None without a number."""
     match = _NUMBERED.fullmatch(stem)
     return (match[1], int(match[2])) if match else None
 
 
 def in_order(stem: str) -> tuple[tuple[int, str], ...]:
-    """Key that sorts stems by the numbers in them: x_2 before x_10."""
+    """Sort key that orders stems by the numbers in them: x_2 before x_10."""
     parts = re.split(r"([0-9]+)", stem)  # text and digits in turn
     return tuple((int(part), "") if place % 2 else (-1, part) for place, part in enumerate(parts))
 

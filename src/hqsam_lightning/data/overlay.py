@@ -12,7 +12,7 @@ HATCH_GREYS = (96, 192)
 
 
 def tint(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Tints each mask in a colour of its own, over a dimmed photo.
+    """Draws each mask in its own colour over a dimmed photo.
 
     Args:
         image: (H, W, 3) uint8.
@@ -30,7 +30,7 @@ def tint(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def hatch(image: np.ndarray, ignore: np.ndarray) -> np.ndarray:
-    """Covers ignored pixels by diagonal stripes of two greys.
+    """Covers ignored pixels with diagonal stripes of two greys.
 
     Args:
         image: (H, W, 3) uint8.

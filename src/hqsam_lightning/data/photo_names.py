@@ -1,4 +1,4 @@
-"""File names from JSON and folders: they stay in their folder, and give the sample ids."""
+"""File names from JSON and folders, which must stay in their folder, and become sample ids."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hqsam_lightning.errors import DataError
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
 OTHER_SUFFIXES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".jp2")
-"""Suffixes, in any case, of photos of SA-1B, and of pictures that a log should count where they are not used."""
+"""Suffixes, in any case, of photos of SA-1B, and of other images, which the log counts if they are not used."""
 
 
 def name_problem(name: object) -> str | None:
-    """Describes why a name cannot be that of a photo in a folder; None for a sound one.
+    """Describes why a name cannot be that of a photo in a folder; None for a valid one.
 
     Args:
         name: relative to the folder, which it must not leave; subfolders are allowed.
@@ -34,26 +34,26 @@ def name_problem(name: object) -> str | None:
 
 
 def tidy_name(name: str) -> str:
-    """A relative name without ``.``, ``..`` and doubled slashes, so that links are not left by ``..`` either."""
+    """Normalises a relative name: no ``.``, ``..`` or doubled slashes, so that ``..`` cannot leave a link either."""
     return posixpath.normpath(name)
 
 
 def find_photo(folder: Path, name: str) -> Path:
-    """Path of a photo, also where its name is composed of other Unicode characters on the disk than in the JSON.
+    """Path of a photo, also if the Unicode normal form of its name differs between disk and JSON.
 
     Args:
         folder: of the images.
         name: in which `name_problem` finds nothing.
 
     Returns:
-        The path under the name given where there is no such file.
+        The path of the name as given if there is no such file.
     """
     paths = [folder / form for form in (name, normal_form(name), unicodedata.normalize("NFD", name))]
     return next(filter(os.path.isfile, paths), paths[0])
 
 
 def count_unlisted(folder: Path, names: Collection[str]) -> int:
-    """Counts the pictures that lie next to listed ones but are not listed.
+    """Counts the images in the folders of listed ones that are not listed.
 
     Args:
         folder: of the images.
@@ -73,24 +73,20 @@ def count_unlisted(folder: Path, names: Collection[str]) -> int:
 
 
 def names_of(name: str) -> set[str]:
-    """What ``data.exclude`` may call a photo: its name or file name, with or without suffix."""
+    """The names by which ``data.exclude`` may list a photo: path or file name, with or without suffix."""
     base = posixpath.basename(name)
     return {name, posixpath.splitext(name)[0], base, posixpath.splitext(base)[0]}
 
 
 def unique_stems(names: Sequence[str]) -> list[str]:
-    """Names without suffix; a suffix stays where two names differ in it alone."""
+    """Names without suffix, except where two names differ only in the suffix."""
     counts = Counter(posixpath.splitext(name)[0] for name in names)
     stems = (posixpath.splitext(name)[0] for name in names)
     return [stem if counts[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
 
 
 def refuse_unknown(exclude: Sequence[str], known: Collection[str], where: str) -> None:
-    """Refuses a name that ``data.exclude`` holds and no photo has.
-
-    Raises:
-        DataError: naming it.
-    """
+    """Raises a `DataError` for a name in ``data.exclude`` that no photo has."""
     unknown = sorted(set(exclude) - set(known))
     if unknown:
         raise DataError(

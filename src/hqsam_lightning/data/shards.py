@@ -1,4 +1,4 @@
-"""Shards of an embedding cache: safetensors files of a few entries, each bound to its cache and place.
+"""Shards of an embedding cache: safetensors files of a few entries, each bound to its cache and its number.
 
 The tensors of entry ``row`` are named ``row.name``. The header says which cache the shard is of, its number, and a
 CRC-32 of each entry, which every reading of the entry compares: 2.5 ms for the 9 MB of ViT-B, beside the 0.6 ms that
@@ -76,7 +76,7 @@ def shard_path(folder: Path, number: int) -> Path:
 
 
 def pack_shard(place: Place, entries: Sequence[Entry]) -> bytes:
-    """Makes a shard's file.
+    """Serialises a shard.
 
     Args:
         place: of the shard.
@@ -88,7 +88,7 @@ def pack_shard(place: Place, entries: Sequence[Entry]) -> bytes:
 
 
 def check_shard(path: Path, place: Place) -> None:
-    """Makes sure that a shard is whole and at its place, by its header alone.
+    """Checks that a shard is whole and in its place, by its header alone.
 
     Raises:
         CacheError: it is not.

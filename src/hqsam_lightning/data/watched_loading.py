@@ -1,4 +1,4 @@
-"""A loader that reports which samples its processes were reading when one was killed, crashed or stopped."""
+"""A loader that reports which samples its processes were reading when one of them was killed, crashed or hung."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 KEY_PARTS = 3
 FIELDS = 2 + KEY_PARTS
-"""Numbers noted per process: its id, the parts of the key it is reading (0 when idle), and the key."""
+"""Numbers stored per process: its id, the length of the key it is reading (0 when idle), and the key."""
 
 _DEAD = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*)", re.DOTALL)
 _LATE = re.compile(r"DataLoader timed out after (\S+) seconds")
@@ -30,7 +30,7 @@ _loaders: weakref.WeakSet[WatchedLoader] = weakref.WeakSet()
 
 
 class WatchedDataset(Dataset[Any]):
-    """A dataset whose loading processes note, in shared memory, which sample they are reading.
+    """A dataset whose loading processes store, in shared memory, which sample they are reading.
 
     Args:
         examples: the dataset; its keys are integers or tuples of at most three.
@@ -45,7 +45,7 @@ class WatchedDataset(Dataset[Any]):
         return len(self.examples)  # type: ignore[arg-type]
 
     def __getitem__(self, key: int | Key) -> Any:
-        """Reads a sample; the note stays where reading it ends the process, or fails."""
+        """Reads a sample; its key stays stored if reading it ends the process, or fails."""
         worker = get_worker_info()
         if worker is None:
             return self.examples[key]
@@ -57,7 +57,7 @@ class WatchedDataset(Dataset[Any]):
         return example
 
     def reading(self) -> dict[int, Key | None]:
-        """The key that each process that has begun is reading, by process id; None for an idle one."""
+        """The key that each started process is reading, by process id; None for an idle one."""
         noted = {}
         for start in range(0, len(self.notes), FIELDS):
             pid, parts, *key = self.notes[start : start + FIELDS]
@@ -72,11 +72,11 @@ class WatchedLoader(DataLoader):
     Args:
         examples: the dataset.
         name_of: name of the sample of a key, for messages.
-        options: of `DataLoader`; a `timeout` in seconds holds where there are loading processes.
+        options: of `DataLoader`; a `timeout` in seconds applies if there are loading processes.
 
     Raises:
         ConfigError: for a negative timeout.
-        DataError: while iterating, when a loading process ends, or gives no batch within the timeout.
+        DataError: while iterating, if a loading process ends, or returns no batch within the timeout.
     """
 
     def __init__(self, examples: Dataset[Any], name_of: Callable[[Key], str] | None = None, **options: Any) -> None:
@@ -100,7 +100,7 @@ class WatchedLoader(DataLoader):
             yield batch
 
     def reading(self) -> dict[int, str]:
-        """What each loading process that has begun is reading, by process id."""
+        """Name of the sample that each started process is reading, by process id."""
         watched = self.dataset
         assert isinstance(watched, WatchedDataset)
         return {pid: self._name(key) for pid, key in watched.reading().items()}
@@ -112,7 +112,7 @@ class WatchedLoader(DataLoader):
 
 
 def sample_name(samples: SampleSet, index: int) -> str:
-    """Id of a sample, or its number where its files are gone."""
+    """Id of a sample, or its index if its files are gone."""
     try:
         return samples.identify(index).sample_id
     except (HQSamError, OSError):
@@ -120,9 +120,9 @@ def sample_name(samples: SampleSet, index: int) -> str:
 
 
 def explained(error: RuntimeError) -> Exception:
-    """The `DataError` for what torch raises about loading processes; any other error as it is.
+    """The `DataError` for what torch raises about loading processes; any other error unchanged.
 
-    Torch may raise it in the midst of a training step, since a signal brings the news.
+    Torch may raise it during a training step, from a signal handler.
     """
     dead, late = _DEAD.match(str(error)), _LATE.match(str(error))
     reading = {pid: name for loader in _loaders for pid, name in loader.reading().items()}
@@ -135,7 +135,7 @@ def explained(error: RuntimeError) -> Exception:
 
 
 def with_loader_errors(command: Callable[..., Result]) -> Callable[..., Result]:
-    """Makes a command raise `explained` errors where a loading process ends in the midst of a step."""
+    """Makes a command raise `explained` errors if a loading process ends during a step."""
 
     @functools.wraps(command)
     def wrapper(*arguments: Any) -> Result:
@@ -171,7 +171,7 @@ def _late_error(seconds: str, reading: dict[int, str]) -> DataError:
 
 
 def _continue_stopped(reading: dict[int, str]) -> None:
-    """A stopped process does not end when it is told to, and this process would wait for it at its own end."""
+    """Continues stopped processes, which would not end when told to, and would block the end of this process."""
     for child in multiprocessing.active_children():
         if child.pid is not None and child.pid in reading:
             with contextlib.suppress(ProcessLookupError):

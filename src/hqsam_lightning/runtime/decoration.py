@@ -1,4 +1,4 @@
-"""What a run can do without: a failure of it is a warning."""
+"""Work that a run can do without: its failure is a warning."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def decoration(what: str) -> Iterator[None]:
-    """Runs what is not needed for the results, such as pictures; its failure is logged and the run continues.
+    """Runs code that the results do not depend on, such as drawing; its failure is logged and the run continues.
 
-    Any exception is caught on purpose: drawing and loggers are other packages' code, and what they raise is open.
+    Every exception is caught on purpose: drawing and logging is code of other packages, which may raise anything.
 
     Args:
-        what: failed, as the beginning of the warning.
+        what: name of the work, as the beginning of the warning.
     """
     try:
         yield

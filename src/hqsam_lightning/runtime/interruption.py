@@ -1,4 +1,4 @@
-"""Whether a run failed by itself or was stopped from outside, and what to say of it in one line."""
+"""Distinguishes failures of a run from interruptions, and describes them in one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST = 500
 
 
 def interruption_status(error: BaseException) -> int | None:
-    """The exit status of a run that a signal ended, such as 130 (Ctrl-C) or 143 (SIGTERM); None for other errors."""
+    """Exit status of a run that a signal ended, such as 130 (Ctrl-C) or 143 (SIGTERM); None for other errors."""
     for each in chain_of(error):
         if isinstance(each, SystemExit) and isinstance(each.code, int) and each.code > SIGNALLED:
             return each.code
@@ -28,13 +28,13 @@ def interruption_status(error: BaseException) -> int | None:
 
 
 def _lightnings_stop() -> tuple[type[BaseException], ...]:
-    """What Lightning ends a run by at SIGTERM, where Lightning is loaded."""
+    """The exception that Lightning raises on SIGTERM, if Lightning is imported."""
     module = sys.modules.get("lightning.pytorch.utilities.exceptions")
     return (module.SIGTERMException,) if module else ()
 
 
 def chain_of(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what led to it."""
+    """Yields the error, its cause, the cause of that, and so on."""
     seen: set[int] = set()
     each: BaseException | None = error
     while each is not None and id(each) not in seen:
@@ -44,12 +44,12 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_finished(error: BaseException) -> bool:
-    """Whether a run was refused because it is finished."""
+    """Whether a run was refused because it has finished."""
     return any(isinstance(each, FinishedError) for each in chain_of(error))
 
 
 def describe_error(error: BaseException) -> str:
-    """One line: the package's own message where one is behind the error, otherwise its class and message."""
+    """One line: our own message if there is one in the chain, otherwise class and message of the error."""
     errors = list(chain_of(error))
     own = [each for each in errors if isinstance(each, HQSamError)]
     others = [each for each in errors if not isinstance(each, SystemExit)]
@@ -63,10 +63,10 @@ def describe_error(error: BaseException) -> str:
 
 
 def raise_storage_fault(error: BaseException) -> None:
-    """A full disk is not the point's fault: the point is left to be done again.
+    """Raises errors of the disk again, which are not the fault of a trial: the trial is left to be repeated.
 
     Raises:
-        StorageError: the error comes from one.
+        StorageError: the error was caused by one.
     """
     for each in chain_of(error):
         if isinstance(each, StorageError):

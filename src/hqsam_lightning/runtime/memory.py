@@ -1,4 +1,4 @@
-"""Memory of this process: the most it took, and what the C library does with what is freed."""
+"""Memory of this process: its peak, and whether the C library keeps freed memory."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ STATUS = Path("/proc/self/status")
 def keep_freed_memory() -> None:
     """Makes glibc keep freed large blocks for the next ones, for the rest of the process.
 
-    By default it returns them to the system, and fresh pages for the next photo take a third of the time that reading
-    one takes. Other C libraries are left as they are.
+    By default it returns them to the system, and fresh pages take a third of the time of reading the next photo. Other
+    C libraries are not changed.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -30,10 +30,10 @@ def keep_freed_memory() -> None:
 
 
 def peak_memory(device: torch.device | None = None) -> int | None:
-    """Most bytes that this process held at any time; None where the system does not report it.
+    """Peak memory of this process in bytes; None if the system does not report it.
 
     Args:
-        device: that the process computed on: of a CUDA device the allocated memory is given, otherwise the resident
+        device: that the process computed on: for a CUDA device its allocated memory is returned, otherwise the resident
             memory of the process.
     """
     if device is not None and device.type == "cuda":
@@ -42,7 +42,7 @@ def peak_memory(device: torch.device | None = None) -> int | None:
 
 
 def _peak_of_status() -> int | None:
-    """Of Linux; unlike getrusage it does not begin with what the parent process had."""
+    """On Linux; unlike getrusage, it does not include the peak of the parent process."""
     try:
         lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)
         return int(lines["VmHWM"].split()[0]) * 1024
@@ -51,7 +51,7 @@ def _peak_of_status() -> int | None:
 
 
 def _peak_of_usage() -> int | None:
-    """Of any Unix: bytes on macOS, KiB elsewhere."""
+    """On any Unix: bytes on macOS, KiB elsewhere."""
     try:
         import resource
     except ImportError:

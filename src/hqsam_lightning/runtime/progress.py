@@ -1,4 +1,4 @@
-"""Progress of long loops where no terminal shows a bar: lines in the log."""
+"""Progress of long loops: lines in the log where no terminal shows a bar."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 SHARE = 0.1
-"""Part of the whole after which a line is due."""
+"""Share of the whole after which a line is due."""
 SECONDS = 60.0
 """Seconds after which a line is due."""
 
@@ -24,10 +24,10 @@ class Pace:
     """Decides when a line is due, and estimates the remaining time.
 
     Args:
-        total: steps of the whole; None where it is not known.
+        total: number of steps, if it is known.
         done: steps that were done before.
         every_steps: steps between lines; None is a tenth of the whole.
-        every_seconds: seconds after which a line is due all the same.
+        every_seconds: seconds after which a line is due in any case.
         clock: gives seconds.
     """
 
@@ -43,16 +43,16 @@ class Pace:
         self.every_steps = every_steps or (max(1, round(total * SHARE)) if total else None)
         self.every_seconds = every_seconds
         self._clock = clock
-        self._began = self._said = clock()
+        self._began = self._reported = clock()
         self._first = done
 
     def is_due(self, done: int) -> bool:
         """Whether a line should be written now that `done` steps are done; asking for it counts as writing it."""
         now = self._clock()
         due = bool(self.every_steps and done % self.every_steps == 0) or done == self.total
-        due = due or now - self._said >= self.every_seconds
+        due = due or now - self._reported >= self.every_seconds
         if due:
-            self._said = now
+            self._reported = now
         return due
 
     def elapsed(self) -> float:
@@ -60,7 +60,7 @@ class Pace:
         return self._clock() - self._began
 
     def left(self, done: int) -> str:
-        """Such as ", 1:02:03 left", by the mean pace so far; "" where it is not known."""
+        """Such as ", 1:02:03 left", by the mean pace so far; "" if it is not known."""
         ran = done - self._first
         if not self.total or ran < 1:
             return ""
@@ -75,7 +75,7 @@ def clock_time(seconds: float) -> str:
 
 
 def has_terminal() -> bool:
-    """Whether somebody watches the output, so that a bar can be drawn."""
+    """Whether the output goes to a terminal, where a bar can be drawn."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
@@ -83,8 +83,8 @@ def track(items: Sequence[Item], what: str, every_seconds: float = SECONDS) -> I
     """Yields the items, with a bar on a terminal and lines in the log otherwise.
 
     Args:
-        items: what is worked on in turn.
-        what: is done, such as "encoding".
+        items: to process in turn.
+        what: name of the work, such as "encoding".
         every_seconds: see `Pace`.
     """
     if has_terminal():

@@ -1,4 +1,4 @@
-"""Signals that ask a command to stop: at once where nothing is lost by it, or as soon as its state is saved.
+"""Signals that stop a command: at once if nothing is lost by it, otherwise as soon as its state is saved.
 
 Inside `stop_on_signals` SIGINT (Ctrl-C), SIGTERM, SIGUSR1 (SLURM, before its time limit or a preemption) and SIGHUP end
 the process with status 128 + number: 130, 143, 138, 129. Inside `stops_deferred` their handler only sets a flag, which
@@ -22,7 +22,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1
 class Stopped(SystemExit):
     """A signal ended the command; the exit status is 128 + its number.
 
-    It is no `Exception`, so that a search leaves the point to be done again, and nothing takes it for a failed run.
+    It is not an `Exception`, so that a search leaves the trial to be repeated, and nothing takes it for a failed run.
 
     Args:
         number: of the signal.
@@ -48,7 +48,7 @@ _requests = _Requests()
 
 @contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Takes over the signals' handlers; they are put back at the end. Does nothing outside the main thread."""
+    """Replaces the signal handlers, and restores them at the end. Does nothing outside the main thread."""
     if threading.current_thread() is not threading.main_thread() or _requests.depth:
         yield
         return
@@ -67,7 +67,7 @@ def stop_on_signals() -> Iterator[None]:
 
 @contextmanager
 def stops_deferred() -> Iterator[None]:
-    """Signals only set the flag that `stop_requested` gives; where nobody looked at it, they count at the end.
+    """Signals only set the flag that `stop_requested` returns; at the end they take effect.
 
     Raises:
         Stopped: at the end.
@@ -82,15 +82,15 @@ def stops_deferred() -> Iterator[None]:
 
 
 def stop_requested() -> signal.Signals | None:
-    """The first signal that asked this process to stop, if any."""
+    """The first signal that this process received, if any."""
     return None if _requests.received is None else signal.Signals(_requests.received)
 
 
 def raise_if_stopped() -> None:
-    """Ends the command where a signal asked for it.
+    """Ends the command if it received a signal.
 
     Raises:
-        Stopped: when it did.
+        Stopped: it did.
     """
     if (number := stop_requested()) is not None:
         raise Stopped(number)

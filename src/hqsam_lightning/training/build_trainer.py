@@ -1,4 +1,4 @@
-"""Builds the Trainer of a run; devices that are not there are named with their key before Lightning looks for them."""
+"""Builds the Trainer of a run; missing devices are reported with their config key before Lightning looks for them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def build_trainer(config: DictConfig, callbacks: Sequence[L.Callback], loggers: 
     """Builds the Trainer.
 
     Args:
-        config: the run's, with the section trainer.
+        config: of the run, with the section trainer.
         callbacks: of the run.
         loggers: of the run.
 
     Raises:
-        ConfigError: when this machine, or the tasks that SLURM started, cannot give what the section asks for.
+        ConfigError: the section does not fit this machine, or the tasks that SLURM started.
     """
     check_devices(config.trainer)
     try:
@@ -44,7 +44,7 @@ def build_trainer(config: DictConfig, callbacks: Sequence[L.Callback], loggers: 
 
 
 def check_devices(trainer: Mapping[str, Any]) -> None:
-    """Makes sure that the devices a config asks for are there.
+    """Checks that the requested devices exist.
 
     Args:
         trainer: the config's section trainer.
@@ -80,7 +80,7 @@ def _check_accelerator(accelerator: str, devices: Any) -> None:
 
 
 def _check_slurm(devices: Any, nodes: Any) -> None:
-    """SLURM starts one task per device; Lightning takes the number of processes from it."""
+    """Checks that SLURM started one task per device; Lightning takes the number of processes from it."""
     tasks = os.environ.get("SLURM_NTASKS", "")
     if not tasks.isdigit() or SLURMEnvironment.job_name() in ("bash", "interactive"):
         return
@@ -100,7 +100,7 @@ def _check_slurm(devices: Any, nodes: Any) -> None:
 
 
 def _tasks_per_node(devices: int) -> int:
-    """Of the variable that --ntasks-per-node sets; Lightning requires it for several tasks."""
+    """Value of --ntasks-per-node, which Lightning requires for several tasks."""
     value = os.environ.get("SLURM_NTASKS_PER_NODE", "")
     if value.isdigit():
         return int(value)

@@ -1,4 +1,4 @@
-"""What callbacks go by has to be a metric that the run logs; Lightning looks only after the first validation."""
+"""Checks before training that callbacks monitor metrics which the run logs; Lightning checks after a validation."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NEAREST = 4
 
 
 def check_monitors(callbacks: Mapping[str, L.Callback], module: HQSamModule) -> None:
-    """Makes sure that checkpoints and early stopping go by metrics that the run logs.
+    """Checks that checkpoints and early stopping monitor metrics that the run logs.
 
-    Without validation sets, metrics of a validation are not looked for.
+    Without validation sets, metrics of validation are not checked.
 
     Args:
         callbacks: by name.

@@ -1,4 +1,4 @@
-"""A run that a signal stops: all ranks agree, the state is saved, and the next command is printed."""
+"""Stops a run on a signal: all ranks agree, the state is saved, and the command that resumes is printed."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ RANKS_END_SECONDS = 60
 
 
 class StopOnSignal(L.Callback):
-    """Ends the run where a signal asked for it: after an optimiser step, or between two batches of a validation.
+    """Ends the run on a signal: after an optimiser step, or between two batches of a validation.
 
-    Of several ranks each may have got the signal or not: after each step they take the greatest of their signals. In a
-    validation they do not, since the ranks' numbers of batches differ: the signal counts at its end.
+    Any of several ranks may have received the signal: after each step they agree on the maximum of their signals. They
+    do not in a validation, whose number of batches differs between ranks: the signal takes effect at its end.
 
     Args:
-        last: saves the run; None where the run saves no last.ckpt.
+        last: saves the run; None if the run saves no last.ckpt.
     """
 
     def __init__(self, last: LastCheckpoint | None) -> None:
@@ -42,7 +42,7 @@ class StopOnSignal(L.Callback):
         self._step = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begins to count steps, behind those of a resumed run."""
+        """Begins to count steps, from those of a resumed run."""
         self._step = trainer.global_step
 
     def on_train_batch_end(
@@ -51,7 +51,7 @@ class StopOnSignal(L.Callback):
         """Saves and stops after a step.
 
         Raises:
-            Stopped: a signal asked for it.
+            Stopped: on a signal.
         """
         if trainer.global_step == self._step:
             return
@@ -65,14 +65,14 @@ class StopOnSignal(L.Callback):
         """Stops; the run was saved when the validation began.
 
         Raises:
-            Stopped: a signal asked for it.
+            Stopped: on a signal.
         """
         if trainer.world_size == 1 and (number := stop_requested()):
             raise Stopped(number)
 
 
 def agreed_signal(trainer: L.Trainer) -> int:
-    """The greatest number of a signal that asked a rank to stop, 0 for none; all ranks must call it."""
+    """Maximum number of the signals that the ranks received, 0 for none; all ranks must call it."""
     own = int(stop_requested() or 0)
     if trainer.world_size == 1:
         return own
@@ -80,10 +80,10 @@ def agreed_signal(trainer: L.Trainer) -> int:
 
 
 def stop_if_agreed(trainer: L.Trainer) -> None:
-    """Ends all ranks where one of them was asked to stop; all ranks must call it.
+    """Ends all ranks if one of them received a signal; all ranks must call it.
 
     Raises:
-        Stopped: when it was.
+        Stopped: one did.
     """
     if number := agreed_signal(trainer):
         raise Stopped(number)
@@ -91,10 +91,10 @@ def stop_if_agreed(trainer: L.Trainer) -> None:
 
 @contextmanager
 def together(trainer: L.Trainer) -> Iterator[None]:
-    """When this process fails, the ones it launched end too, instead of waiting for it in a collective.
+    """Ends the launched processes when this one fails, since they would wait for it in a collective.
 
-    Where all stop on a signal, it waits for them; those end with status 0, because Lightning kills the first process
-    when it sees another status of theirs.
+    If all stop on a signal, this process waits for the others; these end with status 0, because Lightning kills the
+    first process on any other status.
     """
     try:
         yield
@@ -121,14 +121,14 @@ def _await_launched(trainer: L.Trainer) -> None:
 
 @contextmanager
 def stops_reported(last: LastCheckpoint | None, command: str, folder: Path) -> Iterator[None]:
-    """Where a signal ends the run, prints at which step, and how it is continued.
+    """If a signal ends the run, prints the step and the command that resumes it.
 
-    On SIGUSR1 SLURM's job is put back into the queue, unless the run had finished.
+    On SIGUSR1 the SLURM job is requeued, unless the run had finished.
 
     Args:
-        last: the run's checkpoints; None where it saves none.
-        command: that continues the run.
-        folder: the run's.
+        last: checkpoints of the run, if it saves any.
+        command: that resumes the run.
+        folder: of the run.
     """
     try:
         yield

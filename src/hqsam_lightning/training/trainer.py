@@ -1,9 +1,9 @@
-"""Lightning's trainer, such that a run is resumed exactly where its checkpoint was taken, and signals stay with us.
+"""Lightning's trainer, changed to resume exactly where a checkpoint was taken, and to leave signals to this package.
 
-Lightning saves the counters of its loops as they are when a hook is called, in the middle of a transition, and guesses
-from them on loading what was still to be done: a run saved behind the last step of an epoch never validates it. Here
-`LastCheckpoint` writes counters of one kind, all of them those of a finished step, and says what is owed: what follows
-a step (validation, the end of its epoch) is then run first.
+Lightning saves the counters of its loops in the middle of a transition, when a hook is called, and infers from them on
+loading what was still to be done: a run saved after the last step of an epoch never validates it. Here `LastCheckpoint`
+writes the counters of a finished step, and whether the run owes what follows that step (validation, the end of its
+epoch), which a resumed run does first.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ COUNTS = ("total", "current")
 
 
 class EpochLoop(_TrainingEpochLoop):
-    """An epoch that begins behind the batches that a checkpoint counts."""
+    """An epoch that begins after the batches counted in a checkpoint."""
 
     owes = False
-    """Whether what follows the last step of the loaded checkpoint, such as a validation, is still to be run."""
+    """Whether what follows the last step of the loaded checkpoint, such as a validation, is still to be done."""
 
     def reset(self) -> None:
-        """Begins a new epoch, or keeps the loaded counters as they are."""
+        """Begins a new epoch, or keeps the loaded counters."""
         if self.restarting:
             self.restarting = False  # also of the loops inside: nothing is left half done
         else:
             super().reset()
 
     def on_run_start(self, data_fetcher: _DataFetcher) -> None:
-        """Prepares the data, and runs what is owed."""
+        """Prepares the data, and does what is owed."""
         super().on_run_start(data_fetcher)
         if self.owes:
             self.owes = False
             self.on_advance_end(data_fetcher)
 
     def on_save_checkpoint(self) -> dict[str, Any]:
-        """What is not a counter."""
+        """The state that is not a counter."""
         return {**super().on_save_checkpoint(), "owes": self.owes}
 
     def on_load_checkpoint(self, state_dict: dict[str, Any]) -> None:
-        """Restores what is not a counter."""
+        """Restores the state that is not a counter."""
         super().on_load_checkpoint(state_dict)
         self.owes = state_dict["owes"]
 
@@ -54,13 +54,13 @@ class EpochLoop(_TrainingEpochLoop):
 
 
 class FitLoop(_FitLoop):
-    """Epochs; a run whose limit is reached still runs what it owes."""
+    """Epochs; a run that has reached its limit still does what it owes."""
 
     epoch_loop: EpochLoop
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing left to train or to validate."""
+        """Whether nothing is left to train or validate."""
         return not self.epoch_loop.owes and super().done
 
 
@@ -72,7 +72,7 @@ class Trainer(L.Trainer):
     """
 
     __signature__ = inspect.signature(L.Trainer)
-    """The arguments, so that a misspelt one is found before anything is built."""
+    """The arguments, so that a misspelt one is reported before anything is built."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -93,7 +93,7 @@ def settled(state: dict[str, Any], closes: bool, owes: bool) -> dict[str, Any]:
     Args:
         state: `FitLoop.state_dict()` in that hook.
         closes: whether the batch is the last of its epoch.
-        owes: whether what follows the step was not run yet.
+        owes: whether what follows the step was not done yet.
     """
     state = deepcopy(state)
     batches, others = state["epoch_loop.batch_progress"], state["epoch_loop.state_dict"]
