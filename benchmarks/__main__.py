@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shlex
 import sys
 from dataclasses import asdict
-from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,12 @@ from rich.table import Table
 from benchmarks.cases import Case, Row, encoder, inference, masks, step, variants
 from benchmarks.data_cases import boundary, evaluation, reader
 from benchmarks.plot import save_plot
-from hqsam_lightning import __version__
 from hqsam_lightning.checks import Expected, integer, list_of, optional, path, require, text
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError, choice_error
-from hqsam_lightning.reporting.run_facts import source_commit
+from hqsam_lightning.run_names import command_facts
+from hqsam_lightning.runtime.code_facts import version_facts
 
 CASES: dict[str, Case] = {
     case.__name__: case for case in (encoder, inference, step, variants, masks, reader, boundary, evaluation)
@@ -101,8 +99,7 @@ def _print(rows: list[Row]) -> None:
 def _facts(config: DictConfig) -> dict[str, Any]:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
     return {
-        "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        **command_facts("benchmarks"),
         "device": device,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -110,9 +107,7 @@ def _facts(config: DictConfig) -> dict[str, Any]:
         "image_size": config.sam.image_size,
         "batch_size": config.batch_size,
         "rounds": config.rounds,
-        "hqsam_lightning": __version__,
-        "commit": source_commit(),
-        "torch": torch.__version__,
+        **version_facts(),
     }
 
 

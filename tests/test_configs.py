@@ -92,11 +92,12 @@ def test_nano_is_a_few_million_parameters(make_config) -> None:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_takes_a_step(make_config, experiment: str) -> None:
-    rows, objects = train(make_config(f"+experiment={experiment}", *SMALL))
+    means, objects = train(make_config(f"+experiment={experiment}", *SMALL))
     assert objects["trainer"].global_step == 1
-    sets = len(objects["module"].board.datasets)
-    assert len(rows) == sum(len(head.outputs) for head in objects["module"].heads.values())
-    assert all(len(row["sets"]) == sets for row in rows)
+    heads, data = objects["module"].heads, objects["datamodule"]
+    of_all = means[means["group_of_objects"] == "all"]
+    rows = sum(len(head.outputs) for head in heads.values())
+    assert len(of_all) == rows * len(data.sets.validation) * len(data.val_prompts) * 2
 
 
 @pytest.mark.parametrize("backbone", ["b", "l", "h"])

@@ -124,8 +124,9 @@ def test_only_validate_scores_a_file_and_trains_nothing(
     uninterrupted: tuple[Path, str], make_config: Compose, tmp_path: Path
 ) -> None:
     folder, _ = uninterrupted
-    rows, objects = pretrain(make_config("only_validate=true", f"sam.weights={folder / 'sam.safetensors'}"))
-    assert rows == json.loads((folder / "metrics.json").read_text())["rows"]
+    scores, objects = pretrain(make_config("only_validate=true", f"sam.weights={folder / 'sam.safetensors'}"))
+    written = json.loads((folder / "metrics.json").read_text())["rows"]
+    assert written == [{"prompt": name, "miou": score} for name, score in scores.items()]
     assert objects["trainer"].global_step == 0
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"csv", "metrics.json", "results.md"}
 

@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from conftest import ROOT
-from example_runs import make_masks, write_run
+from example_runs import make_table, write_run
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError, StorageError
 from hqsam_lightning.report import report
@@ -26,8 +27,8 @@ def make_report_config(*overrides: str) -> DictConfig:
 def make_runs(folder: Path, seeds: int = 2) -> list[Path]:
     runs = []
     for seed in range(seeds):
-        masks = make_masks(seed) + make_masks(seed, "ecssd", images=4)
-        runs.append(write_run(folder / f"seed{seed}", masks, {"seed": seed}))
+        table = pd.concat([make_table(seed), make_table(seed, "ecssd", images=4)], ignore_index=True)
+        runs.append(write_run(folder / f"seed{seed}", table, {"seed": seed}))
     return runs
 
 
@@ -43,12 +44,12 @@ def test_seeds_become_one_report(tmp_path: Path) -> None:
     text = (tmp_path / "out" / "report.md").read_text()
     for heading in ("## All sets", "## scenes", "## ecssd", "## Recall", "## Runs"):
         assert f"\n{heading}\n" in text
-    assert "6 images, 12 masks: 6 thin, 6 solid." in text
+    assert "6 images, 12 masks: 6 thin, 6 solid; prompts: box." in text
     assert f"- folder: {runs[0]}; {runs[1]}" in text
     assert "- seed: 0; 1" in text
     assert f"weights SHA-256 {'ab' * 32}" in text
     assert text.count("\n- date: 2026-11-23\n") == 1, "what the runs share is said once"
-    entry = summary.get("quickstart", ("hq", "hq"), "scenes", "thin", "miou_difference")
+    entry = summary.get("quickstart", ("hq", "hq"), ("scenes", "box"), "thin", "iou", "difference")
     assert f"{100 * entry.mean:+.1f} [{100 * entry.low:.1f}, {100 * entry.high:.1f}]" in text
     assert (tmp_path / "out" / "recall.png").read_bytes().startswith(b"\x89PNG")
 
@@ -58,14 +59,14 @@ def test_the_csv_holds_every_number(tmp_path: Path) -> None:
     summary = report(make_report_config(f"runs=[{runs[0]},{runs[1]}]", f"out={tmp_path / 'out'}"))
     with (tmp_path / "out" / "report.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
-    assert len(lines) == len(summary.entries)
+    assert len(lines) == len(summary.numbers)
     rows, sets, groups = 3, 2, 3
     # mIoU, mBIoU and 9 recalls a group; two differences for the two learned rows; two means of sets a row
     assert len(lines) == rows * sets * groups * (2 + 9) + 2 * sets * groups * 2 + rows * 2
-    for line, entry in zip(lines, summary.entries, strict=True):
-        assert float(line["mean"]) == entry.mean
-        assert line["quantity"] == entry.quantity
-        assert (line["low"] == "") == (not entry.quantity.endswith("difference"))
+    for line, (_, number) in zip(lines, summary.numbers.iterrows(), strict=True):
+        assert float(line["mean"]) == number["mean"]
+        assert (line["quantity"], line["metric"]) == (number["quantity"], number["metric"])
+        assert (line["low"] == "") == (line["quantity"] != "difference")
     assert "nan" not in (tmp_path / "out" / "report.csv").read_text().lower()
 
 
@@ -79,22 +80,23 @@ def test_a_report_stands_beside_the_papers_table(tmp_path: Path) -> None:
 
 
 def test_a_set_without_thin_objects_shows_a_dash(tmp_path: Path) -> None:
-    masks = [mask for mask in make_masks(0) if not mask.thin]
-    run = write_run(tmp_path / "run", masks)
+    table = make_table(0)
+    run = write_run(tmp_path / "run", table[table["mask"] == 0])
     report(make_report_config(f"runs=[{run}]", f"out={tmp_path / 'out'}"))
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "6 images, 6 masks: 0 thin, 6 solid." in text
+    assert "6 images, 6 masks: 0 thin, 6 solid; prompts: box." in text
+    assert "| all (6) | thin (0) | solid (6) |" in text
     (line, *_) = [line for line in text.splitlines() if line.startswith("| hq | HQ |")]
-    assert line.split(" | ")[3] == "-"
+    assert line.split(" | ")[4] == "-"
 
 
 def test_fewer_misses_are_a_share_of_sams(tmp_path: Path) -> None:
     """SAM misses a boundary IoU of 0.5 on three masks of four, HQ-SAM on one: two thirds fewer."""
-    masks = [mask for mask in make_masks(0)[:4]]
-    for place, mask in enumerate(masks):
-        mask.scores[("sam", "sam")] = (0.5, 0.6 if place == 0 else 0.4)
-        mask.scores[("hq", "hq")] = (0.5, 0.3 if place == 1 else 0.7)
-    run = write_run(tmp_path / "run", masks)
+    table = make_table(0, images=2, rows=(("sam", "sam"), ("hq", "hq")))
+    of_boundary = table["metric"] == "boundary_iou"
+    table.loc[of_boundary & (table["variant"] == "sam"), "value"] = [0.6, 0.4, 0.4, 0.4]
+    table.loc[of_boundary & (table["variant"] == "hq"), "value"] = [0.7, 0.3, 0.7, 0.7]
+    run = write_run(tmp_path / "run", table)
     report(make_report_config(f"runs=[{run}]", f"out={tmp_path / 'out'}"))
     text = (tmp_path / "out" / "report.md").read_text().split("## Recall")[1]
     assert "| sam | SAM | 25.0 | 25.0 |" in text
@@ -170,8 +172,8 @@ def test_a_linked_picture_of_a_run_is_left_out(tmp_path: Path, caplog: pytest.Lo
 def test_points_of_plain_sam_alone_have_no_sweep(tmp_path: Path) -> None:
     rows = (("sam", "sam"),)
     for number in range(3):
-        config = {"val_prompts": {"box": {"mix": {"box": 1}}}, "optimizer": {"lr": number}}
-        write_run(tmp_path / "runs" / str(number), make_masks(1, rows=rows), config=config)
+        config = {"optimizer": {"lr": number}}
+        write_run(tmp_path / "runs" / str(number), make_table(1, rows=rows), config=config)
     runs = ",".join(str(tmp_path / "runs" / str(number)) for number in range(3))
     report(make_report_config(f"runs=[{runs}]", f"out={tmp_path / 'out'}"))
     assert not (tmp_path / "out" / "sweep.png").exists()
@@ -201,15 +203,15 @@ def test_odd_values_are_named(tmp_path: Path, override: str, message: str) -> No
 
 
 def test_one_run_needs_no_brackets_and_may_be_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_run(tmp_path / "7", make_masks(1))
+    write_run(tmp_path / "7", make_table(1))
     monkeypatch.chdir(tmp_path)
     for number, runs in enumerate((f"runs={tmp_path / '7'}", "runs=[7]")):
-        assert report(make_report_config(runs, f"out=out{number}")).entries
+        assert len(report(make_report_config(runs, f"out=out{number}")).numbers)
 
 
 @pytest.mark.parametrize("name", ["file", "file/below"])
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, name: str) -> None:
-    run = write_run(tmp_path / "run", make_masks(1))
+    run = write_run(tmp_path / "run", make_table(1))
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=rf"{name}.* cannot be written"):
         report(make_report_config(f"runs=[{run}]", f"out={tmp_path / name}"))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import hydra
 import lightning as L
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from hqsam_lightning import __version__
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import as_plain, conf_dir
 from hqsam_lightning.data import PromptedDataModule
@@ -24,10 +21,10 @@ from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.pretraining.blending import blend, check_start_share, copy_of_state
 from hqsam_lightning.pretraining.module import PretrainingModule
-from hqsam_lightning.reporting.pretraining_report import print_results, result_rows, round_to_half, write_results
-from hqsam_lightning.reporting.results import wide_console
-from hqsam_lightning.reporting.run_facts import source_commit
-from hqsam_lightning.run_names import own_command
+from hqsam_lightning.reporting.pretraining_report import round_to_half, score_table, write_results
+from hqsam_lightning.reporting.results import print_table, wide_console
+from hqsam_lightning.run_names import command_facts
+from hqsam_lightning.runtime.code_facts import version_facts
 from hqsam_lightning.runtime.process_settings import apply_to_device, with_process_settings
 from hqsam_lightning.runtime.signals import stop_on_signals, stops_deferred
 from hqsam_lightning.sam.shipped import save_shipped
@@ -49,14 +46,14 @@ log = logging.getLogger(__name__)
 
 @with_process_settings
 @with_loader_errors
-def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def pretrain(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
     """Trains, validates, reports and saves one SAM.
 
     Args:
         config: composed from conf/pretrain.yaml.
 
     Returns:
-        The rows of the result table, and the objects that the run was made of.
+        The mIoU of each protocol, and the objects that the run was made of.
 
     Raises:
         HQSamError: for input that cannot work, before any long work starts.
@@ -75,7 +72,7 @@ def pretrain(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 def _pretrain(
     config: DictConfig, chosen: list[L.Callback], last: LastCheckpoint | None, resumed: Resumed | None
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+) -> tuple[dict[str, float], dict[str, Any]]:
     ema, clock = instantiate(config.ema), FitClock()
     # the average is taken before a checkpoint holds it
     callbacks = [ema, clock, *chosen, FiniteWatch(last), StopOnSignal(last)]
@@ -104,10 +101,10 @@ def _pretrain(
         with stops_deferred():
             trainer.validate(module, datamodule, verbose=False)
         with stops_deferred():
-            rows = _report(config, module, facts)
+            _report(config, module, facts)
     finally:
         finish_wandb()
-    return rows, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}
+    return module.scores, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}
 
 
 def build(config: DictConfig) -> tuple[PretrainingModule, PromptedDataModule]:
@@ -174,33 +171,27 @@ def _summarise(
     log_summary(config, trainer, f"{model}, all trained", datamodule.sets, config.batch_size, batch, path)
 
 
-def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]) -> list[dict[str, Any]]:
+def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]) -> None:
     folder = Path(config.paths.output_dir)
-    rows = result_rows(module.scores)
-    commit = source_commit()
     run = {
         "name": config.name,
-        "command": own_command("hqsam_lightning.pretrain"),
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        **command_facts("hqsam_lightning.pretrain"),
         "sam": config.sam.name,
         "weights_sha256": state_dict_sha256(module.model.sam.state_dict()),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "validation_masks": module.scored_masks,
         **facts,
-        "hqsam_lightning": __version__,
-        **({"commit": commit} if commit else {}),
-        "torch": torch.__version__,
+        **version_facts(),
     }
     weights = folder / "sam.safetensors"
     if not config.only_validate:
         save_shipped(module.model.sam, weights)
     # last: a folder with metrics.json holds a finished run
-    write_results(folder, rows, run, as_plain(config))
-    print_results(rows, wide_console())
+    write_results(folder, module.scores, run, as_plain(config))
+    print_table(score_table(module.scores), "pretraining", wide_console())
     print(f"results in {folder}")
     if not config.only_validate:
         print(f"use the model with sam={config.sam.name} sam.weights={weights}")
-    return rows
 
 
 def _training_facts(config: DictConfig, trainer: L.Trainer, seconds: float) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,13 @@ from omegaconf import DictConfig
 from hqsam_lightning.checks import path, require
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import conf_dir
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.errors import ConfigError, choice_error
+from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.paper import read_paper_table
 from hqsam_lightning.reporting.report_files import write_report
 from hqsam_lightning.reporting.run_folders import find_runs, read_run
 from hqsam_lightning.reporting.runs import check_comparable, group_runs
-from hqsam_lightning.reporting.summary import Summary
+from hqsam_lightning.run_names import own_command
 from hqsam_lightning.schema import check_config
 
 
@@ -41,9 +40,11 @@ def report(config: DictConfig) -> Summary:
     paper = None if config.table is None else read_paper_table(_path("table", config.table))
     runs = [read_run(run) for folder in given for run in find_runs(folder)]
     check_comparable(runs)
-    summary = Summary(group_runs(runs))
-    command = shlex.join(["python", "-m", "hqsam_lightning.report", *sys.argv[1:]])
-    write_report(out, summary, paper, command)
+    known = runs[0].metrics
+    if config.metric is not None and config.metric not in known:
+        raise choice_error("metric", config.metric, [*known, "null"])
+    summary = Summary(group_runs(runs), config.metric)
+    write_report(out, summary, paper, own_command("hqsam_lightning.report"))
     print(f"report in {out}")
     return summary
 

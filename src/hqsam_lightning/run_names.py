@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import sys
+from datetime import datetime, timezone
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -49,6 +50,11 @@ def own_command(module: str) -> str:
     if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         arguments = task_overrides()
     return shlex.join(["python", "-m", module, *arguments])
+
+
+def command_facts(module: str) -> dict[str, str]:
+    """The command that gives this run alone, see `own_command`, and the date."""
+    return {"command": own_command(module), "date": datetime.now(timezone.utc).strftime("%Y-%m-%d")}
 
 
 def run_name(name: str, seed: int, overrides: list[str]) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import hydra
 import lightning as L
+import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
@@ -25,14 +26,18 @@ from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.data.fingerprint import fingerprint
 from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.evaluation.scores import BASELINE, as_table
 from hqsam_lightning.heads import Head
-from hqsam_lightning.reporting.run_facts import parameter_counts, run_facts
+from hqsam_lightning.reporting.metric_facts import facts_of
+from hqsam_lightning.reporting.results import BestWeights, Results
+from hqsam_lightning.reporting.run_report import report_run
 from hqsam_lightning.runtime.process_settings import apply_to_device, with_process_settings
 from hqsam_lightning.runtime.signals import stop_on_signals, stops_deferred
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
 from hqsam_lightning.training.build_trainer import build_trainer
+from hqsam_lightning.training.callbacks.best_checkpoint import BestCheckpoint
 from hqsam_lightning.training.callbacks.fit_clock import FitClock
 from hqsam_lightning.training.callbacks.inference_speed import InferenceSpeed
 from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint, find_last
@@ -42,8 +47,8 @@ from hqsam_lightning.training.loggers import finish_wandb
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.monitors import check_monitors
 from hqsam_lightning.training.resuming import Resumed, load_resumed
+from hqsam_lightning.training.run_facts import parameter_counts, run_facts
 from hqsam_lightning.training.run_folder import continue_command, is_first_process, owned, write_hydra_files
-from hqsam_lightning.training.run_report import report_run
 from hqsam_lightning.training.run_summary import describe_variants, log_summary
 from hqsam_lightning.training.stopping import StopOnSignal, stop_if_agreed, stops_reported, together
 from hqsam_lightning.training.weights import begin_from, build_head
@@ -53,14 +58,15 @@ log = logging.getLogger(__name__)
 
 @with_process_settings
 @with_loader_errors
-def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def train(config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Trains, validates and reports one run.
 
     Args:
         config: composed from conf/train.yaml.
 
     Returns:
-        The rows of the result table, and the objects that the run was made of.
+        The means of the result table, see `hqsam_lightning.evaluation.table.summarise`, and the objects that the run
+        was made of.
 
     Raises:
         HQSamError: for input that cannot work, before any long work starts.
@@ -78,7 +84,7 @@ def train(config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 def _train(
     config: DictConfig, callbacks: dict[str, L.Callback], last: LastCheckpoint | None, resumed: Resumed | None
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     clock = FitClock()
     loggers = [instantiate(value) for value in (config.get("logger") or {}).values()]
     try:
@@ -111,10 +117,33 @@ def _train(
             if isinstance(callback, InferenceSpeed):
                 facts["inference"] = callback.costs
         with stops_deferred():
-            rows = report_run(config, trainer, module, list(callbacks.values()), facts)
+            results = results_of(config, module, callbacks.values(), facts)
+            report_run(Path(config.paths.output_dir), results, trainer, list(callbacks.values()))
     finally:
         finish_wandb()
-    return rows, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}
+    return results.means, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}
+
+
+def results_of(
+    config: DictConfig, module: HQSamModule, callbacks: Iterable[L.Callback], facts: dict[str, Any]
+) -> Results:
+    """What a run gives, by its last weights and by its best checkpoints.
+
+    Args:
+        config: of the run.
+        module: whose scores are of the last weights.
+        callbacks: of the run.
+        facts: of the run.
+    """
+    prompts = list(config.val_prompts)
+    scored = next((callback.scores() for callback in callbacks if isinstance(callback, BestCheckpoint)), None)
+    best = {}
+    if scored is not None:
+        table = as_table(scored.masks, config.name, prompts)
+        learned = [name for name in module.heads if name != BASELINE]
+        best = {name: BestWeights(scored.epoch, scored.step, scored.monitor, scored.score, table) for name in learned}
+    metrics = facts_of(instantiate(config.metrics))
+    return Results(as_table(module.scores, config.name, prompts), metrics, facts, as_plain(config), best)
 
 
 def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDataModule]:
@@ -194,7 +223,7 @@ def main(config: DictConfig) -> dict[str, float]:
 class _Entry(ModuleType):
     """Makes `hqsam_lightning.train(config)` the function, though the name is this module's."""
 
-    def __call__(self, config: DictConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    def __call__(self, config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
         with own_errors():
             return train(config)
 

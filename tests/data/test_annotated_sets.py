@@ -124,9 +124,9 @@ def test_the_readmes_line_needs_nothing_else(coco: Path, make_config) -> None:
     content["annotations"] += [instance(number + 10, number, compressed(some_masks(1)[0])) for number in range(10)]
     path.write_text(json.dumps(content))
     data = ("data=coco", f"data.data_dir={coco}", "data.annotations=photos.json", "data.images=photos")
-    rows, objects = train(make_config(*data, *SMALL, f"paths.data_dir={coco / 'absent'}"))
+    means, objects = train(make_config(*data, *SMALL, f"paths.data_dir={coco / 'absent'}"))
     assert objects["trainer"].global_step == 1
-    assert {name for row in rows for name in row["sets"]} == {"coco"}
+    assert set(means["dataset"]) == {"coco"}
 
 
 def test_hqseg44k_is_validated_on_where_it_is_asked_for(coco: Path, make_config) -> None:

@@ -1,7 +1,6 @@
 """report.html in a real browser: its tables and pictures are there, and the console stays empty."""
 
 import base64
-import dataclasses
 import hashlib
 import html
 import json
@@ -11,17 +10,18 @@ import subprocess
 from importlib.resources import files
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
 from conftest import ROOT
-from example_runs import make_masks, write_run
+from example_runs import make_table, write_run
 from hqsam_lightning.reporting.html import to_page
+from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.paper import read_paper_table
 from hqsam_lightning.reporting.report_files import write_report
 from hqsam_lightning.reporting.run_folders import read_run
 from hqsam_lightning.reporting.runs import group_runs
-from hqsam_lightning.reporting.summary import Summary
 from patience import PATIENCE
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -36,8 +36,8 @@ const rows = Array.from(document.querySelectorAll("table"), table => table.rows.
 const outside = Array.from(document.querySelectorAll("[src], link[href]"), e => e.src || e.href);
 const wide = document.documentElement.scrollWidth > window.innerWidth;
 const table = document.querySelector("table");
-const column = () => Array.from(table.tBodies[0].rows, row => row.cells[3].textContent);
-const [head, orders] = [table.tHead.rows[0].cells[3], []];
+const column = () => Array.from(table.tBodies[0].rows, row => row.cells[4].textContent);
+const [head, orders] = [table.tHead.rows[0].cells[4], []];
 for (let click = 0; click < 4; click++) {
   orders.push([head.getAttribute("aria-sort"), column()]);
   head.querySelector("button").click();
@@ -66,8 +66,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "total_parameters": {"sam": 10000, "hq": 15000},
             "inference": speeds,
         }
-        masks = make_masks(1, gain=0.1 * number)
-        runs.append(write_run(folder / str(number), masks, facts, {"optimizer": {"lr": rate}}))
+        table = make_table(1, gain=0.1 * number)
+        runs.append(write_run(folder / str(number), table, facts, {"optimizer": {"lr": rate}}))
         shutil.copy(ROOT / "docs" / "quickstart.png", folder / str(number) / "results.png")
     paper = read_paper_table(ROOT / "experiments" / "table9_peft" / "table.yaml")
     summary = Summary(group_runs([read_run(run) for run in runs]))
@@ -157,17 +157,13 @@ def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = []
     for number in range(3):
         names = HOSTILE[number::3]
-        rows = (("sam", "sam"), *((name, "hq") for name in HOSTILE))
-        masks = [
-            dataclasses.replace(mask, sample_id=f"{name}/{mask.sample_id}")
-            for name in HOSTILE[:4]
-            for mask in make_masks(number, name, 1, rows)
-        ]
+        rows = (("sam", "sam"), *((name, "hq") for name in dict.fromkeys(HOSTILE)))
+        tables = [make_table(number, name, 1, rows, metrics=tuple(HOSTILE[4:6])) for name in HOSTILE[:4]]
         facts = {"name": f"{names[0]} {number}", "sam": names[1], "command": names[2], "data": "\n".join(names)}
         facts |= {name: name for name in names}
         facts["inference"] = {name: {"images_per_second": 9.0} for name in ("sam", *HOSTILE)}
         facts["total_parameters"] = dict.fromkeys(("sam", *HOSTILE), 5000)
-        runs.append(write_run(folder / str(number), masks, facts, {"optimizer": {names[3]: names[4]}}))
+        runs.append(write_run(folder / str(number), pd.concat(tables), facts, {"optimizer": {names[3]: names[4]}}))
     summary = Summary(group_runs([read_run(run) for run in runs]))
     write_report(folder / "out", summary, None, "python -m hqsam_lightning.report ``a\n# b`")
     return folder / "out"

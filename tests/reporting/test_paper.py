@@ -1,19 +1,20 @@
 """The paper's numbers beside ours: Kendall's tau, the pairs that are swapped, and what is missing."""
 
-import dataclasses
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conftest import ROOT
-from example_runs import FACTS, make_masks
+from example_runs import CONFIG, FACTS, METRICS, make_table, with_gains
 from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.reporting.comparison import describe_agreement, paper_section
+from hqsam_lightning.reporting.metric_facts import MetricFacts
+from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.paper import PaperRow, compare_order, read_paper_table
 from hqsam_lightning.reporting.runs import Recipe, Run
-from hqsam_lightning.reporting.summary import Summary
 
 TABLE = ROOT / "experiments" / "table3_hq_features" / "table.yaml"
 
@@ -67,8 +68,9 @@ def test_rows_may_be_told_by_their_run_prompts_and_sets(tmp_path: Path) -> None:
     )
     recipes = []
     for label, rate, gain in (("a", 0.1, 0.2), ("b", 0.2, 0.1)):
-        masks = [*make_masks(1, gain=gain), *make_masks(1, "scenes, noisy", gain=gain / 2)]
-        recipes.append(Recipe(label, [Run(Path("run"), FACTS, {"optimizer": {"lr": rate}}, masks)]))
+        scores = pd.concat([make_table(1, gain=gain), make_table(1, gain=gain / 2, prompts="noisy")])
+        config = CONFIG | {"optimizer": {"lr": rate}}
+        recipes.append(Recipe(label, [Run(Path("run"), FACTS, config, scores, METRICS)]))
     summary = Summary(recipes)
     lines = paper_section(summary, read_paper_table(table))
     cells = {
@@ -80,8 +82,8 @@ def test_rows_may_be_told_by_their_run_prompts_and_sets(tmp_path: Path) -> None:
         "scenes 20.0 / -",
         "15.0 / 4.0",
     ]
-    for name, label, dataset in (("low", "a", "scenes"), ("high", "b", "scenes"), ("shaky", "b", "scenes, noisy")):
-        entries = [summary.get(label, ("hq", "hq"), dataset, "all", metric) for metric in ("miou", "mbiou")]
+    for name, label, prompts in (("low", "a", "box"), ("high", "b", "box"), ("shaky", "b", "noisy")):
+        entries = [summary.get(label, ("hq", "hq"), ("scenes", prompts), "all", metric) for metric in METRICS]
         assert cells[name][1] == " / ".join(f"{100 * entry.mean:.1f}" for entry in entries)
     (hq,) = [line for line in lines if line.startswith("- scenes, HQ:")]
     assert "does not agree" in hq
@@ -143,24 +145,10 @@ def test_agreement_is_said_plainly() -> None:
 
 
 def make_summary(*recipes: dict[str, float]) -> Summary:
-    """Recipes by label 0, 1, ...; each a gain over SAM a variant."""
-    made = []
-    for place, gains in enumerate(recipes):
-        masks = make_masks(0, rows=(("sam", "sam"),))
-        masks = [
-            dataclasses.replace(
-                mask,
-                scores=mask.scores
-                | {
-                    (name, o): (mask.scores["sam", "sam"][0] + gain, 0.5)
-                    for name, gain in gains.items()
-                    for o in ("hq", "sum")
-                },
-            )
-            for mask in masks
-        ]
-        made.append(Recipe(str(place), [Run(Path("run"), FACTS, {}, masks)]))
-    return Summary(made)
+    """Recipes by label 0, 1, ...; each a gain over SAM per variant."""
+    tables = [with_gains(gains) for gains in recipes]
+    runs = [Run(Path("run"), FACTS, CONFIG, table, METRICS) for table in tables]
+    return Summary([Recipe(str(place), [run]) for place, run in enumerate(runs)])
 
 
 PAPER = [
@@ -178,6 +166,17 @@ def test_the_section_shows_both_numbers_and_what_is_missing() -> None:
     assert "| gone | 1.0 / 1.0 | missing | missing |" in text
     assert "- scenes, HQ: the order does not agree" in text
     assert "middle is above best. Missing: gone." in text
+
+
+def test_metrics_are_found_by_the_papers_labels() -> None:
+    """Our other metrics have no number of the paper beside them."""
+    table = make_table(1, metrics=("iou", "depth", "edges"))
+    metrics = {"depth": MetricFacts("mDepth"), "edges": MetricFacts("mBIoU"), "iou": MetricFacts("mIoU")}
+    run = Run(Path("run"), FACTS, CONFIG, table, metrics)
+    summary = Summary([Recipe("a", [run])])
+    (line,) = [line for line in paper_section(summary, [PaperRow("hq", 89.1, 81.8)]) if line.startswith("| hq |")]
+    miou, mbiou = (summary.get("a", ("hq", "hq"), ("scenes", "box"), "all", name).mean for name in ("iou", "edges"))
+    assert line.startswith(f"| hq | 89.1 / 81.8 | {100 * miou:.1f} / {100 * mbiou:.1f} |")
 
 
 def test_rows_may_come_from_several_recipes() -> None:
@@ -205,7 +204,7 @@ def test_costs_and_coco_stand_beside_ours(tmp_path: Path) -> None:
         "trainable_parameters": {"sam": 0, "hq": 2**20},
         "inference": {"sam": {"images_per_second": 12.5}, "hq": {"images_per_second": 12.25}},
     }
-    recipe = Recipe("0", [Run(Path("run"), FACTS | facts, {}, make_masks(0))])
+    recipe = Recipe("0", [Run(Path("run"), FACTS | facts, CONFIG, make_table(0), METRICS)])
     lines = paper_section(Summary([recipe]), read_paper_table(table))
     text = "\n".join(lines)
     assert "| sam | 79.5 / 71.1 |" in text

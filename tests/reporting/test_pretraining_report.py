@@ -1,19 +1,15 @@
 """The weights file is what was scored and what build_sam loads; the tables say the numbers."""
 
 import copy
-import io
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from safetensors.torch import load_file
 
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.reporting.pretraining_report import (
     METRICS_KIND,
     METRICS_VERSION,
-    print_results,
-    result_rows,
     round_to_half,
     write_results,
 )
@@ -42,8 +38,7 @@ def test_the_file_holds_what_was_scored(tiny_sam: FrozenSam, tmp_path: Path) -> 
 
 
 def test_tables(tmp_path: Path) -> None:
-    rows = result_rows(SCORES)
-    write_results(tmp_path, rows, {"steps": 7}, {"seed": 3})
+    write_results(tmp_path, SCORES, {"steps": 7}, {"seed": 3})
     assert read_document(tmp_path / "metrics.json", METRICS_KIND, METRICS_VERSION, DataError, "") == {
         "run": {"steps": 7},
         "rows": [{"prompt": name, "miou": value} for name, value in SCORES.items()],
@@ -52,6 +47,3 @@ def test_tables(tmp_path: Path) -> None:
     text = (tmp_path / "results.md").read_text()
     assert "| filled box (no model) | 50.0 |\n| box | 81.2 |\n| 1 point | 25.0 |" in text
     assert "- steps: 7" in text
-    console = Console(file=io.StringIO(), width=80)
-    print_results(rows, console)
-    assert "81.2" in console.file.getvalue()

@@ -1,17 +1,16 @@
 """Which runs are one recipe, and which cannot stand in one table."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from example_runs import make_masks, write_run
+from example_runs import METRICS, make_table, write_run
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.reporting.recall_plot import shown_rows
+from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.run_folders import read_run
 from hqsam_lightning.reporting.runs import Run, check_comparable, group_runs
-from hqsam_lightning.reporting.summary import Summary
+from hqsam_lightning.reporting.tables import sams, shown_rows
 
 
 def runs_at(tmp_path: Path, *settings: dict) -> list[Run]:
@@ -19,8 +18,8 @@ def runs_at(tmp_path: Path, *settings: dict) -> list[Run]:
     runs = []
     for place, setting in enumerate(settings):
         facts = {"seed": place + 1} | setting.get("facts", {})
-        masks = setting.get("masks") or make_masks(facts["seed"])
-        runs.append(read_run(write_run(tmp_path / f"run{place}", masks, facts, setting.get("config"))))
+        table = setting.get("table", make_table(facts["seed"]))
+        runs.append(read_run(write_run(tmp_path / f"run{place}", table, facts, setting.get("config"))))
     return runs
 
 
@@ -41,9 +40,11 @@ def test_another_sam_is_another_recipe_with_its_own_baseline(tmp_path: Path) -> 
     recipes = group_runs(runs)
     assert [len(recipe.runs) for recipe in recipes] == [2, 1, 1]
     summary = Summary(recipes)
-    assert summary.baselines == [recipe.label for recipe in recipes]
+    assert sams(summary) == {recipe.runs[0].sam for recipe in recipes}
     assert "cdcdcdcdcdcd" in recipes[1].label
-    assert [row[0] for _, row in shown_rows(summary)] == ["sam", "hq"] * 3
+    assert [(recipe, row[0]) for recipe, row in shown_rows(summary)] == [
+        (recipe, variant) for recipe in recipes for variant in ("sam", "hq")
+    ]
 
 
 def test_recipes_that_differ_late_are_still_told_apart(tmp_path: Path) -> None:
@@ -60,12 +61,19 @@ def test_recipes_of_different_names_go_by_them(tmp_path: Path) -> None:
     assert [recipe.label for recipe in group_runs(runs)] == ["quickstart", "slow"]
 
 
+def test_only_runs_of_one_name_are_labelled_by_their_keys(tmp_path: Path) -> None:
+    slow = {"optimizer": {"lr": 1e-4}}
+    runs = runs_at(tmp_path, {}, {"config": slow}, {"facts": {"name": "other"}, "config": {"a": 1}})
+    labels = [recipe.label for recipe in group_runs(runs)]
+    assert labels == ["quickstart (lr=0.001)", "quickstart (lr=0.0001)", "other"]
+
+
 def test_only_what_changes_training_makes_another_recipe(make_config, tmp_path: Path) -> None:
     """The real config: another seed, folder and logger are the same recipe; another learning rate is not."""
 
     def recipe(*overrides: str) -> dict:
         config = OmegaConf.to_container(make_config(*overrides), resolve=True)
-        return Run(tmp_path, {}, config, []).recipe_keys
+        return Run(tmp_path, {}, config, make_table(1), METRICS).recipe_keys
 
     elsewhere = (
         f"paths.output_dir={tmp_path / 'b'}",
@@ -90,16 +98,19 @@ def test_a_seed_twice_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"facts": {"dilation_ratio": 0.01}}, r"evaluation.dilation_ratio; .*run0 has 0.02, .*run1 has 0.01"),
+        (
+            {"config": {"metrics": {"iou": {}}}},
+            r"one metrics; .*run0 has .*'dilation_ratio': 0.02.*run1 has {'iou': {}}",
+        ),
         (
             {"config": {"val_prompts": {"points": {"mix": {"points": 1}}}}},
             r"validation prompts \(val_prompts\); .*'box': 1.*'points'",
         ),
         (
-            {"masks": make_masks(2, "ecssd")},
+            {"table": make_table(2, "ecssd")},
             r"one validation sets; .*run0 has scenes \(6 images.*run1 has ecssd \(6 images",
         ),
-        ({"masks": make_masks(2, images=7)}, r"run0 has scenes \(6 images.*run1 has scenes \(7 images"),
+        ({"table": make_table(2, images=7)}, r"run0 has scenes \(6 images.*run1 has scenes \(7 images"),
     ],
 )
 def test_runs_that_cannot_stand_in_one_table(tmp_path: Path, setting: dict, message: str) -> None:
@@ -109,9 +120,9 @@ def test_runs_that_cannot_stand_in_one_table(tmp_path: Path, setting: dict, mess
 
 
 def test_other_masks_under_the_same_names_are_found(tmp_path: Path) -> None:
-    masks = make_masks(2)
-    masks[3] = dataclasses.replace(masks[3], thinness=0.7)
-    runs = runs_at(tmp_path, {}, {"masks": masks})
+    table = make_table(2)
+    table.loc[(table["sample"] == "scenes/0001") & (table["mask"] == 1), "thinness"] = 0.7
+    runs = runs_at(tmp_path, {}, {"table": table})
     with pytest.raises(ConfigError, match=r"mask 1 of scenes/0001 of .*run0 is not that of .*run1"):
         check_comparable(runs)
 

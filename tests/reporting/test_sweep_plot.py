@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from example_runs import FACTS, make_masks
+from example_runs import CONFIG, FACTS, METRICS, make_table
+from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.runs import Recipe, Run
-from hqsam_lightning.reporting.summary import Summary
 from hqsam_lightning.reporting.sweep_plot import draw_sweep, swept_keys
 
 POINTS = [(1e-4, "conv", 0.05), (1e-3, "fpn", 0.3), (1e-2, "conv", 0.1)]
@@ -16,8 +16,8 @@ POINTS = [(1e-4, "conv", 0.05), (1e-3, "fpn", 0.3), (1e-2, "conv", 0.1)]
 def make_summary(count: int = 3) -> Summary:
     recipes = []
     for rate, fusion, gain in POINTS[:count]:
-        config = {"optimizer": {"lr": rate}, "head": {"fusion": fusion}, "epochs": 5, "sam": {"precision": "fp32"}}
-        run = Run(Path("run"), FACTS, config, make_masks(1, gain=gain))
+        config = CONFIG | {"optimizer": {"lr": rate}, "head": {"fusion": fusion}, "epochs": 5}
+        run = Run(Path("run"), FACTS, config, make_table(1, gain=gain), METRICS)
         recipes.append(Recipe(f"{rate}", [run]))
     return Summary(recipes)
 
@@ -34,7 +34,7 @@ def test_lines_run_through_the_points_values() -> None:
     by_rate = sorted(lines, key=lambda line: line[0])
     assert [line[0] for line in by_rate] == pytest.approx([0, 0.5, 1])  # a logarithmic axis
     assert [line[1] for line in by_rate] == [0, 1, 0]
-    means = [summary.get(f"{rate}", ("hq", "hq"), "scenes", "all", "mbiou").mean for rate, *_ in POINTS]
+    means = [summary.get(f"{rate}", ("hq", "hq"), ("scenes", "box"), "all", "boundary_iou").mean for rate, *_ in POINTS]
     expected = (np.array(means) - min(means)) / (max(means) - min(means))
     assert [line[3] for line in by_rate] == pytest.approx(expected)
     assert [label.get_text() for label in axis.get_xticklabels()] == [

@@ -69,10 +69,11 @@ class Reports(Target):
 
     def use(self, rng: random.Random) -> None:
         """Reads the run and writes the report's lines."""
+        from hqsam_lightning.reporting.summary import Summary
+
         from hqsam_lightning.reporting.report_files import report_lines
         from hqsam_lightning.reporting.run_folders import read_run
         from hqsam_lightning.reporting.runs import check_comparable, group_runs
-        from hqsam_lightning.reporting.summary import Summary
         from hqsam_lightning.storage.files import content_sha256, file_sha256
 
         name = rng.choice(list(self.files))

@@ -78,8 +78,8 @@ def assert_same_end(a: Path, b: Path) -> None:
         assert first["state_dict"].keys() == second["state_dict"].keys()
         assert all(torch.equal(first["state_dict"][key], second["state_dict"][key]) for key in first["state_dict"])
     assert (a / "scores.csv").read_bytes() == (b / "scores.csv").read_bytes()
-    rows = [json.loads((folder / "metrics.json").read_text())["rows"] for folder in (a, b)]
-    assert rows[0] == rows[1]
+    scores = [json.loads((folder / "metrics.json").read_text())["scores"] for folder in (a, b)]
+    assert scores[0] == scores[1]
     # one that was trained, and had no results yet, is scored once more
     assert validated_steps(b) <= validated_steps(a) <= validated_steps(b) | {str(first["global_step"])}
 

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from hqsam_lightning.errors import CheckpointError, ConfigError, DivergedError
+from hqsam_lightning.evaluation.table import as_records
 from hqsam_lightning.train import train
 from hqsam_lightning.training.checkpoint import INFO_KEY, read_checkpoint, require_finite
 
@@ -59,13 +60,13 @@ def test_backward_in_turn_gives_the_same_weights(run) -> None:
 
 
 def test_the_table_has_a_row_for_each_variant_and_output(run, tmp_path: Path) -> None:
-    rows, objects = run("+experiment=ablate_features")
+    means, objects = run("+experiment=ablate_features")
     variants = list(objects["module"].variants)
     assert len(variants) == 1 + 7
     expected = [("sam", "sam")] + [(name, output) for name in variants[1:] for output in ("hq", "sum")]
-    assert [(row["variant"], row["logits"]) for row in rows] == expected
+    assert list(means[["variant", "output"]].drop_duplicates().itertuples(index=False, name=None)) == expected
     written = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert written["rows"] == rows
+    assert written["scores"] == as_records(means)
     assert written["run"]["sam_sha256"] == objects["module"].sam.weights_sha256
     text = (tmp_path / "run" / "results.md").read_text()
     assert all(f"| {name} |" in text for name in variants)
@@ -74,22 +75,25 @@ def test_the_table_has_a_row_for_each_variant_and_output(run, tmp_path: Path) ->
 
 def test_the_tables_means_are_those_of_the_score_file(run, tmp_path: Path) -> None:
     """By plain arithmetic on the file's own columns, for all, thin and solid objects."""
-    rows, objects = run("data.val_size=6")
+    means, objects = run("data.val_size=6")
     with (tmp_path / "run" / "scores.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
-    for row in rows:
-        mine = [line for line in lines if (line["variant"], line["output"]) == (row["variant"], row["logits"])]
-        for group, thin in (("sets", "01"), ("thin", "1"), ("solid", "0")):
-            chosen = [line for line in mine if line["thin"] in thin]
-            cell = row[group].get("synthetic", {"masks": 0})
-            assert cell["masks"] == len(chosen)
-            for metric, column in (("miou", "iou"), ("mbiou", "biou")):
-                total = sum(float(line[column]) for line in chosen)
-                assert not chosen or cell[metric] == pytest.approx(total / len(chosen), abs=1e-12)
-    assert len(lines) == 3 * rows[0]["sets"]["synthetic"]["masks"] > 3 * 6
+    groups = {"all": (0, 1), "thin": (0.2000001, 1), "solid": (0, 0.2)}
+    for row in means.to_dict("records"):
+        low, high = groups[row["group_of_objects"]]
+        chosen = [
+            float(line["value"])
+            for line in lines
+            if all(line[key] == row[key] for key in ("variant", "output", "dataset", "prompts", "metric"))
+            and low <= float(line["thinness"]) <= high
+        ]
+        assert row["masks"] == len(chosen)
+        assert row["mean"] == pytest.approx(sum(chosen) / len(chosen), abs=1e-12)
+    assert len(lines) == 3 * 2 * means["masks"].max() > 3 * 2 * 6
     logged = objects["trainer"].logged_metrics
-    assert logged["val/synthetic/hq/sum/miou"] == pytest.approx(rows[2]["sets"]["synthetic"]["miou"])
-    assert logged["val/mbiou"] == pytest.approx(rows[1]["sets"]["synthetic"]["mbiou"])
+    of_all = means[means["group_of_objects"] == "all"].set_index(["output", "metric"])["mean"]
+    assert logged["val/synthetic/hq/sum/miou"] == pytest.approx(of_all["sum", "iou"])
+    assert logged["val/mbiou"] == pytest.approx(of_all["hq", "boundary_iou"])
 
 
 def test_only_the_variants_learn(run, make_config) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hqsam_lightning.evaluation.table import COLUMNS
 from hqsam_lightning.metrics import mask_boundary, mask_iou
 from hqsam_lightning.shapes import is_thin, thinness
 from hqsam_lightning.types import Batch
@@ -180,6 +182,25 @@ def summarise(masks: Sequence[MaskScores]) -> list[Score]:
                     miou, mbiou = np.mean([mask.scores[row] for mask in members], axis=0)
                     scores.append(Score(dataset, *row, float(miou), float(mbiou), len(members), group))
     return scores
+
+
+def as_table(masks: Sequence[MaskScores], run: str, prompts: Sequence[str]) -> pd.DataFrame:
+    """The long table of masks' scores.
+
+    Args:
+        masks: as `ScoreBoard.compute` gives them.
+        run: its name.
+        prompts: names of the prompts, the main ones first, whose sets are called by themselves.
+    """
+    lines = []
+    for mask in masks:
+        named = [name for name in prompts[1:] if mask.dataset.endswith(f", {name}")]
+        dataset = mask.dataset.removesuffix(f", {named[0]}") if named else mask.dataset
+        place = (dataset, mask.sample_id, mask.mask, named[0] if named else prompts[0])
+        for row, pair in mask.scores.items():
+            for metric, value in zip(("iou", "boundary_iou"), pair, strict=True):
+                lines.append((run, *row, *place, metric, value, mask.thinness, mask.sample_id))
+    return pd.DataFrame(lines, columns=[*COLUMNS])
 
 
 def to_original_size(logits: Tensor, mask: Tensor) -> Tensor:

@@ -95,17 +95,22 @@ def differences(table: pd.DataFrame, pool_runs: bool = False) -> pd.DataFrame:
     Returns:
         The columns of `CELL`, "mean", "low", "high" (NaN for a single unit) and "units" (how many).
     """
-    of_sam = table.loc[is_row(table, BASELINE_ROW), [*MASK, "metric", "value"]]
-    others = table[table["variant"] != BASELINE]
-    paired = others.merge(of_sam, on=[*MASK, "metric"], suffixes=("", "_of_sam"), validate="many_to_one")
-    paired["value"] -= paired.pop("value_of_sam")
-    units = _means(_by_objects(paired), [*CELL, "group"])
+    units = unit_differences(table)
     if pool_runs:
         units = _means(units.assign(run=""), [*CELL, "group"])
     units = units.sort_values("group", kind="stable")
     found = _means(units, CELL, "units").rename(columns={"value": "mean"})
     ends = [_ends(part) for _, part in units.groupby(["run", "dataset", "prompts", "group_of_objects"], sort=False)]
     return found.merge(pd.concat(ends), on=[*CELL], validate="one_to_one") if ends else found.assign(low=[], high=[])
+
+
+def unit_differences(table: pd.DataFrame) -> pd.DataFrame:
+    """The paired differences of `differences`, one per unit: the columns of `CELL`, "group" and "value"."""
+    of_sam = table.loc[is_row(table, BASELINE_ROW), [*MASK, "metric", "value"]]
+    others = table[table["variant"] != BASELINE]
+    paired = others.merge(of_sam, on=[*MASK, "metric"], suffixes=("", "_of_sam"), validate="many_to_one")
+    paired["value"] -= paired.pop("value_of_sam")
+    return _means(_by_objects(paired), [*CELL, "group"])
 
 
 def as_records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hqsam_lightning.data.datamodule import prompted_name
+import pandas as pd
+
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.escaping import escape_markdown
-from hqsam_lightning.evaluation.scores import BASELINE, Row, shown_output
+from hqsam_lightning.evaluation.table import BASELINE
 from hqsam_lightning.reporting.costs import PAPER_NOTE, cost_comparison
-from hqsam_lightning.reporting.markdown import NOTHING, markdown_table
-from hqsam_lightning.reporting.paper import Agreement, PaperRow, compare_order
-from hqsam_lightning.reporting.results import OUTPUT_NAMES
+from hqsam_lightning.reporting.markdown import markdown_table
+from hqsam_lightning.reporting.metric_facts import NOTHING, MetricFacts
+from hqsam_lightning.reporting.numbers import MEAN_OF_SETS, Summary
+from hqsam_lightning.reporting.paper import LABELS, Agreement, PaperRow, compare_order
 from hqsam_lightning.reporting.runs import Recipe
-from hqsam_lightning.reporting.summary import MEAN_OF_SETS, Summary, mean_pair
+from hqsam_lightning.reporting.tables import OUTPUT_NAMES, cell
 
 OUTPUTS = ("hq", "sum")
 MISSING = "missing"
@@ -33,30 +35,29 @@ def paper_section(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
         ConfigError: where a row of the table fits several recipes.
     """
     recipes = {row.name: _recipe_of(summary, row) for row in paper}
-    columns = [(dataset, output) for dataset in _columns(summary, paper) for output in OUTPUTS]
+    columns = [(dataset, output) for dataset in _datasets(summary, paper) for output in OUTPUTS]
+    by_label = {facts.label: {name: facts} for name, facts in summary.metrics.items()}
+    metrics = {key: facts for label in LABELS.values() for key, facts in by_label.get(label, {}).items()}
     has_coco = any(row.coco for row in paper)
-    coco = [f"{COCO_COLUMN}, paper", COCO_COLUMN] if has_coco else []
-    table = [["method", "paper", *(_column_name(*column) for column in columns), *coco]]
+    lines = []
     for row in paper:
-        cells = [_cell(summary, recipes[row.name], row, dataset, output) for dataset, output in columns]
+        cells = [_cell(summary, recipes[row.name], row, *column, metrics) for column in columns]
         coco = [_numbers((row.coco.get("ap_b"), row.coco.get("ap"))), MISSING] if has_coco else []
-        table.append([escape_markdown(row.name), _paper_cell(row), *cells, *coco])
-    order = [_order_line(summary, recipes, paper, dataset, output) for dataset, output in columns]
-    lines = [NOTE, "", *markdown_table(table), "", "Order of the rows by mIoU:", "", *order]
+        lines.append([row.name, _paper_cell(row), *cells, *coco])
+    heads = ["method", "paper", *(f"{dataset}, {OUTPUT_NAMES[output]}" for dataset, output in columns)]
+    heads += [f"{COCO_COLUMN}, paper", COCO_COLUMN] if has_coco else []
+    order = [_order_line(summary, recipes, paper, *column) for column in columns]
+    text = [NOTE, "", *markdown_table(pd.DataFrame(lines, columns=heads)), "Order of the rows by mIoU:", "", *order, ""]
     costs = cost_comparison(recipes, paper)
-    return [*lines, "", PAPER_NOTE, "", *markdown_table(costs)] if costs else lines
+    return [*text, PAPER_NOTE, "", *markdown_table(costs)] if len(costs) else text
 
 
-def _column_name(dataset: str, output: str) -> str:
-    return f"{escape_markdown(dataset)}, {OUTPUT_NAMES[output]}"
-
-
-def _columns(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
-    """The validation sets as they are without the rows' own prompts, and their mean where every row has it."""
-    prompts = {row.prompts for row in paper if row.prompts}
-    prompted = {prompted_name(dataset, name) for dataset in summary.sets for name in prompts}
-    sets = [dataset for dataset in summary.sets if dataset not in prompted]
-    return [*sets, *([MEAN_OF_SETS] if len(sets) > 1 and not prompts else [])]
+def _datasets(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
+    """The validation sets, and their mean where the paper gives no numbers by set."""
+    return [
+        *summary.datasets,
+        *([MEAN_OF_SETS] if len(summary.datasets) > 1 and not any(r.sets for r in paper) else []),
+    ]
 
 
 def _recipe_of(summary: Summary, row: PaperRow) -> Recipe | None:
@@ -75,12 +76,18 @@ def _recipe_of(summary: Summary, row: PaperRow) -> Recipe | None:
     return found[0] if found else None
 
 
-def _cell(summary: Summary, recipe: Recipe | None, row: PaperRow, dataset: str, output: str) -> str:
+def _cell(
+    summary: Summary,
+    recipe: Recipe | None,
+    row: PaperRow,
+    dataset: str,
+    output: str,
+    metrics: Mapping[str, MetricFacts],
+) -> str:
     if recipe is None:
         return MISSING
-    return mean_pair(
-        summary, recipe.label, _row(recipe, row.variant, output), prompted_name(dataset, row.prompts), "all"
-    )
+    place = (dataset, row.prompts or summary.prompts[0])
+    return cell(summary, recipe, recipe.shown_row(row.variant, output), (place, "all"), metrics=metrics)
 
 
 def _order_line(
@@ -88,16 +95,17 @@ def _order_line(
 ) -> str:
     given = {row.name: row.sets.get(dataset, (row.miou, None))[0] for row in paper}
     theirs = {name: miou for name, miou in given.items() if miou is not None}
+    metric = next((name for name, facts in summary.metrics.items() if facts.label == LABELS["miou"]), "")
     ours = {}
     for row in paper:
-        recipe, place = recipes[row.name], prompted_name(dataset, row.prompts)
-        entry = recipe and summary.get(recipe.label, _row(recipe, row.variant, output), place, "all", "miou")
-        if entry:
-            ours[row.name] = entry.mean
+        recipe, place = recipes[row.name], (dataset, row.prompts or summary.prompts[0])
+        number = recipe and summary.get(recipe.label, recipe.shown_row(row.variant, output), place, "all", metric)
+        if number:
+            ours[row.name] = number.mean
     missing = [name for name in theirs if name not in ours]
     absent = f" Missing: {', '.join(missing)}." if missing else ""
-    sentences = escape_markdown(f"{describe_agreement(compare_order(theirs, ours))}{absent}")
-    return f"- {_column_name(dataset, output)}: {sentences}"
+    sentences = f"{describe_agreement(compare_order(theirs, ours))}{absent}"
+    return f"- {escape_markdown(f'{dataset}, {OUTPUT_NAMES[output]}: {sentences}')}"
 
 
 def describe_agreement(agreement: Agreement) -> str:
@@ -113,13 +121,9 @@ def describe_agreement(agreement: Agreement) -> str:
     return f"the order does not agree with the paper's ({numbers}). Here, and not in the paper, {pairs}{others}."
 
 
-def _row(recipe: Recipe, variant: str, output: str) -> Row:
-    return variant, shown_output(output, [each for name, each in recipe.rows if name == variant])
-
-
 def _paper_cell(row: PaperRow) -> str:
     if row.sets:
-        return ", ".join(f"{escape_markdown(name)} {_numbers(pair)}" for name, pair in row.sets.items())
+        return ", ".join(f"{name} {_numbers(pair)}" for name, pair in row.sets.items())
     return _numbers((row.miou, row.mbiou))
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from hqsam_lightning.escaping import escape_markdown
-from hqsam_lightning.evaluation.scores import BASELINE
-from hqsam_lightning.reporting.markdown import NOTHING
+import pandas as pd
+
+from hqsam_lightning.reporting.metric_facts import NOTHING
+from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.paper import COSTS, PaperRow
 from hqsam_lightning.reporting.runs import Recipe
-from hqsam_lightning.reporting.summary import Summary
+from hqsam_lightning.reporting.tables import UNTRAINED, count_text
 
 COST_NOTE = (
     "Parameters in float32; SAM's own are in the total. Images a second: one image and one box at a time, from pixels "
@@ -23,20 +24,20 @@ PAPER_NOTE = "The paper's costs are those of its own machines (RTX 3090) and SAM
 MIB_OF_A_PARAMETER = 4 / 2**20
 
 
-def cost_table(summary: Summary) -> list[list[str]]:
+def cost_table(summary: Summary) -> pd.DataFrame:
     """One row per method and recipe, plain SAM where its speed was measured; columns of what is known."""
     rows = []
     for recipe in summary.recipes:
         facts = recipe.runs[0].facts
-        shared = [_fact(facts.get(key)) for key in ("step_seconds", "peak_memory_gib")]
-        for variant in dict.fromkeys(row[0] for row in recipe.rows):
-            if variant != BASELINE or "inference" in facts:
+        shared = [NOTHING if facts.get(key) is None else str(facts[key]) for key in ("step_seconds", "peak_memory_gib")]
+        for variant in dict.fromkeys(variant for variant, _ in recipe.rows):
+            if variant not in UNTRAINED or variant in facts.get("inference", {}):
                 count = facts.get("trainable_parameters", {}).get(variant)
-                names = [*map(escape_markdown, (recipe.label, variant)), NOTHING if count is None else f"{count:,}"]
-                rows.append((names, measured_costs(recipe, variant), shared))
+                rows.append(([recipe.label, variant, count_text(count)], measured_costs(recipe, variant), shared))
     keys = [key for key in COSTS if any(key in costs for _, costs, _ in rows)]
-    head = ["recipe", "method", "trainable parameters", *(COSTS[key] for key in keys), "seconds a step", "peak GiB"]
-    return [head, *([*names, *(_cell(costs.get(key)) for key in keys), *shared] for names, costs, shared in rows)]
+    heads = ["recipe", "method", "trainable parameters", *(COSTS[key] for key in keys), "seconds a step", "peak GiB"]
+    lines = [[*names, *(_cell(costs.get(key)) for key in keys), *shared] for names, costs, shared in rows]
+    return pd.DataFrame(lines, columns=heads)
 
 
 def measured_costs(recipe: Recipe, variant: str) -> dict[str, float]:
@@ -55,7 +56,7 @@ def measured_costs(recipe: Recipe, variant: str) -> dict[str, float]:
     return costs
 
 
-def cost_comparison(recipes: Mapping[str, Recipe | None], paper: Sequence[PaperRow]) -> list[list[str]]:
+def cost_comparison(recipes: Mapping[str, Recipe | None], paper: Sequence[PaperRow]) -> pd.DataFrame:
     """The costs that the paper gives, each beside ours; empty where it gives none.
 
     Args:
@@ -64,20 +65,15 @@ def cost_comparison(recipes: Mapping[str, Recipe | None], paper: Sequence[PaperR
     """
     rows = [row for row in paper if row.costs]
     keys = [key for key in COSTS if any(key in row.costs for row in rows)]
-    if not keys:
-        return []
-    table = [["method", *(f"{COSTS[key]}, {whose}" for key in keys for whose in ("paper", "ours"))]]
+    lines = []
     for row in rows:
         recipe = recipes[row.name]
         ours: Mapping[str, Any] = measured_costs(recipe, row.variant) if recipe else {}
         missing = NOTHING if recipe else "missing"
         cells = [(_cell(row.costs.get(key)), _cell(ours.get(key), missing)) for key in keys]
-        table.append([escape_markdown(row.name), *(cell for pair in cells for cell in pair)])
-    return table
-
-
-def _fact(value: float | None) -> str:
-    return NOTHING if value is None else str(value)
+        lines.append([row.name, *(cell for pair in cells for cell in pair)])
+    heads = ["method", *(f"{COSTS[key]}, {whose}" for key in keys for whose in ("paper", "ours"))]
+    return pd.DataFrame(lines, columns=heads)
 
 
 def _cell(value: float | None, missing: str = NOTHING) -> str:

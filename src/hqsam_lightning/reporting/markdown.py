@@ -1,24 +1,27 @@
-"""Tables and numbers as they are written in Markdown and on the terminal."""
+"""Tables and facts as they are written in Markdown; text of users shows as it is."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
 
 from hqsam_lightning.escaping import escape_markdown, printable
 
-NOTHING = "-"
+
+def markdown_table(table: pd.DataFrame) -> list[str]:
+    """Lines of a table of texts, escaped; pandas' own writer, which needs tabulate, does not escape."""
+    rows = [[escape_markdown(str(cell)) for cell in row] for row in (table.columns, *table.to_numpy())]
+    head, *body = [f"| {' | '.join(cells)} |" for cells in rows]
+    return [head, "|" + " --- |" * len(table.columns), *body, ""]
 
 
-def markdown_table(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table whose first row is its head.
-
-    Args:
-        cells: Markdown; text of users is escaped before, see `hqsam_lightning.escaping`.
-    """
-    head, *body = cells
-    rule = "|" + " --- |" * len(head)
-    return [_line(head), rule, *(_line(row) for row in body)]
+def fact_lines(facts: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> list[str]:
+    """A list of keys and values."""
+    pairs = facts.items() if isinstance(facts, Mapping) else facts
+    return [*(f"- {escape_markdown(f'{key.strip()}: {value}')}" for key, value in pairs), ""]
 
 
 def heading(level: int, text: str) -> str:
@@ -35,18 +38,3 @@ def code_span(text: str) -> str:
     # a space beside a backtick is taken off again; so is one on both sides of other text
     padded = f" {line} " if line.startswith(("`", " ")) or line.endswith(("`", " ")) else line
     return f"{fence}{padded}{fence}"
-
-
-def percent(value: float) -> str:
-    """0.1234 -> "12.3"."""
-    return f"{100 * value:.1f}"
-
-
-def interval(mean: float, low: float | None, high: float | None) -> str:
-    """A difference in points with its interval, such as "+3.1 [2.0, 4.2]"."""
-    text = f"{100 * mean:+.1f}"
-    return text if low is None or high is None else f"{text} [{percent(low)}, {percent(high)}]"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -23,6 +23,8 @@ COSTS = {
 }
 """What a method may cost, by the keys of a table.yaml, with its name in reports."""
 COCO = ("ap_b", "ap")
+LABELS = {"miou": "mIoU", "mbiou": "mBIoU"}
+"""The paper's metrics by the keys of a table.yaml, with the labels that ours are found by."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class PaperRow:
         miou: in percent, or None where the paper gives none.
         mbiou: in percent, or None.
         name: of the row; that of the variant unless several rows have it.
-        prompts: of ``val_prompts``, by which the row is scored; "" is the first.
+        prompts: name in ``val_prompts`` of those that the row is scored by; "" is the first.
         when: config keys and values that tell the row's run from the others.
         sets: mIoU and mBIoU in percent by validation set, where the paper gives no mean but these.
         coco: box-prompted boundary AP and mask AP on COCO in percent, by "ap_b" and "ap", where the paper gives them.

@@ -12,6 +12,7 @@ from hqsam_lightning.checks import show
 LARGEST = 2**63
 DEEPEST = 50
 OUTPUTS = ("hq", "sum")
+METRIC = {"label": str, "percent": bool, "greater_is_better": bool}
 
 Check = Callable[[Any], bool]
 
@@ -25,11 +26,12 @@ def find_fault(body: Mapping[str, Any]) -> str | None:
     Returns:
         None where a report can use it.
     """
-    for key in ("run", "config", "files"):
+    for key in ("run", "config", "files", "metrics"):
         if not isinstance(body.get(key), dict):
             return f"{key}: expected a mapping, got {show(body.get(key))}"
-    if not isinstance(body.get("rows"), list):
-        return f"rows: expected a list, got {show(body.get('rows'))}"
+    for key, value in body["metrics"].items():
+        if not (isinstance(value, dict) and _is_metric(value)):
+            return f"metrics.{key}: expected {', '.join(METRIC)}, got {show(value)}"
     return _odd_value(body, "", 0) or _fact_fault(body["run"]) or _config_fault(body["config"])
 
 
@@ -43,8 +45,11 @@ def _fact_fault(facts: Mapping[str, Any]) -> str | None:
 
 
 def _config_fault(config: Mapping[str, Any]) -> str | None:
-    if "val_prompts" not in config:
-        return "config.val_prompts: expected what the masks were prompted by, got none"
+    for key in ("val_prompts", "metrics"):
+        if not isinstance(config.get(key), dict):
+            return f"config.{key}: expected a mapping, got {show(config.get(key))}"
+    if not isinstance(config.get("evaluation", {}), dict):
+        return f"config.evaluation: expected a mapping, got {show(config['evaluation'])}"
     sam = config.get("sam")
     if not isinstance(sam, dict) or not _is_text(sam.get("precision")):
         return f"config.sam: expected a mapping with a precision, got {show(sam)}"
@@ -67,6 +72,10 @@ def _odd_value(value: Any, key: str, depth: int) -> str | None:
     return None
 
 
+def _is_metric(facts: Mapping[str, Any]) -> bool:
+    return facts.keys() == METRIC.keys() and all(isinstance(facts[key], kind) for key, kind in METRIC.items())
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
@@ -77,10 +86,6 @@ def _is_count(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-
-
-def _is_ratio(value: Any) -> bool:
-    return _is_number(value) and 0 < value <= 1
 
 
 def _is_known_number(value: Any) -> bool:
@@ -105,7 +110,6 @@ REQUIRED: dict[str, tuple[str, Check]] = {
     "sam": _TEXT,
     "sam_sha256": ("64 hexadecimal digits", _matches("[0-9a-f]{64}")),
     "output": (f"one of {', '.join(OUTPUTS)}", lambda value: isinstance(value, str) and value in OUTPUTS),
-    "dilation_ratio": ("a number in (0, 1]", _is_ratio),
 }
 OPTIONAL: dict[str, tuple[str, Check]] = {
     "command": _TEXT,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from hqsam_lightning.errors import DataError
+from hqsam_lightning.evaluation.table import SCORES_FILE, read_table
+from hqsam_lightning.reporting.metric_facts import MetricFacts, of_table
+from hqsam_lightning.reporting.numbers import MEAN_OF_SETS
 from hqsam_lightning.reporting.results import METRICS_FILE, METRICS_KIND, METRICS_VERSION
 from hqsam_lightning.reporting.run_checks import find_fault
 from hqsam_lightning.reporting.runs import Run
-from hqsam_lightning.reporting.score_file import SCORES_FILE, read_scores
-from hqsam_lightning.reporting.summary import MEAN_OF_SETS
 from hqsam_lightning.storage.files import file_sha256, read_document
 
 log = logging.getLogger(__name__)
@@ -52,21 +56,34 @@ def read_run(folder: Path) -> Run:
                 "give folders of finished runs"
             )
     metrics = _read_metrics(folder / METRICS_FILE)
-    masks = read_scores(folder / SCORES_FILE)
+    table = read_table(folder / SCORES_FILE)
     written = metrics["files"].get(SCORES_FILE)
     if written != file_sha256(folder / SCORES_FILE):
         raise DataError(
             f"{folder / SCORES_FILE}: expected the file of SHA-256 {written} that {METRICS_FILE} was written with; it "
             "was changed, damaged, or is of another run; run it again"
         )
-    if not masks:
+    if table.empty:
         raise DataError(f"{folder / SCORES_FILE}: expected scored masks, got none: the run had no validation set")
-    if any(mask.dataset == MEAN_OF_SETS for mask in masks):
+    if MEAN_OF_SETS in table["dataset"].to_numpy():
         raise DataError(
             f"{folder / SCORES_FILE}: expected validation sets of other names than {MEAN_OF_SETS!r}, which reports "
             "call the mean by; rename the set and run it again"
         )
-    return Run(folder, metrics["run"], metrics["config"], masks)
+    known = {name: MetricFacts(**facts) for name, facts in metrics["metrics"].items()}
+    _check_values(folder, table, known)
+    return Run(folder, metrics["run"], metrics["config"], table, of_table(known, table["metric"]))
+
+
+def _check_values(folder: Path, table: pd.DataFrame, known: Mapping[str, MetricFacts]) -> None:
+    for name, values in table.groupby("metric")["value"]:
+        if name not in known:
+            raise DataError(
+                f"{folder / METRICS_FILE}: metrics: expected each one of {SCORES_FILE}, got none for {name}; {REMEDY}"
+            )
+        odd = values[(values < 0) | (values > 1)]
+        if known[name].percent and len(odd):
+            raise DataError(f"{folder / SCORES_FILE}: expected shares in [0, 1] as {name}, got {odd.iloc[0]}; {REMEDY}")
 
 
 def _read_metrics(path: Path) -> dict[str, Any]:

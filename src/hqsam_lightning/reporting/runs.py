@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.evaluation.scores import MaskScores, Row
+from hqsam_lightning.evaluation.table import Row, of_objects, rows_of
 from hqsam_lightning.recipe import recipe_of, without
+from hqsam_lightning.reporting.metric_facts import MetricFacts
 
 KEYS_IN_LABEL = 3  # more where these do not tell the recipes apart
+MASK = ["dataset", "sample", "mask"]
 
 
 @dataclass(frozen=True)
@@ -23,23 +27,25 @@ class Run:
         folder: as given.
         facts: command, date, seed, SAM, ...
         config: resolved, as plain values.
-        masks: the scored masks of all its validation sets.
+        table: of scores, see `hqsam_lightning.evaluation.table`.
+        metrics: of the table, by name.
     """
 
     folder: Path
     facts: dict[str, Any]
     config: dict[str, Any]
-    masks: list[MaskScores]
-
-    @property
-    def rows(self) -> list[Row]:
-        """(variant, output) pairs, plain SAM first."""
-        return list(self.masks[0].scores)
+    table: pd.DataFrame
+    metrics: dict[str, MetricFacts]
 
     @property
     def recipe_keys(self) -> dict[str, Any]:
         """The run's recipe but for its seed, see `recipe_of`."""
         return without(recipe_of(self.config, str(self.facts.get("sam_sha256"))[:12]), ("seed",))
+
+    @property
+    def sam(self) -> str:
+        """Its frozen SAM, such as "nano with weights de953d5bd46b in fp32"."""
+        return f"{self.facts['sam']} with weights {self.facts['sam_sha256'][:12]} in {self.config['sam']['precision']}"
 
 
 @dataclass(frozen=True)
@@ -57,12 +63,25 @@ class Recipe:
     @property
     def rows(self) -> list[Row]:
         """(variant, output) pairs, plain SAM first."""
-        return self.runs[0].rows
+        return rows_of(self.runs[0].table)
 
     @property
-    def output(self) -> str:
-        """The output that the runs went by: "hq" or "sum"."""
-        return str(self.runs[0].facts["output"])
+    def metric(self) -> str:
+        """What the runs chose their best checkpoints by; otherwise the last metric of their tables."""
+        run = self.runs[0]
+        chosen = run.config.get("evaluation", {}).get("metric")
+        return chosen if chosen in run.metrics else list(run.metrics)[-1]
+
+    def shown_row(self, variant: str, output: str | None = None) -> Row:
+        """A variant's row by an output, or by its first one where it has no such; None is the output of the runs."""
+        wanted = output or str(self.runs[0].facts["output"])
+        outputs = [each for name, each in self.rows if name == variant]
+        return variant, wanted if wanted in outputs else outputs[0]
+
+    @property
+    def shown_rows(self) -> list[Row]:
+        """Each variant's row by the output of the runs."""
+        return [self.shown_row(variant) for variant in dict.fromkeys(variant for variant, _ in self.rows)]
 
 
 def group_runs(runs: Sequence[Run]) -> list[Recipe]:
@@ -98,14 +117,14 @@ def check_comparable(runs: Sequence[Run]) -> None:
     """
     first = runs[0]
     for run in runs[1:]:
-        for what, mine, other in (
-            ("evaluation.dilation_ratio", first.facts["dilation_ratio"], run.facts["dilation_ratio"]),
-            ("validation prompts (val_prompts)", first.config["val_prompts"], run.config["val_prompts"]),
-            ("validation sets", _sets(first), _sets(run)),
+        for what, of in (
+            ("metrics", lambda each: each.config["metrics"]),
+            ("validation prompts (val_prompts)", lambda each: each.config["val_prompts"]),
+            ("validation sets", _sets),
         ):
-            if mine != other:
+            if of(first) != of(run):
                 raise ConfigError(
-                    f"runs: expected runs of one {what}; {first.folder} has {mine}, {run.folder} has {other}; "
+                    f"runs: expected runs of one {what}; {first.folder} has {of(first)}, {run.folder} has {of(run)}; "
                     "make a report for each"
                 )
         differing = _first_differing_mask(first, run)
@@ -116,42 +135,43 @@ def check_comparable(runs: Sequence[Run]) -> None:
             )
 
 
-def describe_set(masks: Sequence[MaskScores]) -> str:
+def describe_set(table: pd.DataFrame) -> str:
     """Such as "100 images, 112 masks: 60 thin, 52 solid"."""
-    images, thin = len({mask.sample_id for mask in masks}), sum(mask.thin for mask in masks)
-    return f"{images} images, {len(masks)} masks: {thin} thin, {len(masks) - thin} solid"
-
-
-def by_dataset(masks: Sequence[MaskScores]) -> dict[str, list[MaskScores]]:
-    """The masks of each set, in the order of the file."""
-    sets: dict[str, list[MaskScores]] = {}
-    for mask in masks:
-        sets.setdefault(mask.dataset, []).append(mask)
-    return sets
+    masks = table.drop_duplicates(MASK)
+    counts = (len(of_objects(masks, group)) for group in ("all", "thin", "solid"))
+    return "{} images, {} masks: {} thin, {} solid".format(masks["sample"].nunique(), *counts)
 
 
 def _require_same_rows(first: Run, run: Run) -> None:
-    if set(first.rows) != set(run.rows):
+    rows = [rows_of(each.table) for each in (first, run)]
+    if set(rows[0]) != set(rows[1]):
         raise ConfigError(
-            f"runs: expected the same methods in the runs of one recipe; {first.folder} scored {first.rows}, "
-            f"{run.folder} {run.rows}; leave one out"
+            f"runs: expected the same methods in the runs of one recipe; {first.folder} scored {rows[0]}, "
+            f"{run.folder} {rows[1]}; leave one out"
         )
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    names = [str(run.facts["name"]) for run in runs]
-    if len(set(names)) == len(names):
-        return names
-    keys = list(dict.fromkeys(key for run in runs for key in run.recipe_keys))
+    """The runs' names; those of one name with the keys in which these differ."""
+    named: dict[str, list[Run]] = {}
+    for run in runs:
+        named.setdefault(str(run.facts["name"]), []).append(run)
+    labels = {id(run): label for group in named.values() for run, label in zip(group, _labels_of(group), strict=True)}
+    return _distinct([labels[id(run)] for run in runs])
+
+
+def _labels_of(runs: Sequence[Run]) -> list[str]:
+    """Labels of runs of one name."""
+    if len(runs) == 1:
+        return [str(runs[0].facts["name"])]
+    keys = dict.fromkeys(key for run in runs for key in run.recipe_keys)
     differing = [key for key in keys if any(run.recipe_keys.get(key) != runs[0].recipe_keys.get(key) for run in runs)]
     labels = [_label(run, differing[:KEYS_IN_LABEL], _short) for run in runs]
-    if len(set(labels)) < len(labels):
-        labels = [_label(run, differing, str) for run in runs]
-    return _distinct(labels)
+    return labels if len(set(labels)) == len(labels) else [_label(run, differing, str) for run in runs]
 
 
 def _distinct(labels: Sequence[str]) -> list[str]:
-    """Numbers those that are the same, as of 1 and "1": entries are looked up by label."""
+    """Numbers those that are the same, as of 1 and "1": numbers are looked up by label."""
     repeated = {label for label, count in Counter(labels).items() if count > 1}
     return [f"{label} #{place}" if label in repeated else label for place, label in enumerate(labels, start=1)]
 
@@ -168,18 +188,13 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def describe_sam(run: Run) -> str:
-    """The run's frozen SAM, such as "nano with weights de953d5bd46b in fp32"."""
-    precision = run.config["sam"]["precision"]
-    return f"{run.facts['sam']} with weights {run.facts['sam_sha256'][:12]} in {precision}"
-
-
 def _sets(run: Run) -> str:
-    return "; ".join(f"{name} ({describe_set(masks)})" for name, masks in sorted(by_dataset(run.masks).items()))
+    return "; ".join(f"{name} ({describe_set(table)})" for name, table in run.table.groupby("dataset"))
 
 
 def _first_differing_mask(first: Run, second: Run) -> str | None:
     """Masks are told apart by their names and, since scenes of another seed have the same names, by their shape."""
-    shapes = [{(m.dataset, m.sample_id, m.mask): m.thinness for m in run.masks} for run in (first, second)]
-    keys = [key for key in shapes[0] if shapes[0][key] != shapes[1].get(key)]
-    return f"mask {keys[0][2]} of {keys[0][1]}" if keys else None
+    shapes = [run.table.drop_duplicates(MASK)[[*MASK, "thinness"]] for run in (first, second)]
+    both = shapes[0].merge(shapes[1], on=[*MASK, "thinness"], how="left", indicator=True)
+    differing = both[both["_merge"] == "left_only"]
+    return None if differing.empty else f"mask {differing['mask'].iloc[0]} of {differing['sample'].iloc[0]}"

@@ -1,4 +1,4 @@
-"""Parallel coordinates of a sweep: a line a recipe, through what it differs in, to what it scored."""
+"""Parallel coordinates of a sweep: a line per recipe, through what it differs in, to what it scored."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hqsam_lightning.evaluation.scores import BASELINE
+from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.pictures import plot_label
-from hqsam_lightning.reporting.recall_plot import shown_rows
-from hqsam_lightning.reporting.summary import MEAN_OF_SETS, METRICS, Summary
+from hqsam_lightning.reporting.runs import Recipe
+from hqsam_lightning.reporting.tables import UNTRAINED
 
 LEAST_RECIPES = 3
 MOST_KEYS = 8
@@ -25,7 +25,7 @@ LOG_FROM = 10
 
 def swept_keys(summary: Summary) -> list[str]:
     """Config keys that the recipes differ in; none for few recipes, more than `MOST_KEYS` keys, or SAM alone."""
-    learned = [any(variant != BASELINE for variant, _ in recipe.rows) for recipe in summary.recipes]
+    learned = [any(variant not in UNTRAINED for variant, _ in recipe.rows) for recipe in summary.recipes]
     if len(summary.recipes) < LEAST_RECIPES or not all(learned):
         return []
     keys = [recipe.runs[0].recipe_keys for recipe in summary.recipes]
@@ -35,20 +35,22 @@ def swept_keys(summary: Summary) -> list[str]:
 
 
 def draw_sweep(summary: Summary, keys: Sequence[str]) -> Figure:
-    """Draws a line a recipe, coloured by the mean boundary IoU of its first learned variant, the best on top.
+    """Draws a line per recipe, coloured by the report's metric of its first learned variant, the best on top.
 
     Args:
         summary: the numbers.
-        keys: the axes before mIoU and mBIoU.
+        keys: the axes before the metrics.
     """
-    scores = np.array([_scores(summary, recipe.label) for recipe in summary.recipes])
+    scores = np.array([_scores(summary, recipe) for recipe in summary.recipes])
+    shown = list(summary.metrics).index(summary.metric)
     columns = [[recipe.runs[0].recipe_keys.get(key) for recipe in summary.recipes] for key in keys]
     places = [_places(values) for values in columns] + [_places(list(column)) for column in scores.T]
-    names = [*map(plot_label, keys), *("mIoU %", "mBIoU %")]
+    names = [*map(plot_label, keys), *(plot_label(metric.unit) for metric in summary.metrics.values())]
     figure = Figure(figsize=(2 + 1.6 * len(names), 4), layout="constrained")
     axis = figure.subplots()
-    shades = colormaps["viridis"](places[-1])
-    for recipe in np.argsort(scores[:, -1]):
+    ranks = places[len(keys) + shown] if summary.shown.greater_is_better else 1 - places[len(keys) + shown]
+    shades = colormaps["viridis"](ranks)
+    for recipe in np.argsort(ranks, kind="stable"):
         axis.plot([column[recipe] for column in places], color=shades[recipe], linewidth=1.5)
     for place, values in enumerate([*columns, *scores.T.tolist()]):
         _label(axis, place, values, places[place])
@@ -60,12 +62,11 @@ def draw_sweep(summary: Summary, keys: Sequence[str]) -> Figure:
     return figure
 
 
-def _scores(summary: Summary, label: str) -> list[float]:
-    """Mean mIoU and mBIoU in percent of a recipe's first learned variant over the sets."""
-    row = next(row for recipe, row in shown_rows(summary) if recipe == label and row[0] != BASELINE)
-    dataset = MEAN_OF_SETS if len(summary.sets) > 1 else next(iter(summary.sets))
-    entries = [summary.get(label, row, dataset, "all", metric) for metric in METRICS]
-    return [100 * entry.mean for entry in entries if entry]
+def _scores(summary: Summary, recipe: Recipe) -> list[float]:
+    """Means of the metrics, of a recipe's first learned variant, over the sets."""
+    row = next(row for row in recipe.shown_rows if row[0] not in UNTRAINED)
+    means = [summary.get(recipe.label, row, summary.main_set, "all", name).mean for name in summary.metrics]
+    return [100 * mean if facts.percent else mean for mean, facts in zip(means, summary.metrics.values(), strict=True)]
 
 
 def _places(values: Sequence[Any]) -> np.ndarray:

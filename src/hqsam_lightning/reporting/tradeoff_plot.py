@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hqsam_lightning.evaluation.scores import BASELINE, shown_output
+from hqsam_lightning.evaluation.table import BASELINE
 from hqsam_lightning.reporting.costs import measured_costs
-from hqsam_lightning.reporting.paper import PaperRow
+from hqsam_lightning.reporting.numbers import Summary
+from hqsam_lightning.reporting.paper import LABELS, PaperRow
 from hqsam_lightning.reporting.pictures import plot_label
-from hqsam_lightning.reporting.runs import describe_sam
-from hqsam_lightning.reporting.summary import MEAN_OF_SETS, Summary
 
 PANEL_INCHES = (5.0, 3.8)
 LARGEST_AREA = 400
@@ -29,9 +28,10 @@ class Point:
         name: that it is labelled by.
         model: the SAM under it; a line goes from each plain SAM to what was trained over it.
         plain: whether it is SAM itself.
-        speed: images a second.
+        speed: images per second.
         size: MiB.
-        mbiou: in percent.
+        score: what it reached, in percent where the metric is.
+        unit: label of the metric, with its unit.
     """
 
     name: str
@@ -39,25 +39,24 @@ class Point:
     plain: bool
     speed: float
     size: float
-    mbiou: float
+    score: float
+    unit: str
 
 
 def measured_points(summary: Summary) -> list[Point]:
     """Variants whose speed was measured, by their mean over the sets, and the plain SAMs under them, each once."""
-    dataset = MEAN_OF_SETS if len(summary.sets) > 1 else next(iter(summary.sets))
     points: dict[tuple[str, str], Point] = {}
+    scale = 100 if summary.shown.percent else 1
     for recipe in summary.recipes:
-        model = describe_sam(recipe.runs[0])
-        for variant in dict.fromkeys(name for name, _ in recipe.rows):
-            outputs = [output for name, output in recipe.rows if name == variant]
-            entry = summary.get(recipe.label, (variant, shown_output(recipe.output, outputs)), dataset, "all", "mbiou")
-            costs = measured_costs(recipe, variant)
-            if entry and all(costs.get(key) for key in NEEDED):
+        for row in recipe.shown_rows:
+            number = summary.get(recipe.label, row, summary.main_set, "all", summary.metric)
+            costs = measured_costs(recipe, row[0])
+            if number and all(costs.get(key) for key in NEEDED):
+                plain, model = row[0] == BASELINE, recipe.runs[0].sam
+                name = row[0] if len(summary.recipes) == 1 else f"{row[0]}, {recipe.label}"
                 speed, size = (costs[key] for key in NEEDED)
-                plain = variant == BASELINE
-                name = variant if len(summary.recipes) == 1 else f"{variant}, {recipe.label}"
-                key = (model, BASELINE if plain else name)
-                points.setdefault(key, Point(name, model, plain, speed, size, 100 * entry.mean))
+                key, score = (model, BASELINE if plain else name), scale * number.mean
+                points.setdefault(key, Point(name, model, plain, speed, size, score, summary.shown.unit))
     return list(points.values())
 
 
@@ -67,12 +66,13 @@ def paper_points(paper: Sequence[PaperRow]) -> list[Point]:
     for row in paper:
         if row.mbiou is not None and all(row.costs.get(key) for key in NEEDED):
             speed, size = (row.costs[key] for key in NEEDED)
-            points.append(Point(row.name, str(dict(row.when)), row.variant == BASELINE, speed, size, row.mbiou))
+            unit = f"{LABELS['mbiou']} %"
+            points.append(Point(row.name, str(dict(row.when)), row.variant == BASELINE, speed, size, row.mbiou, unit))
     return points
 
 
 def draw_tradeoff(panels: dict[str, list[Point]]) -> Figure:
-    """Draws a panel a title: boundary IoU over images a second, markers by size, plain SAMs hollow."""
+    """Draws a panel per title: scores over images per second, markers by size, plain SAMs hollow."""
     width, height = PANEL_INCHES
     figure = Figure(figsize=(width * len(panels), height), layout="constrained")
     for axis, (title, points) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
@@ -87,7 +87,7 @@ def _draw_panel(axis: Axes, points: Sequence[Point]) -> None:
     for point in points:
         axis.scatter(
             point.speed,
-            point.mbiou,
+            point.score,
             LARGEST_AREA * point.size / largest,
             facecolor="none" if point.plain else "tab:blue",
             edgecolor="black",
@@ -95,15 +95,15 @@ def _draw_panel(axis: Axes, points: Sequence[Point]) -> None:
         )
         axis.annotate(
             f"{plot_label(point.name)}\n{point.size:.1f} MiB",
-            (point.speed, point.mbiou),
+            (point.speed, point.score),
             (6, 6),
             fontsize=7,
             textcoords="offset points",
         )
         sam = plain.get(point.model)
         if sam and not point.plain:
-            axis.plot([sam.speed, point.speed], [sam.mbiou, point.mbiou], color="0.6", linewidth=1, zorder=0)
-    axis.set_xlabel("images a second")
-    axis.set_ylabel("mBIoU %")
+            axis.plot([sam.speed, point.speed], [sam.score, point.score], color="0.6", linewidth=1, zorder=0)
+    axis.set_xlabel("images per second")
+    axis.set_ylabel(plot_label(points[0].unit))
     axis.margins(0.25)
     axis.grid(alpha=0.3)

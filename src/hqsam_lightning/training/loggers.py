@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
@@ -220,20 +221,13 @@ def _known_id(folder: Path, ckpt_path: str | None) -> str | None:
     return None
 
 
-def log_results(loggers: Sequence[Logger], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Logs the result table to W&B: a line per row and validation set, scores in percent.
+def log_results(loggers: Sequence[Logger], means: pd.DataFrame) -> None:
+    """Logs the result table to W&B: a line per mean over masks.
 
     Args:
         loggers: of the run; others than W&B's are left alone.
-        rows: see `hqsam_lightning.reporting.results.result_rows`.
+        means: see `hqsam_lightning.evaluation.table.summarise`.
     """
-    columns = ["method", "logits", "trainable parameters", "set", "masks", "mIoU", "mBIoU"]
-    lines = [
-        [*(row[key] for key in ("variant", "logits", "trainable_parameters")), name, cell["masks"]]
-        + [round(100 * cell[metric], 2) for metric in ("miou", "mbiou")]
-        for row in rows
-        for name, cell in row["sets"].items()
-    ]
     for logger in loggers:
         if isinstance(logger, WandbLogger):
-            logger.log_table("results", columns=columns, data=lines)
+            logger.log_table("results", columns=list(means.columns), data=means.to_numpy().tolist())

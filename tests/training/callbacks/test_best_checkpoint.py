@@ -48,8 +48,8 @@ def test_the_best_epoch_is_reported_also_after_a_resume(
     recipe = (*TINY, "optimizer.lr=1e-30", "callbacks.best.monitor=epoch", "callbacks.best.mode=min")
     train(make_config(*recipe, "trainer.max_epochs=1"))
     first = metrics(folder)
-    assert (first["best"]["step"], first["run"]["steps"]) == (2, 2)
-    assert first["best"]["rows"] == first["rows"]
+    assert (first["best"]["hq"]["step"], first["run"]["steps"]) == (2, 2)
+    assert first["best"]["hq"]["scores"] == first["scores"]
     assert "These are the last weights." in (folder / "results.md").read_text()
     kept = (folder / "checkpoints" / FILE).read_bytes()
     capsys.readouterr()
@@ -57,12 +57,13 @@ def test_the_best_epoch_is_reported_also_after_a_resume(
     resumed = (*recipe, f"ckpt_path={folder / 'checkpoints' / 'best.ckpt'}")
     train(make_config(*resumed, "trainer.max_epochs=3"))
     second = metrics(folder)
-    assert (second["best"]["epoch"], second["best"]["step"], second["run"]["steps"]) == (0, 2, 6)
-    assert second["best"]["rows"] == first["rows"]
+    best = second["best"]["hq"]
+    assert (best["epoch"], best["step"], second["run"]["steps"]) == (0, 2, 6)
+    assert best["scores"] == first["scores"]
     assert (folder / "checkpoints" / FILE).read_bytes() == kept
     printed = capsys.readouterr().out
-    assert printed.index(", best.ckpt") < printed.index(", last weights")
-    assert "best.ckpt is of epoch 1, step 2: epoch 0.0000. The last weights are of step 6." in printed
+    assert printed.index("last weights") < printed.index("best weights")
+    assert "the best checkpoint is of epoch 1, step 2: epoch 0.0000. The last weights are of step 6." in printed
 
     (folder / "checkpoints" / FILE).unlink()
     with caplog.at_level(logging.WARNING):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hqsam_lightning.reporting.run_facts import source_commit
+from hqsam_lightning.runtime.code_facts import source_commit
 
 
 @pytest.fixture

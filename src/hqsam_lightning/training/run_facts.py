@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from omegaconf import DictConfig
 
-from hqsam_lightning import __version__
-from hqsam_lightning.run_names import own_command
+from hqsam_lightning.run_names import command_facts
+from hqsam_lightning.runtime.code_facts import version_facts
 from hqsam_lightning.training.batching import BatchPlan
 from hqsam_lightning.training.callbacks.fit_clock import FitClock
 from hqsam_lightning.training.module import HQSamModule
@@ -22,18 +17,15 @@ from hqsam_lightning.training.module import HQSamModule
 def run_facts(
     config: DictConfig, trainer: L.Trainer, module: HQSamModule, plan: BatchPlan, data: str, clock: FitClock
 ) -> dict[str, Any]:
-    """Facts as plain values, in the order a report shows them; the commit only where the code runs from a checkout."""
-    commit = source_commit()
+    """Facts as plain values, in the order that a report shows them."""
     return {
         "name": config.name,
-        "command": own_command("hqsam_lightning.train"),
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        **command_facts("hqsam_lightning.train"),
         "seed": config.seed,
         "sam": module.sam.name,
         "sam_weights": config.sam.weights,
         "sam_sha256": module.sam.weights_sha256,
         "output": module.output,
-        "dilation_ratio": config.evaluation.dilation_ratio,
         "data": data,
         "batch": plan.describe(),
         "epochs": trainer.current_epoch,
@@ -43,9 +35,7 @@ def run_facts(
         **_peak_memory(clock),
         "trainable_parameters": parameter_counts(module),
         "total_parameters": total_parameter_counts(module),
-        "hqsam_lightning": __version__,
-        **({"commit": commit} if commit else {}),
-        "torch": torch.__version__,
+        **version_facts(),
     }
 
 
@@ -67,21 +57,3 @@ def total_parameter_counts(module: HQSamModule) -> dict[str, int]:
         own = sum(value.numel() for value in head.parameters() if value.data_ptr() not in shared)
         totals[name] = sum(shared.values()) + (0 if head.replaces else own)
     return totals
-
-
-def source_commit(file: Path = Path(__file__)) -> str | None:
-    """Commit of the checkout that holds the file, "-dirty" where it has changes; None where git does not track it."""
-    if _git(file.parent, "ls-files", "--error-unmatch", file.name) is None:
-        return None
-    return _git(file.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    # the lock is for the user's own git commands: these only read
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return result.stdout.strip() if result.returncode == 0 else None

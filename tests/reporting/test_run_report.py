@@ -10,8 +10,8 @@ from PIL import Image
 
 from hqsam_lightning.data.datasets import PhotoFolder
 from hqsam_lightning.errors import DataError
+from hqsam_lightning.reporting import run_report
 from hqsam_lightning.train import train
-from hqsam_lightning.training import run_report
 from hqsam_lightning.types import Sample
 from patience import PATIENCE
 
@@ -35,8 +35,8 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_names_with_markup_end_in_results_and_a_picture(make_config, tmp_path: Path, photos: Path) -> None:
-    rows = train(make_config(*TINY, f"paths.data_dir={photos}"))[0]
-    assert rows
+    means = train(make_config(*TINY, f"paths.data_dir={photos}"))[0]
+    assert len(means)
     folder = tmp_path / "run"
     assert (folder / "results.png").read_bytes().startswith(b"\x89PNG")
     assert "](results.png)" in (folder / "results.md").read_text()
@@ -67,8 +67,8 @@ def test_a_decoration_that_fails_is_a_warning(
         raise error
 
     monkeypatch.setattr(run_report, failing, fail)
-    rows = train(make_config(*TINY, f"paths.data_dir={photos}"))[0]
-    assert rows
+    means = train(make_config(*TINY, f"paths.data_dir={photos}"))[0]
+    assert len(means)
     assert {"metrics.json", "scores.csv", "results.md"} <= set(there)
     assert f"failed ({type(error).__name__}" in caplog.text
 
