@@ -159,6 +159,8 @@ def _supplied(key: str, signature: inspect.Signature) -> tuple[str, ...]:
     if key in ("optimizer", "scheduler"):
         # their first one, parameters or optimiser, by position
         return tuple(signature.parameters)[:1]
+    if key in ("datamodule", "module"):
+        return tuple(signature.parameters)
     return first_match(SUPPLIED, key) or ()
 
 
