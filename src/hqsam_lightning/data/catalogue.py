@@ -27,9 +27,7 @@ FIELDS: Mapping[str, Expected] = {
     "mask_values": Expected(f"auto, {CHOICES}", is_mask_values),
     "max_masks": optional(integer(1)),
     "expected": optional(integer(1)),
-    "exclude": where(
-        list_of(text(1)), "a list of stems, e.g. [0001, 0007] in quotes where they are numbers", lambda stems: True
-    ),
+    "exclude": Expected("a list of stems, in quotes where they are numbers, e.g. ['0001']", list_of(text(1)).accepts),
     "weight": number(0, 1000, above=True),
     **dict.fromkeys(("title", "paper", "licence", "note"), text()),
 }
