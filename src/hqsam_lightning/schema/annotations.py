@@ -1,4 +1,4 @@
-"""What the arguments of a class or function have to be, by its signature and annotations."""
+"""Derives types of arguments from the annotations of a class or function."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 
 @lru_cache(maxsize=512)
 def signature_of(target: Callable[..., Any]) -> inspect.Signature | None:
-    """The signature of a call to the target; None where Python knows none."""
+    """The signature of a call to the target; None if Python cannot tell."""
     try:
         return inspect.signature(target)
     except (TypeError, ValueError):
@@ -52,7 +52,7 @@ def signature_of(target: Callable[..., Any]) -> inspect.Signature | None:
 
 @lru_cache(maxsize=512)
 def annotated(target: Callable[..., Any]) -> dict[str, Expected]:
-    """What the annotations say of each argument; arguments of classes that a config cannot write are left out."""
+    """Expectations by argument; arguments whose type a config cannot express are left out."""
     signature, hints = signature_of(target), _hints_of(target)
     found: dict[str, Expected] = {}
     for name, parameter in (signature.parameters if signature else {}).items():
@@ -73,7 +73,7 @@ def _takes_path(hint: Any) -> bool:
 
 @lru_cache(maxsize=512)
 def _hints_of(target: Callable[..., Any]) -> dict[str, Any]:
-    """Annotations by argument; none where they name what is imported for type checkers alone."""
+    """Annotations by argument; none if they use names that are imported for type checkers only."""
     try:
         return typing.get_type_hints(inspect.unwrap(target.__init__ if inspect.isclass(target) else target))
     except (AttributeError, NameError, TypeError):
@@ -81,7 +81,7 @@ def _hints_of(target: Callable[..., Any]) -> dict[str, Any]:
 
 
 def of_annotation(hint: Any) -> Expected | None:
-    """What a value has to be by its annotation; None where that says nothing of what a config can write."""
+    """The expectation of an annotation; None if it is of a type that a config cannot express."""
     if hint in SCALARS:
         return SCALARS[hint]
     origin, parts = typing.get_origin(hint), typing.get_args(hint)

@@ -1,4 +1,4 @@
-"""Checks a whole config: keys without a value, rules by key, targets, and what has to go together."""
+"""Checks a whole config: missing values, rules by key, targets, and constraints between keys."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ RUNS = ("train", "precompute", "pretrain")
 
 
 def check_config(config: DictConfig, command: str) -> DictConfig:
-    """Makes sure that every known key of a config has a value that can work, before anything is read or written.
+    """Checks that every known key of a config has a valid value, before anything is read or written.
 
     Args:
         config: as composed.
-        command: whose config it is: train, precompute, pretrain, report, scenes or dashboard.
+        command: which the config is for: train, precompute, pretrain, report, scenes or dashboard.
 
     Returns:
         The config with ``~`` expanded in every path.
@@ -87,7 +87,7 @@ def _missing(values: dict[str, Any], command: str) -> list[str]:
 
 
 def _source_problems(values: dict[str, Any]) -> Iterator[Found]:
-    """The fields of every source in a catalogue, also of those that are not trained on."""
+    """Checks the fields of every source in a catalogue, whether or not it is used."""
     expected = {field: what for field, what in expected_of(Source).items() if field != "name"}
     for key, value in entries(values):
         if matches("data.**.catalogue.*", key) and isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What several keys of a run have to be together: callbacks, loggers, limits, appearances."""
+"""Constraints between several keys of a run: callbacks, loggers, limits, appearances."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hqsam_lightning.schema.resolving import Found
 from hqsam_lightning.schema.targets import locate, nodes_of
 
 CHECKPOINT_STATE = ("monitor", "mode", "every_n_train_steps", "every_n_epochs", "train_time_interval")
-"""Arguments by which Lightning tells the states of two `ModelCheckpoint`s apart."""
+"""Arguments by which Lightning distinguishes the states of two `ModelCheckpoint`s."""
 PARENTS: Mapping[str, type] = {
     "variants.*": Head,
     "callbacks.*": Callback,
@@ -40,18 +40,18 @@ PARENTS: Mapping[str, type] = {
     "module": LightningModule,
     "metrics.*": Metric,
 }
-"""What a class that a key names has to be; a function may return one."""
+"""Required base class of the target of a key, unless it is a function."""
 METHODS: Mapping[str, str] = {
     "augmentation": "__call__",
     "prompts": "draw",
     "val_prompts.*": "draw",
 }
-"""The method that a class needs that a key names."""
+"""Required method of the class of a key."""
 VARIANT_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def contract_problems(values: Mapping[str, Any]) -> Iterator[Found]:
-    """Yields what does not go together in the config of a run."""
+    """Yields the keys of a run's config that conflict with others."""
     for find in (
         *(_limits, _validation, _devices, _kinds, _callbacks, _same_checkpoints, _strategy, _appearance),
         *(_variants, _losses, _image_size, _attention_heads),
@@ -191,7 +191,7 @@ def _integers(value: Any) -> list[int]:
 
 
 def _callbacks_of(values: Mapping[str, Any], parent: type) -> list[str]:
-    """Keys of the callbacks whose class is of a kind."""
+    """Keys of the callbacks whose class is derived from the parent."""
     nodes = {f"callbacks.{name}": node for name, node in _section(values, "callbacks").items()}
     kinds = {key: locate(key, node) for key, node in nodes.items() if isinstance(node, dict)}
     return [key for key, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, parent)]

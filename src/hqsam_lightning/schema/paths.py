@@ -37,7 +37,7 @@ def path_keys(values: Mapping[str, Any]) -> set[str]:
 
 
 def path_problems(values: dict[str, Any]) -> Iterator[Found]:
-    """Yields the keys whose texts are no paths."""
+    """Yields the path keys whose values are not valid paths."""
     keys = path_keys(values)
     for key, value in entries(values):
         if key in keys:

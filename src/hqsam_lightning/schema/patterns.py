@@ -12,12 +12,12 @@ Value = TypeVar("Value")
 
 @lru_cache(maxsize=4096)
 def matches(pattern: str, key: str) -> bool:
-    """Whether a dotted key is of a pattern, e.g. ``variants.*.weights`` or ``data.**.max_masks``."""
+    """Whether a dotted key matches a pattern, e.g. ``variants.*.weights`` or ``data.**.max_masks``."""
     return _compiled(pattern).fullmatch(key) is not None
 
 
 def first_match(values: Mapping[str, Value], key: str) -> Value | None:
-    """The value of the first pattern that the key is of, if there is one."""
+    """The value of the first pattern that the key matches, if there is one."""
     return next((value for pattern, value in values.items() if matches(pattern, key)), None)
 
 

@@ -32,7 +32,7 @@ def resolve(config: DictConfig) -> tuple[dict[str, Any], Problems]:
 
 
 def entries(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields the full key and the value of every entry of nested mappings, an outer one before those in it."""
+    """Yields the full key and the value of every entry of nested mappings, parents first."""
     for name, value in values.items():
         key = f"{prefix}.{name}" if prefix else str(name)
         yield key, value
@@ -41,7 +41,7 @@ def entries(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def _resolve_node(node: DictConfig | ListConfig, prefix: str, problems: Problems) -> Any:
-    """Resolves key by key, which is slow, where something cannot be resolved."""
+    """Resolves key by key, which is slow, to find the keys that cannot be resolved."""
     is_list = isinstance(node, ListConfig)
     values: dict[Any, Any] = {}
     for name in range(len(node)) if is_list else list(node):

@@ -156,7 +156,7 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
 
 @lru_cache(maxsize=512)
 def expected_of(target: Callable[..., Any]) -> Mapping[str, Expected]:
-    """What a target's arguments have to be: by their annotations, by `TARGETS`, and as it declares them itself."""
+    """Expectations of the arguments of a target: from annotations, from `TARGETS`, and as it declares them."""
     found: dict[str, Expected] = {}
     inherits = True
     for kind in inspect.getmro(target) if inspect.isclass(target) else (target,):

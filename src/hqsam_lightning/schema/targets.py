@@ -1,4 +1,4 @@
-"""Nodes with a ``_target_``: it can be imported, and takes the arguments that the config gives it."""
+"""Checks nodes with a ``_target_``: it can be imported, and accepts the arguments of the config."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NODES = (
 )
 """Keys that hold a node with a ``_target_``."""
 PARTIALS = ("optimizer", "scheduler", "sam.encoder", "datamodule", "module", "metrics.*.function")
-"""Nodes that are called later, with what the run has made by then."""
+"""Nodes that are called later, with further arguments."""
 SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "variants.*": ("sam", "seed"),
     "head": ("sam", "seed"),
@@ -42,7 +42,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "sam.encoder": ("image_size", "patch_size", "out_channels"),
     "metrics.*.function": ("pred", "target", "ignore"),
 }
-"""Arguments that the code gives, not the config."""
+"""Arguments that the code supplies, not the config."""
 OWN_KEYS: Mapping[str, tuple[str, ...]] = {
     "variants.*": ("weights",),
     "head": ("weights",),
@@ -54,7 +54,7 @@ SPECIAL = {
     "_args_": list_of(anything()),
 }
 DEFAULTS = {"_partial_": False, "_recursive_": True, "_convert_": "none", "_args_": []}
-"""Of what Hydra itself reads of a node."""
+"""Of the keys that Hydra itself reads."""
 BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -71,7 +71,7 @@ def nodes_of(values: Any, prefix: str = "") -> Iterator[tuple[str, dict[str, Any
 
 
 def locate(key: str, node: Mapping[str, Any]) -> Callable[..., Any] | None:
-    """Imports a node's target; None where there is none of its name.
+    """Imports the target of a node; None if there is none of that name.
 
     Args:
         key: of the node.
@@ -108,7 +108,7 @@ def _locate(target: str) -> Any:
 
 
 def target_problems(values: dict[str, Any]) -> Iterator[Found]:
-    """Yields what is wrong with the nodes of a config, and the keys that should hold one and do not."""
+    """Yields the problems of the nodes of a config, and the keys that should hold a node and do not."""
     for key, value in entries(values):
         pattern = next((pattern for pattern in NODES if matches(pattern, key)), None)
         if pattern is not None and not _is_node(value):
@@ -155,7 +155,7 @@ def _argument_problems(
 
 
 def _supplied(key: str, signature: inspect.Signature) -> tuple[str, ...]:
-    """Names of the arguments that the code gives."""
+    """Names of the arguments that the code supplies."""
     if key in ("optimizer", "scheduler"):
         # their first one, parameters or optimiser, by position
         return tuple(signature.parameters)[:1]

@@ -1,4 +1,4 @@
-"""What of Lightning's Trainer is supported: docs/trainer.md says it in a table."""
+"""The supported arguments of Lightning's Trainer, which docs/trainer.md lists."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DURATION = re.compile(r"\d+:\d\d:\d\d:\d\d")
 
 
 def only(wanted: Any, reason: str) -> Expected:
-    """One value alone: for what Lightning offers and a run of ours cannot honour."""
+    """A single value, for options of Lightning that a run cannot honour."""
     shown = "null" if wanted is None else str(wanted).lower()
     return Expected(f"{shown}, because {reason}", choice(wanted).accepts)
 
