@@ -18,8 +18,8 @@ from benchmarks.authors_reader import read_and_jitter
 from benchmarks.cases import GIB, Row, make_row
 from benchmarks.processes import take_turns_apart
 from hqsam_lightning.data.datasets import PhotoFolder, Scenes
+from hqsam_lightning.data.examples import augmented
 from hqsam_lightning.data.transforms import Augmentation
-from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.evaluation.scores import ScoreBoard
 from hqsam_lightning.metrics import boundary_iou
@@ -125,10 +125,10 @@ def _our_reader(pairs: Pairs, draws: Draws) -> Contestant:
     _use_one_thread()
     keep_freed_memory()
     views = [
-        OnlineViews(PhotoFolder("photos", [pair]), Augmentation(IMAGE_SIZE, flip, scale, scale), 0)
+        (PhotoFolder("photos", [pair]), Augmentation(IMAGE_SIZE, flip, scale, scale))
         for pair, (flip, scale) in zip(pairs, draws, strict=True)
     ]
-    return lambda: [view.draw(0, 0, 0) for view in views]
+    return lambda: [augmented(samples[0], augmentation, seed=0, epoch=0) for samples, augmentation in views]
 
 
 def _use_one_thread() -> None:

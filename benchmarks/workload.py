@@ -15,11 +15,10 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from hqsam_lightning.config import conf_dir
-from hqsam_lightning.data.dataset import TrainingExamples
+from hqsam_lightning.data.collate import collate
 from hqsam_lightning.data.datasets import Scenes
-from hqsam_lightning.data.loading import collate
+from hqsam_lightning.data.examples import TrainingExamples
 from hqsam_lightning.data.transforms import Augmentation
-from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.heads import Head
 from hqsam_lightning.losses import PointSampledMaskLoss
 from hqsam_lightning.prompts.mix import PromptMix
@@ -88,8 +87,8 @@ def build_workload(
 def build_batch(config: DictConfig, sam: FrozenSam, masks: int) -> Batch:
     """A batch of scenes with box prompts, each scene's mask repeated `masks` times."""
     scenes = Scenes(config.batch_size, sam.image_size, objects=(1, 1))
-    views = OnlineViews(scenes, Augmentation(sam.image_size, min_scale=1.0, max_scale=1.0), SEED)
-    examples = TrainingExamples(views, PromptMix({"box": 1}), sam.mask_input_size, SEED)
+    augmentation = Augmentation(sam.image_size, min_scale=1.0, max_scale=1.0)
+    examples = TrainingExamples(scenes, augmentation, PromptMix({"box": 1}), sam.mask_input_size, SEED)
     return _to_device(collate([_repeat(examples[0, index, 0], masks) for index in range(config.batch_size)]))
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import as_plain, conf_dir
 from hqsam_lightning.data.building import build_sets
-from hqsam_lightning.data.cache import cache_facts
+from hqsam_lightning.data.cache import CacheIndex, cache_facts
 from hqsam_lightning.data.cache_writing import (
     Entries,
     begin_cache,
@@ -34,7 +34,6 @@ from hqsam_lightning.data.cache_writing import (
 )
 from hqsam_lightning.data.datasets import MergedSets
 from hqsam_lightning.data.shards import Place
-from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.data.watched_loading import WatchedLoader, sample_name, with_loader_errors
 from hqsam_lightning.errors import ConfigError, HQSamError
 from hqsam_lightning.runtime.memory import keep_freed_memory
@@ -78,12 +77,12 @@ def precompute(config: DictConfig) -> Path:
             fabric = _launch(config)
             claimed = partial(held.enter_context, claim(folder, BUSY_REMEDY))
             _together(fabric, claimed if fabric.is_global_zero else _nothing)
-            count = _fill(config, fabric, folder, views)
+            made = _fill(config, fabric, folder, views)
     except Stopped as stop:
         _say_how_to_continue(folder, stop)
         raise
     if fabric.is_global_zero:
-        print(f"cache of {count} images x {views} views in {folder}; train with cache={folder}")
+        print(f"cache of {made} in {folder}; train with cache={folder}")
     return folder
 
 
@@ -99,31 +98,38 @@ def _nothing() -> None:
     pass
 
 
-def _fill(config: DictConfig, fabric: Fabric, folder: Path, views: int) -> int:
-    """Writes what is missing; gives the number of images."""
-    sam, made = _together(fabric, partial(_prepare, config, fabric, views))
-    begin = partial(_begin, config, folder, sam, made) if fabric.is_global_zero else list
+def _fill(config: DictConfig, fabric: Fabric, folder: Path, views: int) -> str:
+    """Writes what is missing.
+
+    Returns:
+        What the cache holds.
+    """
+    sam, entries = _together(fabric, partial(_prepare, config, fabric, views))
+    begin = partial(_begin, config, folder, sam, entries) if fabric.is_global_zero else list
     missing: list[Place] = fabric.broadcast(_together(fabric, begin))
-    _write(config, fabric, folder, sam, made, missing)
-    return len(made)
+    _write(config, fabric, folder, sam, entries, missing)
+    return f"{len(entries.train)} images x {views} views and {len(entries.validation)} validation images"
 
 
-def _prepare(config: DictConfig, fabric: Fabric, views: int) -> tuple[FrozenSam, OnlineViews]:
-    samples = MergedSets([samples for samples, _ in build_sets(config).train])
+def _prepare(config: DictConfig, fabric: Fabric, views: int) -> tuple[FrozenSam, Entries]:
+    sets = build_sets(config)
+    train, validation = MergedSets([samples for samples, _ in sets.train]), MergedSets(list(sets.validation.values()))
     if fabric.device.type == "cpu" and ProcessSettings.from_config(config).keep_freed_memory:
         keep_freed_memory()
     sam = instantiate(config.sam).to(fabric.device)
     augmentation = instantiate(config.augmentation, image_size=sam.image_size)
-    return sam, OnlineViews(samples, augmentation, config.seed, views)
+    return sam, Entries(train, validation, augmentation, config.seed, views, sam.image_size)
 
 
-def _begin(config: DictConfig, folder: Path, sam: FrozenSam, views: OnlineViews) -> list[Place]:
+def _begin(config: DictConfig, folder: Path, sam: FrozenSam, entries: Entries) -> list[Place]:
     """Places of the shards that are to be written, for which there is space."""
-    facts = cache_facts(as_plain(config), sam.image_size, sam.weights_sha256, views.count)
-    images = [views.samples.identify(index) for index in range(len(views))]
-    missing = begin_cache(folder, facts, images)
+    facts = cache_facts(as_plain(config), sam.image_size, sam.weights_sha256, entries.views)
+    images, validation = (
+        [samples.identify(index) for index in range(len(samples))] for samples in (entries.train, entries.validation)
+    )
+    missing = begin_cache(folder, CacheIndex(facts, images, validation))
     if missing:
-        _say_and_check(folder, sam, views, missing)
+        _say_and_check(folder, sam, entries, missing)
     return missing
 
 
@@ -173,24 +179,22 @@ def _launch(config: DictConfig) -> Fabric:
     return fabric
 
 
-def _say_and_check(folder: Path, sam: FrozenSam, views: OnlineViews, missing: list[Place]) -> None:
+def _say_and_check(folder: Path, sam: FrozenSam, made: Entries, missing: list[Place]) -> None:
     blank = torch.zeros(1, 3, sam.image_size, sam.image_size, dtype=torch.uint8, device=sam.device)
-    size = entry_bytes(sam.encode(blank), views)
+    size = entry_bytes(sam.encode(blank), made)
     entries = sum(place.entries for place in missing)
-    log.info("%d views to encode, %.1f MB each: %.2f GB", entries, size / 1e6, entries * size / 1e9)
+    log.info("%d views to encode, at most %.1f MB each: %.2f GB", entries, size / 1e6, entries * size / 1e9)
     require_space(folder, entries * size)
 
 
 def _write(
-    config: DictConfig, fabric: Fabric, folder: Path, sam: FrozenSam, views: OnlineViews, missing: list[Place]
+    config: DictConfig, fabric: Fabric, folder: Path, sam: FrozenSam, entries: Entries, missing: list[Place]
 ) -> None:
     """Writes shards in rounds of one per process, after each of which all processes agree to go on."""
-    assert views.count is not None
-    count = views.count
     own = missing[fabric.global_rank :: fabric.world_size]
     loader = WatchedLoader(
-        Entries(views, count),
-        name_of=lambda key: sample_name(views.samples, key[0] // count),
+        entries,
+        name_of=lambda key: sample_name(*entries.find(key[0])[:2]),
         sampler=[entry for place in own for entry in shard_entries(place)],
         batch_size=None,
         num_workers=config.loader.num_workers,

@@ -56,25 +56,6 @@ class Identity:
 
 
 @dataclass
-class View:
-    """One augmented image with its masks, in the model's input frame.
-
-    Attributes:
-        image: (3, H, W) uint8, or what the encoder made of it where that was stored.
-        masks: (M, 1, H, W) float32 in [0, 1], soft after resizing; 0 where ignored.
-        sample_id: see `Sample`.
-        dataset: see `Sample`.
-        ignore: (1, H, W) bool, pixels to which an ignored pixel of the sample contributed; None where there is none.
-    """
-
-    image: Tensor | StoredFeatures
-    masks: Tensor
-    sample_id: str
-    dataset: str
-    ignore: Tensor | None = None
-
-
-@dataclass
 class Prompt:
     """What the user shows SAM for one mask; kinds that are not shown are None.
 
@@ -98,10 +79,12 @@ class StoredFeatures:
     Attributes:
         image_embeddings: (C, h, w), or (B, C, h, w), in the type that it is stored in.
         early: (E, h, w), or (B, E, h, w), see `SamFeatures`.
+        pixels: (3, H, W), or (B, 3, H, W) uint8, the images that they are of; None where nothing needs them.
     """
 
     image_embeddings: Tensor
     early: Tensor
+    pixels: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.image_embeddings)
@@ -109,28 +92,28 @@ class StoredFeatures:
 
 @dataclass
 class Example:
-    """One augmented image with its masks and prompts, in the model's input frame.
+    """One image with its masks and prompts, in the model's input frame.
 
     Attributes:
         image: (3, H, W) uint8, or what the encoder made of it where that was stored.
         masks: (M, 1, H, W) float32 in [0, 1], soft after resizing; 0 where ignored.
+        sample_id: see `Sample`.
+        dataset: see `Sample`.
+        ignore: (1, H, W) bool, pixels to which an ignored pixel of the sample contributed; None where there is none.
         prompts: M prompts of each kind by its name; that of training is "".
         seeds: M seeds for whatever is drawn later for a mask (the loss's points).
         original_masks: (M, H0, W0) bool at the photo's own size, False where ignored; None in training.
-        sample_id: see `Sample`.
-        dataset: see `Sample`.
-        ignore: see `View`.
         original_ignore: (H0, W0) bool at the photo's own size; None in training, and where nothing is ignored.
     """
 
     image: Tensor | StoredFeatures
     masks: Tensor
-    prompts: dict[str, list[Prompt]]
-    seeds: list[int]
-    original_masks: Tensor | None
     sample_id: str
     dataset: str
     ignore: Tensor | None = None
+    prompts: dict[str, list[Prompt]] = field(default_factory=dict)
+    seeds: list[int] = field(default_factory=list)
+    original_masks: Tensor | None = None
     original_ignore: Tensor | None = None
 
 
@@ -192,10 +175,11 @@ class Batch:
 
     @property
     def pixels(self) -> Tensor:
-        """The (B, 3, H, W) images of a batch that holds no stored features."""
-        if isinstance(self.images, StoredFeatures):
+        """The (B, 3, H, W) images of a batch that holds more than stored features."""
+        pixels = self.images.pixels if isinstance(self.images, StoredFeatures) else self.images
+        if pixels is None:
             raise TypeError("expected a batch of images, got one of stored features")
-        return self.images
+        return pixels
 
     def mask_weights(self) -> Tensor:
         """(N,) weights that sum to 1: each image counts alike, and so does each mask of an image.
@@ -243,7 +227,7 @@ class SamFeatures:
         image_embeddings: (B, C, h, w), the final feature.
         early: (B, E, h, w), output of a ViT's first global-attention block, or what TinyViT's third stage begins with.
         dense_pe: (1, C, h, w), positional encoding of the grid.
-        pixels: (B, 3, H, W) uint8, the images; None where the features were stored.
+        pixels: (B, 3, H, W) uint8, the images; None where the features were stored without them.
     """
 
     image_embeddings: Tensor

@@ -115,11 +115,54 @@ def test_training_from_the_cache_is_training_online_on_the_same_views(
 def test_an_epoch_shows_view_e_mod_k(of_scenes: Callable) -> None:
     precompute(of_scenes())
     _, objects = train(of_scenes())
-    views = objects["datamodule"].views
-    first, second, third = (views.draw(5, epoch, 0) for epoch in range(3))
+    examples = objects["datamodule"].training
+    first, second, third = (examples.view(5, epoch, 0) for epoch in range(3))
     assert torch.equal(first.image.early, third.image.early)
     assert not torch.equal(first.image.early, second.image.early)
-    assert torch.equal(views.draw(5, 0, 1).image.early, second.image.early)
+    assert torch.equal(examples.view(5, 0, 1).image.early, second.image.early)
+
+
+def test_a_run_over_a_cache_encodes_nothing(of_scenes: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in training nor in validation, and both prompts of a mask are scored."""
+    precompute(of_scenes())
+    encoded = []
+    monkeypatch.setattr(FrozenSam, "encode_with", lambda self, encoder, images: encoded.append(len(images)))
+    datamodule = train(of_scenes("+prompts@val_prompts.points=points"))[1]["datamodule"]
+    assert encoded == []
+    (loader,) = datamodule.val_dataloader()
+    (batch,) = loader
+    assert batch.prompt_names.count("box") == batch.prompt_names.count("points") >= 2
+    assert batch.pixels.shape == (2, 3, 64, 64)
+
+
+def test_validation_from_the_cache_sees_what_it_would_online(of_photos: Callable, tmp_path: Path) -> None:
+    """The same prompts, masks and pixels, to the bit; features to the rounding of bfloat16."""
+    precompute(of_photos())
+    apart = ("cache=null", f"paths.output_dir={tmp_path / 'online'}")
+    cached, online = (train(of_photos(*more))[1] for more in ((), apart))
+    sam = online["module"].sam
+    ((stored,),), ((plain,),) = (list(map(list, each["datamodule"].val_dataloader())) for each in (cached, online))
+    assert torch.equal(stored.pixels, plain.pixels)
+    assert torch.equal(stored.masks, plain.masks)
+    assert torch.equal(stored.prompts[0].boxes, plain.prompts[0].boxes)
+    features = sam.encode(plain.pixels)
+    for name in ("image_embeddings", "early"):
+        torch.testing.assert_close(getattr(stored.images, name).float(), getattr(features, name), rtol=2**-8, atol=1e-6)
+
+
+def test_validation_images_that_the_cache_lacks_are_encoded_and_reported(
+    of_photos: Callable, photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    precompute(of_photos())
+    Image.open(photos / "images" / "13.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(
+        photos / "images" / "13.png"
+    )
+    datamodule = train(of_photos())[1]["datamodule"]
+    assert "1 of the 2 images of validation set folder are not in it or have changed since (first: folder/13)" in (
+        caplog.text
+    )
+    (loader,) = datamodule.val_dataloader()
+    assert all(isinstance(batch.images, torch.Tensor) for batch in loader)
 
 
 def test_masks_keep_their_object_pixels() -> None:
@@ -218,7 +261,7 @@ def test_a_changed_mask_is_refused(of_photos: Callable, photos: Path) -> None:
     Image.fromarray(mask).save(path)
     with pytest.raises(CacheError, match=r"1 of 12 are not in it or have changed since \(first: folder/03\)"):
         train(of_photos())
-    with pytest.raises(CacheError, match="expected a cache of these 12 training images"):
+    with pytest.raises(CacheError, match="expected a cache of these 12 training and 2 validation images"):
         precompute(of_photos())
 
 
@@ -227,9 +270,9 @@ def test_fewer_images_than_the_cache_holds_are_fine(of_photos: Callable, photos:
     (photos / "images" / "03.png").unlink()
     (photos / "masks" / "03.png").unlink()
     _, objects = train(of_photos())
-    views = objects["datamodule"].views
-    assert len(views) == IMAGES - 1
-    assert views.draw(3, 0, 0).sample_id == "folder/04"
+    examples = objects["datamodule"].training
+    assert len(examples) == IMAGES - 1
+    assert examples.view(3, 0, 0).sample_id == "folder/04"
 
 
 def test_a_damaged_shard_names_its_file(of_photos: Callable, tmp_path: Path) -> None:

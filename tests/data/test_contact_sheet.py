@@ -43,9 +43,6 @@ class Photos:
         image = np.full((*self.shape, 3), 100, np.uint8)
         return Sample(image, masks, f"{self.name}/{index}{self.suffix}", self.name, self.ignore)
 
-    def reduced(self, index: int, longest: int) -> Sample:
-        return self[index]
-
     def identify(self, index: int) -> Identity:
         return Identity(f"{self.name}/{index}", self.name, "")
 

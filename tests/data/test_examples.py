@@ -2,22 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import astuple, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
-from hqsam_lightning.data.datasets import PhotoFolder, Scenes
-from hqsam_lightning.data.loading import collate
+from hqsam_lightning.data.collate import collate
+from hqsam_lightning.data.datasets import Scenes
+from hqsam_lightning.data.examples import EvaluationExamples, TrainingExamples
 from hqsam_lightning.data.transforms import Augmentation
-from hqsam_lightning.data.views import OnlineViews
-from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.types import Batch, Example, Prompt, Sample
 
@@ -29,7 +25,7 @@ KEYS = [(epoch, index, repeat) for epoch in range(2) for index in range(6) for r
 
 def training(seed: int = 0, samples: Sequence[Sample] | Scenes | None = None) -> TrainingExamples:
     scenes = Scenes(6, 96, objects=(1, 3)) if samples is None else samples
-    return TrainingExamples(OnlineViews(scenes, Augmentation(SIZE), seed), PromptMix(KINDS), 16, seed)
+    return TrainingExamples(scenes, Augmentation(SIZE), PromptMix(KINDS), 16, seed)
 
 
 def crop(sample: Sample, height: int, width: int) -> Sample:
@@ -112,7 +108,8 @@ def test_seeds_epochs_repeats_and_samples_differ(made):
 def test_prompts_of_one_mask_differ_between_epochs_and_repeats():
     """Without flip and jitter only the prompt is drawn: 10 of the object's many pixels."""
     examples = TrainingExamples(
-        OnlineViews(Scenes(1, SIZE), Augmentation(SIZE, flip_prob=0, min_scale=1, max_scale=1), seed=0),
+        Scenes(1, SIZE),
+        Augmentation(SIZE, flip_prob=0, min_scale=1, max_scale=1),
         PromptMix({"points": 1}),
         mask_input_size=16,
         seed=0,
@@ -127,8 +124,7 @@ def test_masks_of_one_image_get_different_draws(photos):
     """Three masks of the same pixels: the row alone tells their prompts and seeds apart."""
     mask = photos[0].masks[:1]
     tripled = replace(photos[0], masks=np.concatenate([mask] * 3))
-    views = OnlineViews([tripled], Augmentation(SIZE), seed=0)
-    examples = TrainingExamples(views, PromptMix({"points": 1}), mask_input_size=16, seed=0)
+    examples = TrainingExamples([tripled], Augmentation(SIZE), PromptMix({"points": 1}), mask_input_size=16, seed=0)
     example = examples[0, 0, 0]
     assert len(set(example.seeds)) == len(example.masks) == 3
     assert len({prompt.point_coords.numpy().tobytes() for prompt in example.prompts[""]}) == 3
@@ -251,34 +247,6 @@ def test_boxes_come_from_the_stretched_mask(photos):
 def tight_box(pixels: Tensor) -> Tensor:
     columns, rows = pixels.any(0).nonzero().flatten(), pixels.any(1).nonzero().flatten()
     return torch.stack([columns[0], rows[0], columns[-1], rows[-1]])
-
-
-def test_reduced_decoding_reads_no_more_than_the_jitter_needs(tmp_path: Path) -> None:
-    """The views are those of the whole photo, softened; and a reader is asked for the draw's own longest side."""
-    ramp = np.linspace(0, 255, 800)[:, None] * np.linspace(1, 0, 640)
-    Image.fromarray(np.stack([ramp] * 3, -1).astype(np.uint8)).save(tmp_path / "a.jpg", quality=98)
-    Image.fromarray(np.full((800, 640), 255, np.uint8)).save(tmp_path / "a.png")
-    asked: list[int] = []
-
-    class Photos(PhotoFolder):
-        def reduced(self, index: int, longest: int) -> Sample:
-            asked.append(longest)
-            return super().reduced(index, longest)
-
-    samples = Photos("photos", [(tmp_path / "a.jpg", tmp_path / "a.png")])
-    exact, reduced = (OnlineViews(samples, Augmentation(SIZE), 0, decode=decode) for decode in ("exact", "reduced"))
-    for epoch in range(12):
-        one, other = exact.draw(0, epoch, 0), reduced.draw(0, epoch, 0)
-        assert torch.equal(one.masks > OBJECT, other.masks > OBJECT)
-        assert (one.image.float() - other.image.float()).abs().max() <= 8
-    assert len(asked) == 12
-    assert min(asked) >= 0.1 * SIZE
-    assert max(asked) <= 2 * SIZE
-
-
-def test_an_unknown_decode_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"data\.decode: expected one of exact, reduced; got 'half'"):
-        OnlineViews(Scenes(1, SIZE), Augmentation(SIZE), 0, decode="half")
 
 
 def test_a_batch_is_pinned_tensor_by_tensor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,12 +15,11 @@ from torch import Tensor
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.data import sets as sets_module
 from hqsam_lightning.data.cache import pack_ignore, unpack_ignore
-from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
+from hqsam_lightning.data.collate import collate
 from hqsam_lightning.data.datasets import Scenes
-from hqsam_lightning.data.loading import collate
+from hqsam_lightning.data.examples import EvaluationExamples, TrainingExamples
 from hqsam_lightning.data.shards import Entry, Place, pack_shard, read_entry
 from hqsam_lightning.data.transforms import Augmentation
-from hqsam_lightning.data.views import OnlineViews
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.precompute import precompute
 from hqsam_lightning.pretrain import pretrain
@@ -63,7 +62,7 @@ class NoisyScenes(IgnoringScenes):
 
 
 def training(scenes: Scenes) -> TrainingExamples:
-    return TrainingExamples(OnlineViews(scenes, Augmentation(SIZE), 0), PromptMix(KINDS), 16, 0)
+    return TrainingExamples(scenes, Augmentation(SIZE), PromptMix(KINDS), 16, 0)
 
 
 def evaluation(scenes: Scenes) -> EvaluationExamples:
@@ -213,11 +212,11 @@ def test_the_cache_gives_the_ignored_pixels_of_its_views(
     monkeypatch.setattr(sets_module, "Scenes", IgnoringScenes)
     cached = compose("cached", f"cache={tmp_path / 'cache'}")
     precompute(cached)
-    online, stored = (train(config)[1]["datamodule"].views for config in (compose("online"), cached))
+    online, stored = (train(config)[1]["datamodule"].training for config in (compose("online"), cached))
     ignored = 0
     for index in range(6):
         for epoch in range(2):
-            one, other = (views.draw(index, epoch, 0).ignore for views in (online, stored))
+            one, other = (examples.view(index, epoch, 0).ignore for examples in (online, stored))
             assert (one is None) == (other is None)
             if one is not None:
                 ignored += 1

@@ -10,8 +10,9 @@ import torch
 from torch.utils.data import Dataset
 
 from hqsam_lightning.data import Augmentation, DataSets, PromptedDataModule
+from hqsam_lightning.data.collate import collate
 from hqsam_lightning.data.datasets import Scenes
-from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate
+from hqsam_lightning.data.sampling import EpochSampler, RankSampler, ResumableLoader
 from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.runtime.process_settings import BeginLoading
 from hqsam_lightning.types import Example, Prompt, Sample

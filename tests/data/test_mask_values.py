@@ -10,7 +10,7 @@ from PIL import Image
 
 from hqsam_lightning.data.catalogue import source_from_config
 from hqsam_lightning.data.mask_values import MaskValues, mask_values_from_config
-from hqsam_lightning.data.reading import read_mask, read_masks, read_pair
+from hqsam_lightning.data.reading import read_mask, read_masks
 from hqsam_lightning.errors import ConfigError, DataError
 from mask_pictures import VOC, antialiased, classes, disc, palette, rgba, save
 
@@ -208,14 +208,3 @@ def test_no_more_masks_than_asked_in_the_given_order(tmp_path: Path) -> None:
     (path,) = save(tmp_path, classes(1, 2, 3, 4, 5))
     read = read_masks([path], values("ids"), 2, lambda count: list(range(count))[::-1])
     np.testing.assert_array_equal(read.masks, np.stack([classes(1, 2, 3, 4, 5) == 4, classes(1, 2, 3, 4, 5) == 5]))
-
-
-def test_masks_and_ignored_pixels_shrink_with_a_reduced_photo(tmp_path: Path) -> None:
-    plane = np.kron(classes(1, 2, ring=3), np.ones((8, 8), np.uint8))
-    (mask,) = save(tmp_path, plane)
-    Image.new("RGB", plane.shape[::-1]).save(tmp_path / "a.jpg")
-    read = read_pair(tmp_path / "a.jpg", mask, 128, values({"object": "ids", "ignore": [255]}))
-    assert read.image.shape == (128, 128, 3)
-    assert read.masks.shape == (2, 128, 128)
-    assert read.ignore is not None
-    np.testing.assert_array_equal(read.ignore, np.kron(classes(1, 2, ring=3) == 255, np.ones((2, 2), bool)))

@@ -519,16 +519,3 @@ def test_negative_redraws_are_named():
 def test_scales_that_cannot_work_are_named(make, scales):
     with pytest.raises(ConfigError, match=r"^augmentation\.(min|max)_scale.*: expected .* got (0|-1|1\.5, 1\.0|nan)$"):
         make(TARGET, min_scale=scales[0], max_scale=scales[1])
-
-
-@pytest.mark.parametrize("flip_prob", [0, 0.5, 1])
-def test_the_longest_side_is_known_before_the_draw(flip_prob: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[int] = []
-    draw = LargeScaleJitter.draw_longest
-    monkeypatch.setattr(LargeScaleJitter, "draw_longest", lambda self: drawn.append(draw(self)) or drawn[-1])
-    augmentation = Augmentation(TARGET, flip_prob)
-    for seed in range(20):
-        drawn.clear()
-        expected = augmentation.longest(seed)
-        augmentation(photo(40, 50), np.ones((1, 40, 50), np.float32), seed)
-        assert drawn[:2] == [expected, expected]

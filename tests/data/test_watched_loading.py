@@ -8,7 +8,7 @@ import time
 import pytest
 from torch.utils.data import Dataset
 
-from hqsam_lightning.data.loading import EpochSampler, ResumableLoader
+from hqsam_lightning.data.sampling import EpochSampler, ResumableLoader
 from hqsam_lightning.data.watched_loading import WatchedLoader, explained, sample_name, with_loader_errors
 from hqsam_lightning.errors import ConfigError, DataError
 from patience import PATIENCE

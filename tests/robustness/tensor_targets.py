@@ -122,11 +122,13 @@ class Caches(Target):
 
         from hqsam_lightning.data.building import build_sets, open_cache
         from hqsam_lightning.data.datasets import MergedSets
-        from hqsam_lightning.data.views import CachedViews
         from hqsam_lightning.storage.files import content_sha256
 
         sam = instantiate(self.config.sam)
         cache = open_cache(self.config, sam.image_size, sam.weights_sha256)
-        views = CachedViews(MergedSets([samples for samples, _ in build_sets(self.config).train]), cache)
-        drawn = [views.draw(index, epoch, 0) for index in range(len(views)) for epoch in range(2)]
-        return content_sha256([[view.image.image_embeddings, view.image.early, view.masks] for view in drawn])
+        sets = build_sets(self.config)
+        train, validation = MergedSets([samples for samples, _ in sets.train]), MergedSets([*sets.validation.values()])
+        first = cache.training_entries([train.identify(index) for index in range(len(train))])
+        last = cache.validation_entries("all", [validation.identify(index) for index in range(len(validation))])
+        drawn = [cache.read(entry) for entry in [*first, *(each + 1 for each in first), *last]]
+        return content_sha256([[read[0].image_embeddings, read[0].early, read[1]] for read in drawn])

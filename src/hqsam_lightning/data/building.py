@@ -97,7 +97,7 @@ def build_datamodule(
         mask_input_size: side of the prompt encoder's mask input.
         batch_size: images per process and forward pass.
         accumulate: forward passes per optimiser step.
-        cache: of the training samples' views.
+        cache: of the images' features.
     """
     datamodule: PromptedDataModule = instantiate(config.datamodule)(
         sets=sets,

@@ -1,7 +1,8 @@
-"""Embedding cache: what the frozen encoder gives for K augmented views of every training image, kept on disk.
+"""Embedding cache: what the frozen encoder gives for a run's images, kept on disk.
 
-An entry is one view of one image: its final and early features in bfloat16, its masks and ignored pixels. Entry number
-``index * views + view`` lies in shard ``entry // SHARD``, a safetensors file that is read through memory mapping.
+An entry is one view of one image: its final and early features in bfloat16 and, in training, its masks and ignored
+pixels. First come the K augmented views of every training image, entry ``index * views + view``, then every validation
+image. An entry lies in shard ``entry // SHARD``, a safetensors file that is read through memory mapping.
 ``cache.json`` says what the features follow from; a cache of anything else than the run at hand is refused. Its
 checksum, which covers the list of images in ``images.json`` too, is the cache's identity; every shard carries it.
 """
@@ -9,6 +10,7 @@ checksum, which covers the list of images in ``images.json`` too, is the cache's
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -20,8 +22,10 @@ from torch import Tensor
 
 from hqsam_lightning.data.shards import Place, check_shard, read_entry, shard_path
 from hqsam_lightning.errors import CacheError
-from hqsam_lightning.storage.files import content_sha256, read_document, read_json, require_regular_file
+from hqsam_lightning.storage.files import content_sha256, read_document, require_regular_file
 from hqsam_lightning.types import OBJECT_THRESHOLD, Identity, StoredFeatures
+
+log = logging.getLogger(__name__)
 
 SHARD = 16
 """Entries per file."""
@@ -30,7 +34,7 @@ FACTS_FILE = "cache.json"
 IMAGES_FILE = "images.json"
 FACTS_KIND = "cache"
 IMAGES_KIND = "cache images"
-VERSION = 2
+VERSION = 3
 REMEDY = "run `python -m hqsam_lightning.precompute` for this run into another folder, or set cache=null"
 ANEW = (
     "delete the file and run the same `python -m hqsam_lightning.precompute` again, which writes it anew and keeps the "
@@ -44,16 +48,21 @@ class CacheIndex:
 
     Attributes:
         facts: what the features follow from, see `cache_facts`.
-        images: whose views are stored, in order.
+        images: that are trained on, in order.
+        validation: images that are validated on, in order.
     """
 
     facts: Mapping[str, Any]
     images: Sequence[Identity]
+    validation: Sequence[Identity]
 
     @property
     def images_body(self) -> dict[str, Any]:
         """Content of images.json."""
-        return {"images": [list(astuple(image)) for image in self.images]}
+        return {
+            "images": [list(astuple(image)) for image in self.images],
+            "validation": [list(astuple(image)) for image in self.validation],
+        }
 
     @property
     def facts_body(self) -> dict[str, Any]:
@@ -67,12 +76,13 @@ class CacheIndex:
 
     def places(self) -> list[Place]:
         """Where each shard belongs, by number."""
-        identity, views = self.identity, int(self.facts["views"])
-        total = len(self.images) * views
-        return [
-            Place(identity, number, min(SHARD, total - number * SHARD))
-            for number in range(count_shards(len(self.images), views))
-        ]
+        identity, total = self.identity, self.first_validation + len(self.validation)
+        return [Place(identity, first // SHARD, min(SHARD, total - first)) for first in range(0, total, SHARD)]
+
+    @property
+    def first_validation(self) -> int:
+        """Entry of the first validation image."""
+        return len(self.images) * int(self.facts["views"])
 
 
 class EmbeddingCache:
@@ -95,11 +105,12 @@ class EmbeddingCache:
         images_sha256 = stored.pop("images_sha256", None)
         expected = dict(facts) if facts["views"] is not None else {**facts, "views": stored.get("views")}
         refuse_other_facts(folder, stored, expected)
-        index = CacheIndex(stored, read_images(folder))
+        index = CacheIndex(stored, *read_images(folder))
         if content_sha256(index.images_body) != images_sha256:
             raise CacheError(f"{folder / IMAGES_FILE}: expected the images of {FACTS_FILE}, got another list; {ANEW}")
         self.views: int = stored["views"]
-        self._positions = {identity: position for position, identity in enumerate(index.images)}
+        self._training = {identity: place * self.views for place, identity in enumerate(index.images)}
+        self._validation = {identity: entry for entry, identity in enumerate(index.validation, index.first_validation)}
         self._places = index.places()
         missing = missing_shards(folder, self._places)
         if missing:
@@ -108,41 +119,57 @@ class EmbeddingCache:
                 f"{missing[0]}); run the same `python -m hqsam_lightning.precompute` again, which continues"
             )
 
-    def positions(self, identities: Sequence[Identity]) -> list[int]:
-        """Finds images.
+    def training_entries(self, identities: Sequence[Identity]) -> list[int]:
+        """Finds training images: the entry of each one's first view, which the others follow.
 
         Raises:
             CacheError: an image is not in the cache, or has changed since.
         """
-        absent = [identity for identity in identities if identity not in self._positions]
+        absent = [identity for identity in identities if identity not in self._training]
         if absent:
             raise CacheError(
                 f"cache={self.folder}: expected every training image as it is now; {len(absent)} of "
                 f"{len(identities)} are not in it or have changed since (first: {absent[0].sample_id}); {REMEDY}"
             )
-        return [self._positions[identity] for identity in identities]
+        return [self._training[identity] for identity in identities]
 
-    def read(self, position: int, view: int) -> tuple[StoredFeatures, Tensor, Tensor | None]:
+    def validation_entries(self, dataset: str, identities: Sequence[Identity]) -> list[int] | None:
+        """Finds the images of a validation set; None, which the log reports, where it does not hold all of them.
+
+        Args:
+            dataset: name of the set.
+            identities: of its images as they are now.
+        """
+        absent = [identity for identity in identities if identity not in self._validation]
+        if absent:
+            log.warning(
+                "cache=%s: %d of the %d images of validation set %s are not in it or have changed since (first: "
+                "%s); this set is encoded in every validation",
+                *(self.folder, len(absent), len(identities), dataset, absent[0].sample_id),
+            )
+            return None
+        return [self._validation[identity] for identity in identities]
+
+    def read(self, entry: int) -> tuple[StoredFeatures, Tensor, Tensor | None]:
         """Reads one view of one image.
 
         Args:
-            position: of the image, see `positions`.
-            view: in [0, views).
+            entry: see `training_entries` and `validation_entries`.
 
         Returns:
             Its features, bfloat16, its masks (M, 1, H, W) float32 in [0, 1], and its ignored pixels (1, H, W) bool,
-            None where there are none.
+            None where there are none. Nothing but the features is stored of a validation image.
 
         Raises:
             CacheError: the shard is damaged, or was replaced by another since.
         """
-        number, row = divmod(position * self.views + view, SHARD)
-        entry = read_entry(shard_path(self.folder, number), self._places[number], row)
-        return entry.features, unpack_masks(entry.masks), unpack_ignore(entry.ignore, entry.masks.shape[-1])
+        number, row = divmod(entry, SHARD)
+        stored = read_entry(shard_path(self.folder, number), self._places[number], row)
+        return stored.features, unpack_masks(stored.masks), unpack_ignore(stored.ignore, stored.masks.shape[-1])
 
 
 def cache_facts(config: Mapping[str, Any], image_size: int, weights_sha256: str, views: int | None) -> dict[str, Any]:
-    """What features and masks of a view follow from, beside the image itself.
+    """What features and masks of a view follow from, besides the image itself.
 
     Args:
         config: the run's resolved config: its seed, augmentation, sam.name and sam.precision.
@@ -174,9 +201,6 @@ def read_cache_facts(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     require_regular_file(path, CacheError, ANEW)
-    content = read_json(path, CacheError, ANEW)
-    if isinstance(content, dict) and content.get("format") == 1:
-        raise CacheError(f"{path}: expected a cache of version {VERSION}, got version 1, without checksums; {REMEDY}")
     facts = read_document(path, FACTS_KIND, VERSION, CacheError, ANEW)
     views = facts.get("views")
     if type(views) is not int or views < 1:
@@ -192,17 +216,19 @@ def refuse_other_facts(folder: Path, stored: Mapping[str, Any], expected: Mappin
         raise CacheError(f"cache={folder}: expected a cache of this run's features; {listed}; {REMEDY}")
 
 
-def read_images(folder: Path) -> list[Identity]:
-    """Reads the list of a cache's images.
+def read_images(folder: Path) -> tuple[list[Identity], list[Identity]]:
+    """Reads the lists of a cache's training and validation images.
 
     Raises:
         CacheError: the file is missing, damaged, or of another version.
     """
     path = folder / IMAGES_FILE
-    images = read_document(path, IMAGES_KIND, VERSION, CacheError, ANEW).get("images")
-    if not isinstance(images, list) or not all(_is_identity(fields) for fields in images):
-        raise CacheError(f"{path}: expected a list of sample id, dataset and content; {ANEW}")
-    return [Identity(*fields) for fields in images]
+    content = read_document(path, IMAGES_KIND, VERSION, CacheError, ANEW)
+    for listed in (content.get("images"), content.get("validation")):
+        if not isinstance(listed, list) or not all(_is_identity(fields) for fields in listed):
+            raise CacheError(f"{path}: expected lists of sample id, dataset and content; {ANEW}")
+    images, validation = ([Identity(*fields) for fields in content[key]] for key in ("images", "validation"))
+    return images, validation
 
 
 def missing_shards(folder: Path, places: Sequence[Place]) -> list[int]:
@@ -219,11 +245,6 @@ def missing_shards(folder: Path, places: Sequence[Place]) -> list[int]:
         else:
             missing.append(place.number)
     return missing
-
-
-def count_shards(images: int, views: int) -> int:
-    """Number of files that hold the views of so many images."""
-    return -(-images * views // SHARD)
 
 
 def pack_masks(masks: Tensor) -> Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,11 +28,14 @@ from hqsam_lightning.data.cache import (
     read_images,
     refuse_other_facts,
 )
+from hqsam_lightning.data.datasets import SampleSet
+from hqsam_lightning.data.examples import augmented, unchanged
+from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.data.shards import Entry, Place, pack_shard, shard_path
-from hqsam_lightning.data.views import OnlineViews
+from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.errors import CacheError
 from hqsam_lightning.storage.files import write_document, write_whole
-from hqsam_lightning.types import Identity, SamFeatures, StoredFeatures, View
+from hqsam_lightning.types import Example, SamFeatures, StoredFeatures
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +44,12 @@ SAMPLES_WEIGHED = 16
 """Samples whose masks are counted to estimate how large a cache gets."""
 
 
-def begin_cache(folder: Path, facts: Mapping[str, Any], images: Sequence[Identity]) -> list[Place]:
+def begin_cache(folder: Path, index: CacheIndex) -> list[Place]:
     """Makes the folder of a cache, or makes sure that it holds the same one, begun before; no other process may write.
+
+    Args:
+        folder: of the cache.
+        index: what the cache is to hold.
 
     Returns:
         The places of the shards that are still to be written.
@@ -51,14 +58,16 @@ def begin_cache(folder: Path, facts: Mapping[str, Any], images: Sequence[Identit
         CacheError: the folder holds a cache, or a shard, of other facts or images; nothing is written then.
         StorageError: the folder cannot be written.
     """
-    index = CacheIndex(facts, images)
     stored = read_cache_facts(folder)
     if stored is not None:
         listed = stored.pop("images_sha256", None)
-        refuse_other_facts(folder, stored, facts)
+        refuse_other_facts(folder, stored, index.facts)
         if listed != index.facts_body["images_sha256"]:
-            raise CacheError(f"cache={folder}: expected a cache of these {len(images)} training images; {REMEDY}")
-        if (folder / IMAGES_FILE).exists() and read_images(folder) != list(images):
+            raise CacheError(
+                f"cache={folder}: expected a cache of these {len(index.images)} training and "
+                f"{len(index.validation)} validation images; {REMEDY}"
+            )
+        if (folder / IMAGES_FILE).exists() and read_images(folder) != (list(index.images), list(index.validation)):
             raise CacheError(f"{folder / IMAGES_FILE}: expected the images of {FACTS_FILE}, got another list; {REMEDY}")
     places = index.places()
     missing = [places[number] for number in missing_shards(folder, places)]
@@ -83,26 +92,48 @@ def shard_entries(place: Place) -> range:
     return range(place.number * SHARD, place.number * SHARD + place.entries)
 
 
-class Entries(Dataset[View]):
-    """The entries of a cache, as images, by number."""
+@dataclass(frozen=True)
+class Entries(Dataset[Example]):
+    """The entries of a cache, as images, by number.
 
-    def __init__(self, views: OnlineViews, count: int) -> None:
-        self.views = views
-        self.count = count
+    Attributes:
+        train: what is trained on.
+        validation: what is validated on.
+        augmentation: of the training samples.
+        seed: the run's seed.
+        views: augmented views per training sample.
+        image_size: side of the model's input frame.
+    """
 
-    def __getitem__(self, entry: int) -> View:
-        return self.views.make(*divmod(entry, self.count))
+    train: SampleSet
+    validation: SampleSet
+    augmentation: Augmentation
+    seed: int
+    views: int
+    image_size: int
+
+    def __getitem__(self, entry: int) -> Example:
+        samples, index, view = self.find(entry)
+        if samples is self.train:
+            return augmented(samples[index], self.augmentation, self.seed, view)
+        example = unchanged(samples[index], Stretch(self.image_size))
+        return replace(example, masks=example.masks[:0], ignore=None)
+
+    def find(self, entry: int) -> tuple[SampleSet, int, int]:
+        """The set, the index in it and the number of the view that an entry is of."""
+        after = entry - len(self.train) * self.views
+        return (self.train, *divmod(entry, self.views)) if after < 0 else (self.validation, after, 0)
 
 
-def entry_bytes(features: SamFeatures, views: OnlineViews) -> int:
-    """Bytes that an entry takes: exact for the features, for the masks the mean of a few samples.
+def entry_bytes(features: SamFeatures, entries: Entries) -> int:
+    """Bytes that an entry of a training image takes: exact for the features, for the masks the mean of a few samples.
 
     Args:
         features: of one image.
-        views: of the samples.
+        entries: of the cache.
     """
-    first = [views.make(index, 0).masks for index in range(min(len(views), SAMPLES_WEIGHED))]
-    masks = sum(mask.numel() for mask in first) / len(first)
+    first = [entries[index * entries.views].masks for index in range(min(len(entries.train), SAMPLES_WEIGHED))]
+    masks = sum(mask.numel() for mask in first) / max(1, len(first))
     return round(2 * (features.image_embeddings.numel() + features.early.numel()) + masks)
 
 
@@ -120,7 +151,7 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
-def write_shard(folder: Path, place: Place, made: list[View], encode: Encode, batch_size: int) -> None:
+def write_shard(folder: Path, place: Place, made: list[Example], encode: Encode, batch_size: int) -> None:
     """Encodes and writes one shard.
 
     Args:
@@ -140,7 +171,7 @@ def write_shard(folder: Path, place: Place, made: list[View], encode: Encode, ba
     write_whole(shard_path(folder, place.number), pack_shard(place, entries))
 
 
-def _encode(views: list[View], encode: Encode) -> Iterator[Entry]:
+def _encode(views: list[Example], encode: Encode) -> Iterator[Entry]:
     features = encode(torch.stack([_pixels(view) for view in views]))
     embeddings = features.image_embeddings.to("cpu", torch.bfloat16)
     early = features.early.to("cpu", torch.bfloat16)
@@ -152,9 +183,9 @@ def _encode(views: list[View], encode: Encode) -> Iterator[Entry]:
         yield entry
 
 
-def _require_finite(entry: Entry, view: View) -> None:
-    for name, feature in vars(entry.features).items():
-        if not torch.isfinite(feature).all():
+def _require_finite(entry: Entry, view: Example) -> None:
+    for name in ("image_embeddings", "early"):
+        if not torch.isfinite(getattr(entry.features, name)).all():
             raise CacheError(
                 f"{view.sample_id}: expected finite features of SAM, its {name} holds NaN or infinity; see whether "
                 "the SAM overflows in sam.precision (fp32 does not), and which file sam.weights names; nothing was "
@@ -162,6 +193,6 @@ def _require_finite(entry: Entry, view: View) -> None:
             )
 
 
-def _pixels(view: View) -> Tensor:
+def _pixels(view: Example) -> Tensor:
     assert isinstance(view.image, Tensor)
     return view.image

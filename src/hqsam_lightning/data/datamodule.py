@@ -10,12 +10,12 @@ import torch
 
 from hqsam_lightning.checks import arguments, integer, require
 from hqsam_lightning.data.cache import EmbeddingCache
-from hqsam_lightning.data.dataset import EvaluationExamples, TrainingExamples
-from hqsam_lightning.data.datasets import MergedSets, SampleSet
-from hqsam_lightning.data.loading import EpochSampler, RankSampler, ResumableLoader, collate
+from hqsam_lightning.data.collate import collate
+from hqsam_lightning.data.datasets import MergedSets
+from hqsam_lightning.data.examples import EvaluationExamples, TrainingExamples
+from hqsam_lightning.data.sampling import EpochSampler, RankSampler, ResumableLoader
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.data.transforms import Augmentation
-from hqsam_lightning.data.views import CachedViews, OnlineViews, Views
 from hqsam_lightning.data.watched_loading import WatchedLoader, sample_name
 from hqsam_lightning.prompts.mix import PromptMix
 from hqsam_lightning.runtime.process_settings import BeginLoading
@@ -38,8 +38,7 @@ class PromptedDataModule(L.LightningDataModule):
         loader_timeout: seconds within which a loading process must give a batch; 0 waits for ever.
         begin_loading: sets up a loading process.
         views: augmented views of a training sample, which the epochs show in turn; None is a new one every time.
-        cache: holds the training samples' views; None makes them of the photos.
-        decode: of the photos, "exact" or "reduced"; see `OnlineViews`.
+        cache: holds the training samples' views, and may hold the validation images; None encodes all of them.
 
     Raises:
         ConfigError: a number is out of its range.
@@ -64,14 +63,10 @@ class PromptedDataModule(L.LightningDataModule):
         begin_loading: BeginLoading | None = None,
         views: int | None = None,
         cache: EmbeddingCache | None = None,
-        decode: str = "exact",
     ) -> None:
         super().__init__()
         self.sets = sets
-        self.prompts = prompts
         self.val_prompts = dict(val_prompts)
-        self.image_size = image_size
-        self.mask_input_size = mask_input_size
         self.batch_size = batch_size
         self.accumulate = accumulate
         self.seed = seed
@@ -80,11 +75,12 @@ class PromptedDataModule(L.LightningDataModule):
         self.num_workers = num_workers
         self.loader_timeout = loader_timeout
         self.begin_loading = begin_loading or BeginLoading()
-        samples = self._training_samples = MergedSets([samples for samples, _ in sets.train])
-        if cache is None:
-            self.views: Views = OnlineViews(samples, augmentation, seed, views, decode)
-        else:
-            self.views = CachedViews(samples, cache)
+        samples = MergedSets([samples for samples, _ in sets.train])
+        self.training = TrainingExamples(samples, augmentation, prompts, mask_input_size, seed, views, cache)
+        self.validation = {
+            name: EvaluationExamples(samples, image_size, self.val_prompts, mask_input_size, name, cache=cache)
+            for name, samples in sets.validation.items()
+        }
 
     def train_dataloader(self) -> ResumableLoader:
         """One loader over all sources, which resumes in mid-epoch."""
@@ -95,10 +91,9 @@ class PromptedDataModule(L.LightningDataModule):
             self.seed,
             *self._rank(),
         )
-        examples = TrainingExamples(self.views, self.prompts, self.mask_input_size, self.seed)
         return ResumableLoader(
-            examples,
-            name_of=lambda key: sample_name(self._training_samples, key[1]),
+            self.training,
+            name_of=lambda key: sample_name(self.training.samples, key[1]),
             sampler=sampler,
             drop_last=True,
             persistent_workers=self.num_workers > 0,
@@ -107,7 +102,7 @@ class PromptedDataModule(L.LightningDataModule):
 
     def val_dataloader(self) -> list[WatchedLoader]:
         """A loader per validation set."""
-        return [self._val_loader(samples, dataset) for dataset, samples in self.sets.validation.items()]
+        return [self._val_loader(examples) for examples in self.validation.values()]
 
     @property
     def val_names(self) -> list[str]:
@@ -115,12 +110,11 @@ class PromptedDataModule(L.LightningDataModule):
         others = ["", *list(self.val_prompts)[1:]]
         return [prompted_name(dataset, name) for name in others for dataset in self.sets.validation]
 
-    def _val_loader(self, samples: SampleSet, name: str) -> WatchedLoader:
-        examples = EvaluationExamples(samples, self.image_size, self.val_prompts, self.mask_input_size, name)
+    def _val_loader(self, examples: EvaluationExamples) -> WatchedLoader:
         return WatchedLoader(
             examples,
-            name_of=lambda key: sample_name(samples, key[0]),
-            sampler=RankSampler(len(samples), *self._rank()),
+            name_of=lambda key: sample_name(examples.samples, key[0]),
+            sampler=RankSampler(len(examples), *self._rank()),
             **self._loading(),
         )
 

@@ -48,13 +48,10 @@ class LargeScaleJitter(A.DualTransform):
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Draws the scaled size (h, w) and the crop's top-left corner (y, x)."""
-        scaled = fit_size(params["shape"][:2], self.draw_longest())
+        longest = max(1, round(self.py_random.uniform(self.min_scale, self.max_scale) * self.image_size))
+        scaled = fit_size(params["shape"][:2], longest)
         corner = tuple(self.py_random.randint(0, max(side - self.image_size, 0)) for side in scaled)
         return {"scaled": scaled, "corner": corner}
-
-    def draw_longest(self) -> int:
-        """Draws the longest side of the scaled sample, in pixels."""
-        return max(1, round(self.py_random.uniform(self.min_scale, self.max_scale) * self.image_size))
 
     def apply(self, img: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int], **params: Any) -> np.ndarray:
         """Transforms the (H0, W0, 3) uint8 image to (image_size, image_size, 3) uint8."""

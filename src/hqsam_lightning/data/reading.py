@@ -72,13 +72,11 @@ class PairRead(NamedTuple):
     empty: int
 
 
-def read_image(path: str | Path, longest: int | None = None, exif: bool = True) -> np.ndarray:
+def read_image(path: str | Path, exif: bool = True) -> np.ndarray:
     """Reads a photo.
 
     Args:
         path: an 8-bit photo; grey, palette, CMYK and transparent ones become RGB (transparency is dropped).
-        longest: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size where its longest side keeps so many pixels; None
-            decodes every pixel.
         exif: whether to turn the photo the way its EXIF orientation says; otherwise the pixels come as stored.
 
     Returns:
@@ -95,10 +93,7 @@ def read_image(path: str | Path, longest: int | None = None, exif: bool = True) 
             )
         with naming_damage(path):
             orientation = read_orientation(image) if exif else 1
-            if longest is not None:
-                image.draft(None, _reduced(image.size, longest))
-            whole_jpeg = longest is None and image.format == "JPEG" and image.mode == "RGB"
-            pixels = _decode_rgb_jpeg(path) if whole_jpeg else None
+            pixels = _decode_rgb_jpeg(path) if image.format == "JPEG" and image.mode == "RGB" else None
             if pixels is None:
                 pixels = _rgb(image)
     return turn(pixels, orientation)
@@ -193,7 +188,6 @@ def take_objects(
 def read_pair(
     image_path: str | Path,
     mask_paths: str | Path | Sequence[str | Path],
-    longest: int | None = None,
     values: MaskValues = SOFT,
     most: int | None = None,
     order: Order = range,
@@ -203,8 +197,6 @@ def read_pair(
     Args:
         image_path: the photo.
         mask_paths: its mask or masks.
-        longest: see `read_image`; the masks are averaged to the photo's size. Both come whole where that would lose an
-            object.
         values: what the masks' values mean.
         most: see `read_masks`.
         order: see `read_masks`.
@@ -213,17 +205,10 @@ def read_pair(
         DataError: a file cannot be read, or their sizes differ.
     """
     paths = [mask_paths] if isinstance(mask_paths, str | Path) else mask_paths
-    image, read = read_image(image_path, longest), read_masks(paths, values, most, order)
-    whole_size = image.shape[:2] if longest is None else image_size(image_path)
-    if whole_size != read.masks.shape[1:]:
-        raise DataError(size_mismatch(image_path, whole_size, paths[0], read.masks.shape[1:]))
-    if image.shape[:2] == whole_size:
-        return PairRead(image, *read)
-    averaged = np.stack([_average(mask, image.shape) for mask in read.masks])
-    if not (averaged > OBJECT_THRESHOLD).any((1, 2)).all():
-        return PairRead(read_image(image_path), *read)
-    ignore = None if read.ignore is None else _average(read.ignore.astype(np.float32), image.shape) > 0
-    return PairRead(image, averaged, ignore, read.empty)
+    image, read = read_image(image_path), read_masks(paths, values, most, order)
+    if image.shape[:2] != read.masks.shape[1:]:
+        raise DataError(size_mismatch(image_path, image.shape[:2], paths[0], read.masks.shape[1:]))
+    return PairRead(image, *read)
 
 
 def size_mismatch(
@@ -258,12 +243,6 @@ def image_frame(path: str | Path) -> Frame:
         return Frame(image.height, image.width, read_orientation(image))
 
 
-def _reduced(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """(width, height) of an image whose longest side is `longest`, or less where the image is smaller."""
-    wanted = min(longest, max(size))
-    return max(1, size[0] * wanted // max(size)), max(1, size[1] * wanted // max(size))
-
-
 def _decode_rgb_jpeg(path: str | Path) -> np.ndarray | None:
     """Decodes without the copies in which pixels leave Pillow; None where Pillow has to say what is wrong.
 
@@ -280,10 +259,6 @@ def _rgb(image: Image.Image) -> np.ndarray:
     if "transparency" in image.info:
         return np.asarray(image.convert("RGBA").convert("RGB"))
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _average(plane: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    return cv2.resize(plane, shape[1::-1], interpolation=cv2.INTER_AREA)
 
 
 def _refuse_sizes(files: Sequence[tuple[str | Path, MaskPixels]]) -> None:

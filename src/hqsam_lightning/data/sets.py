@@ -12,7 +12,7 @@ from hqsam_lightning.data.catalogue import Source, source_from_config
 from hqsam_lightning.data.datasets import PhotoFolder, SampleSet, Scenes
 from hqsam_lightning.data.inspection import CheckedSource, inspect_sources
 from hqsam_lightning.data.listing import Pair
-from hqsam_lightning.data.loading import draws_an_epoch
+from hqsam_lightning.data.sampling import draws_an_epoch
 from hqsam_lightning.errors import ConfigError, choice_error
 
 log = logging.getLogger(__name__)

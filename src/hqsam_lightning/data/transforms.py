@@ -80,10 +80,10 @@ class Augmentation:
         check_appearance(appearance)
         self.image_size = image_size
         self.redraws = redraws
-        self.flip = A.HorizontalFlip(p=flip_prob)
-        self.jitter = LargeScaleJitter(image_size, min_scale, max_scale)
         looks = [A.Sequential(list(appearance), p=appearance_prob)] if appearance_prob < 1 else appearance
-        self.transform = A.Compose([self.flip, self.jitter, *looks], seed=0)
+        self.transform = A.Compose(
+            [A.HorizontalFlip(p=flip_prob), LargeScaleJitter(image_size, min_scale, max_scale), *looks], seed=0
+        )
 
     def __call__(self, image: np.ndarray, masks: np.ndarray, seed: int, ignore: np.ndarray | None = None) -> Framed:
         """Augments one sample.
@@ -110,17 +110,6 @@ class Augmentation:
             if kept.any():
                 return framed if kept.all() else framed._replace(masks=framed.masks[kept])
         return fit(image, masks, self.image_size, ignore)
-
-    def longest(self, seed: int) -> int:
-        """Longest side, in pixels, to which the first draw scales a sample: no reader has to give more.
-
-        Args:
-            seed: of the draw.
-        """
-        self._begin_draw(seed, 0)
-        self.transform.py_random.random()  # Compose asks whether to run at all
-        self.flip.should_apply()
-        return self.jitter.draw_longest()
 
     def _begin_draw(self, seed: int, attempt: int) -> None:
         # one generator for all transforms: seeded alike, each would draw the other's numbers

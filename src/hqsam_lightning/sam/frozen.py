@@ -109,7 +109,7 @@ class FrozenSam(nn.Module):
         """
         if isinstance(images, Tensor):
             return self.encode(images)
-        return self._as_features(images.image_embeddings, images.early, None)
+        return self._as_features(images.image_embeddings, images.early, images.pixels)
 
     def _as_features(self, final: Tensor, early: Tensor, pixels: Tensor | None) -> SamFeatures:
         """In float32 with the channels last in memory, as heads work fastest, wherever they come from."""

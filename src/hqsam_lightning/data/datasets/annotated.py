@@ -61,10 +61,6 @@ class AnnotatedPhotos(ABC):
             raise DataError(no_mask(photo))
         return Sample(image, np.stack(taken).astype(np.float32), photo.sample_id, self.name)
 
-    def reduced(self, index: int, longest: int) -> Sample:
-        """Reads one photo whole: its masks are of its size."""
-        return self[index]
-
     def identify(self, index: int) -> Identity:
         """Identifies a photo by its file and its masks."""
         photo = self.photos[index]

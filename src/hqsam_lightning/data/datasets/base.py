@@ -14,10 +14,6 @@ class SampleSet(Protocol):
 
     def __getitem__(self, index: int) -> Sample: ...
 
-    def reduced(self, index: int, longest: int) -> Sample:
-        """Returns the sample, which may be downscaled to at least `longest` pixels on its longer side."""
-        ...
-
     def identify(self, index: int) -> Identity:
         """Returns what identifies the sample and its content, without decoding its files."""
         ...

@@ -22,17 +22,12 @@ class MergedSets:
         self.ends = list(accumulate(len(samples) for samples in sets))
 
     def __len__(self) -> int:
-        return self.ends[-1]
+        return self.ends[-1] if self.ends else 0
 
     def __getitem__(self, index: int) -> Sample:
         """Reads the sample of the set that the index falls into."""
         samples, place = self._find(index)
         return samples[place]
-
-    def reduced(self, index: int, longest: int) -> Sample:
-        """Reads the sample as its set reduces it."""
-        samples, place = self._find(index)
-        return samples.reduced(place, longest)
 
     def identify(self, index: int) -> Identity:
         """Identifies the sample of the set that the index falls into."""

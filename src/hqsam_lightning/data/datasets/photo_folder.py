@@ -48,15 +48,17 @@ class PhotoFolder:
         Raises:
             DataError: naming the file that is damaged, empty or of another size.
         """
-        return self._read(index, None)
+        photo, masks, _ = self.pairs[index]
+        sample_id = self._sample_id(index)
 
-    def reduced(self, index: int, longest: int) -> Sample:
-        """Reads one photo and its masks, a JPEG at 1/2, 1/4 or 1/8 of its size where that is enough.
+        def order(count: int) -> list[int]:
+            return derive_rng("masks", sample_id).permutation(count).tolist()
 
-        Raises:
-            DataError: as above.
-        """
-        return self._read(index, longest)
+        read = read_pair(photo, masks, self.mask_values, self.max_masks, order)
+        if read.empty and index not in self._announced:
+            self._announced.add(index)
+            _log.warning("%s: %s of its masks show no object and are left out", sample_id, read.empty)
+        return Sample(read.image, read.masks, sample_id, self.name, read.ignore)
 
     def identify(self, index: int) -> Identity:
         """Identifies a sample by its files' sizes and last bytes, and by what the masks' values mean.
@@ -74,19 +76,6 @@ class PhotoFolder:
 
     def _meaning(self) -> str:
         return str(self.mask_values) + (f", at most {self.max_masks} masks" if self.max_masks is not None else "")
-
-    def _read(self, index: int, longest: int | None) -> Sample:
-        photo, masks, _ = self.pairs[index]
-        sample_id = self._sample_id(index)
-
-        def order(count: int) -> list[int]:
-            return derive_rng("masks", sample_id).permutation(count).tolist()
-
-        read = read_pair(photo, masks, longest, self.mask_values, self.max_masks, order)
-        if read.empty and index not in self._announced:
-            self._announced.add(index)
-            _log.warning("%s: %s of its masks show no object and are left out", sample_id, read.empty)
-        return Sample(read.image, read.masks, sample_id, self.name, read.ignore)
 
     def _sample_id(self, index: int) -> str:
         return f"{self.name}/{self.pairs[index].stem}"

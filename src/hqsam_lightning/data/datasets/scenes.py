@@ -69,10 +69,6 @@ class Scenes:
         content = f"{self.image_size} px, seed {self.seed}, objects {self.objects} thin {self.thin_objects}, {masks}"
         return Identity(self._sample_id(index), self.name, content)
 
-    def reduced(self, index: int, longest: int) -> Sample:
-        """The scene at its own size: there is nothing to decode."""
-        return self[index]
-
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < self.size:
             raise IndexError(f"expected an index from 0 to {self.size - 1} of {self.name}/{self.split}, got {index}")

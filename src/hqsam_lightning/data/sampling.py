@@ -1,64 +1,15 @@
-"""Order of the samples, batches of several masks an image, and a loader that resumes in mid-epoch."""
+"""Order of the samples, and a loader that resumes in mid-epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
 from torch.utils.data import Sampler
 
 from hqsam_lightning.data.watched_loading import WatchedLoader
-from hqsam_lightning.prompts.grouping import group_prompts
 from hqsam_lightning.seeding import derive_rng
-from hqsam_lightning.types import Batch, Example, StoredFeatures
-
-
-def collate(examples: Sequence[Example]) -> Batch:
-    """Puts B examples into one batch: an image's masks with the first kind of prompts, then with the next."""
-    kinds = [(number, name) for number, example in enumerate(examples) for name in example.prompts]
-    rows = [(number, name) for number, name in kinds for _ in examples[number].masks]
-    owners = [examples[number] for number, _ in rows]
-    return Batch(
-        images=_stack([example.image for example in examples]),
-        masks=torch.cat([examples[number].masks for number, _ in kinds]),
-        image_index=torch.tensor([number for number, _ in rows]),
-        prompts=group_prompts([prompt for number, name in kinds for prompt in examples[number].prompts[name]]),
-        seeds=[seed for number, _ in kinds for seed in examples[number].seeds],
-        original_masks=_list_original_masks(examples),
-        sample_ids=[example.sample_id for example in owners],
-        datasets=[example.dataset for example in owners],
-        prompt_names=[name for _, name in rows],
-        ignore=_stack_ignore(examples),
-        original_ignore=None
-        if all(example.original_ignore is None for example in examples)
-        else [example.original_ignore for example in owners],
-    )
-
-
-def _stack(images: Sequence[Tensor | StoredFeatures]) -> Tensor | StoredFeatures:
-    stored = [image for image in images if isinstance(image, StoredFeatures)]
-    if stored:
-        embeddings, early = ([getattr(each, name) for each in stored] for name in ("image_embeddings", "early"))
-        return StoredFeatures(torch.stack(embeddings), torch.stack(early))
-    return torch.stack([image for image in images if isinstance(image, Tensor)])
-
-
-def _stack_ignore(examples: Sequence[Example]) -> Tensor | None:
-    """(B, 1, H, W) bool; None where no example ignores any pixel."""
-    if all(example.ignore is None for example in examples):
-        return None
-    nothing = torch.zeros(1, *examples[0].masks.shape[-2:], dtype=torch.bool)
-    return torch.stack([nothing if example.ignore is None else example.ignore for example in examples])
-
-
-def _list_original_masks(examples: Sequence[Example]) -> list[Tensor] | None:
-    """One tensor per mask, which all of its rows share."""
-    masks = [None if example.original_masks is None else list(example.original_masks) for example in examples]
-    pairs = zip(examples, masks, strict=True)
-    rows = [mask for example, own in pairs if own is not None for _ in example.prompts for mask in own]
-    return rows or None
+from hqsam_lightning.types import Batch
 
 
 def draws_an_epoch(length: int, weight: float) -> int:
