@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks.authors_reader import read_and_jitter
 from benchmarks.cases import GIB, Row, make_row
 from benchmarks.processes import take_turns_apart
-from hqsam_lightning.data.datasets import PhotoFolder, Scenes
+from hqsam_lightning.data.datasets import PhotoPairs, Scenes
 from hqsam_lightning.data.examples import augmented
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.errors import ConfigError
@@ -125,7 +125,7 @@ def _our_reader(pairs: Pairs, draws: Draws) -> Contestant:
     _use_one_thread()
     keep_freed_memory()
     views = [
-        (PhotoFolder("photos", [pair]), Augmentation(IMAGE_SIZE, flip, scale, scale))
+        (PhotoPairs("photos", [pair]), Augmentation(IMAGE_SIZE, flip, scale, scale))
         for pair, (flip, scale) in zip(pairs, draws, strict=True)
     ]
     return lambda: [augmented(samples[0], augmentation, seed=0, epoch=0) for samples, augmentation in views]

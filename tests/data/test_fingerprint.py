@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hqsam_lightning.data.datasets import PhotoFolder
+from hqsam_lightning.data.datasets import PhotoPairs
 from hqsam_lightning.data.fingerprint import changes, fingerprint
 from hqsam_lightning.data.sets import DataSets, synthetic_sets
 
@@ -26,7 +26,7 @@ def pairs(tmp_path: Path) -> list[tuple[Path, Path]]:
 
 
 def sets_of(train: list[tuple[Path, Path]], validation: list[tuple[Path, Path]]) -> DataSets:
-    return DataSets([(PhotoFolder("birds", train), 1.0)], {"birds": PhotoFolder("birds", validation)})
+    return DataSets([(PhotoPairs("birds", train), 1.0)], {"birds": PhotoPairs("birds", validation)})
 
 
 def test_the_same_data_is_the_same(pairs: list[tuple[Path, Path]]) -> None:
@@ -46,9 +46,7 @@ def test_what_changed_is_described(pairs: list[tuple[Path, Path]]) -> None:
     assert all("but others, or in another order" in text for text in moved)
     swapped = changes(before, fingerprint(sets_of(pairs[:3][::-1], pairs[4:])))
     assert swapped == ["train set birds: 3 images as before, but others, or in another order"]
-    gone = changes(
-        before, fingerprint(replace(sets_of(pairs[:3], []), validation={"cats": PhotoFolder("cats", pairs)}))
-    )
+    gone = changes(before, fingerprint(replace(sets_of(pairs[:3], []), validation={"cats": PhotoPairs("cats", pairs)})))
     assert gone == ["validation set birds: is gone", "validation set cats: is new"]
 
 
@@ -62,7 +60,7 @@ def test_another_photo_or_mask_of_the_same_name(pairs: list[tuple[Path, Path]], 
 
 
 def test_two_sources_of_one_name_are_kept_apart(pairs: list[tuple[Path, Path]]) -> None:
-    twice = DataSets([(PhotoFolder("birds", each), 1.0) for each in (pairs[:3], pairs[3:])], {})
+    twice = DataSets([(PhotoPairs("birds", each), 1.0) for each in (pairs[:3], pairs[3:])], {})
     assert [facts["count"] for facts in fingerprint(twice)["train"].values()] == [3, 3]
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hqsam_lightning.data.catalogue import Source, source_from_config
-from hqsam_lightning.data.datasets import PhotoFolder
+from hqsam_lightning.data.datasets import PhotoPairs
 from hqsam_lightning.data.inspection import inspect_sources
 from hqsam_lightning.data.sets import folder_sets
 from hqsam_lightning.errors import DataError
@@ -140,10 +140,10 @@ def test_every_mask_of_a_photo_is_of_its_size(tmp_path: Path, check: str) -> Non
 # --- the meaning is part of the samples ------------------------------------------------------------------------------
 
 
-def make(root: Path, **settings: Any) -> PhotoFolder:
+def make(root: Path, **settings: Any) -> PhotoPairs:
     entry = {"images": "im", "masks": "gt", **settings}
     ((samples, _),) = folder_sets({"birds": entry}, ["birds"], [], str(root), holdout=0).train
-    assert isinstance(samples, PhotoFolder)
+    assert isinstance(samples, PhotoPairs)
     return samples
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hqsam_lightning.data.datasets import PhotoFolder
+from hqsam_lightning.data.datasets import PhotoPairs
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.reporting import run_report
 from hqsam_lightning.train import train
@@ -77,14 +77,14 @@ def test_a_decoration_that_fails_is_a_warning(
 def test_a_run_whose_loading_process_ends_or_stops_names_the_photo(
     make_config, photos: Path, monkeypatch: pytest.MonkeyPatch, fate: str, message: str
 ) -> None:
-    main, read = os.getpid(), PhotoFolder.__getitem__
+    main, read = os.getpid(), PhotoPairs.__getitem__
 
-    def meet(self: PhotoFolder, index: int) -> Sample:
+    def meet(self: PhotoPairs, index: int) -> Sample:
         if os.getpid() != main:
             os.kill(os.getpid(), getattr(signal, fate))
         return read(self, index)
 
-    monkeypatch.setattr(PhotoFolder, "__getitem__", meet)
+    monkeypatch.setattr(PhotoPairs, "__getitem__", meet)
     timeout = f"loader.timeout={4 if fate == 'SIGSTOP' else PATIENCE}"
     with pytest.raises(DataError, match=rf"{message}.*folder/(cost|\[red\]|a_b|zz)"):
         train(make_config(*TINY, f"paths.data_dir={photos}", "loader.num_workers=1", timeout))

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hqsam_lightning.checks import Expected, choice, integer, list_of, text
+from hqsam_lightning.checks import Expected, choice, integer, list_of, optional, text
 from hqsam_lightning.data.problems import CHECKS
 from hqsam_lightning.data.segmentations import Segmentation
 
 ARGUMENTS: Mapping[str, Expected] = {
-    "max_masks": integer(1),
+    "max_masks": optional(integer(1)),
     "exclude": Expected("a list of file names, in quotes where they are numbers", list_of(text(1)).accepts),
     "check": choice(*CHECKS),
     "exif": choice("apply", "ignore", None),

@@ -26,7 +26,7 @@ SETS: Mapping[str, Expected] = {
 @arguments("data", limit=optional(integer(1)), **SETS)
 def sa1b_sets(
     folder: str,
-    max_masks: int,
+    max_masks: int | None,
     limit: int | None,
     validation: DataSets | None = None,
     holdout: float = 0.1,
@@ -60,7 +60,7 @@ def coco_sets(
     data_dir: str,
     annotations: str,
     images: str,
-    max_masks: int,
+    max_masks: int | None,
     val_annotations: str | None = None,
     val_images: str | None = None,
     validation: DataSets | None = None,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hqsam_lightning.data.catalogue import Source, source_from_config
-from hqsam_lightning.data.datasets import PhotoFolder, SampleSet, Scenes
+from hqsam_lightning.data.datasets import PhotoPairs, SampleSet, Scenes
 from hqsam_lightning.data.inspection import CheckedSource, inspect_sources
 from hqsam_lightning.data.listing import Pair
 from hqsam_lightning.data.sampling import draws_an_epoch
@@ -134,8 +134,8 @@ def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:
     return DataSets(scenes.train, scenes.validation | photos.validation)
 
 
-def _photos(spec: Source, checked: Mapping[str, CheckedSource], pairs: Mapping[str, Pairs]) -> PhotoFolder:
-    return PhotoFolder(spec.name, pairs[spec.name], checked[spec.name].mask_values, spec.max_masks)
+def _photos(spec: Source, checked: Mapping[str, CheckedSource], pairs: Mapping[str, Pairs]) -> PhotoPairs:
+    return PhotoPairs(spec.name, pairs[spec.name], checked[spec.name].mask_values, spec.max_masks)
 
 
 def _lookup(key: str, name: str, catalogue: Mapping[str, Mapping[str, Any]]) -> Source:

@@ -79,13 +79,13 @@ def test_a_photo_exchanged_during_the_run_is_named(tmp_path: Path) -> None:
         photos[0]
 
 
-@pytest.mark.parametrize("max_masks", [0, -1, True, 2.0, "4", None])
+@pytest.mark.parametrize("max_masks", [0, -1, True, 2.0, "4"])
 def test_an_impossible_number_of_masks(tmp_path: Path, max_masks: object) -> None:
     write_sa1b(tmp_path, some_masks(1), compressed)
-    with pytest.raises(ConfigError, match=r"data\.max_masks: expected an integer >= 1; got"):
+    with pytest.raises(ConfigError, match=r"data\.max_masks: expected an integer >= 1.*; got"):
         Sa1b(tmp_path, max_masks)
     path = write_json(tmp_path, [image(1, "sa_1.jpg")], [instance(1, 1)])
-    with pytest.raises(ConfigError, match=r"data\.max_masks: expected an integer >= 1; got"):
+    with pytest.raises(ConfigError, match=r"data\.max_masks: expected an integer >= 1.*; got"):
         CocoInstances(path, tmp_path, max_masks)
 
 

@@ -26,11 +26,11 @@ class AnnotatedPhotos(ABC):
         name: of the set, which begins the sample ids.
         photos: what the set holds.
         max_masks: maximum number of masks per photo: where it has more, these are drawn at random, always the same
-            ones. Masks without a pixel do not count.
+            ones; None takes all. Masks without a pixel do not count.
         exif: whether photos are turned the way their EXIF orientation says; otherwise the pixels come as stored.
     """
 
-    def __init__(self, name: str, photos: Sequence[AnnotatedPhoto], max_masks: int, exif: bool = True) -> None:
+    def __init__(self, name: str, photos: Sequence[AnnotatedPhoto], max_masks: int | None, exif: bool = True) -> None:
         self.name = name
         self.photos = list(photos)
         self.max_masks = max_masks

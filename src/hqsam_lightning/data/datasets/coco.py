@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 class CocoInstances(AnnotatedPhotos):
     """Photos and instances of one file in COCO's format.
 
+        >>> from hqsam_lightning.data.datasets import CocoInstances
+        >>> sample = CocoInstances("annotations/instances_val2017.json", "val2017")[0]  # doctest: +SKIP
+
     The whole file is checked first. Crowds are left out (to every instance they are background), as are photos without
     an instance or without a mask that covers a pixel; the log counts them.
 
@@ -48,7 +51,7 @@ class CocoInstances(AnnotatedPhotos):
         self,
         annotations: str | Path,
         images: str | Path,
-        max_masks: int,
+        max_masks: int | None = None,
         exclude: Sequence[str] = (),
         check: str = "quick",
         exif: str | None = None,

@@ -1,81 +1,62 @@
-"""A folder of photos and mask files."""
+"""A folder of photos and mask files, as a set of its own."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from hqsam_lightning.data.image_files import file_fingerprint
-from hqsam_lightning.data.listing import Pair
-from hqsam_lightning.data.mask_values import SOFT, MaskValues
-from hqsam_lightning.data.reading import read_pair
-from hqsam_lightning.seeding import derive_rng
-from hqsam_lightning.types import Identity, Sample
-
-_log = logging.getLogger(__name__)
+from hqsam_lightning.data.catalogue import IMAGE_SUFFIXES, Source
+from hqsam_lightning.data.datasets.photo_pairs import PhotoPairs
+from hqsam_lightning.data.inspection import inspect_sources
+from hqsam_lightning.data.mask_values import AUTO
 
 
-class PhotoFolder:
-    """Photos and mask files of one source.
+class PhotoFolder(PhotoPairs):
+    """A folder of photos and mask files, paired by their names as `hqsam_lightning.data.listing` says.
+
+        >>> from hqsam_lightning.data.datasets import PhotoFolder
+        >>> sample = PhotoFolder("birds")[0]  # doctest: +SKIP
+        >>> sample.image.shape, sample.masks.shape  # doctest: +SKIP
+        ((400, 300, 3), (1, 400, 300))
 
     Args:
-        name: the source's name, which begins its sample ids.
-        pairs: photos with their masks, whose stems are unique; or their paths, the photo first.
-        mask_values: what the masks' values mean.
-        max_masks: most masks of a photo; where it has more, these are drawn at random, always the same ones.
+        root: the folder.
+        images: folder of the photos, relative to root; None: ``images`` where root has one, otherwise root itself.
+        masks: folder of the masks, relative to root; None: ``masks`` where root has one, otherwise that of the photos.
+        mask_suffix: ending of the masks' names; where they lie beside their photos, no photo ends so.
+        mask_values: what the masks' values mean, see `Source`.
+        max_masks: see `PhotoPairs`.
+        check: ``"quick"`` (files pair up, sizes agree) or ``"full"`` (every file is decoded).
+        name: see `PhotoPairs`; None: root's.
+
+    Raises:
+        ConfigError: a value cannot work.
+        DataError: one for all problems of the files.
     """
 
     def __init__(
         self,
-        name: str,
-        pairs: Sequence[Pair | tuple[Path, ...]],
-        mask_values: MaskValues = SOFT,
+        root: str | Path,
+        images: str | None = None,
+        masks: str | None = None,
+        mask_suffix: str = ".png",
+        mask_values: str | Mapping[str, Any] = AUTO,
         max_masks: int | None = None,
+        check: str = "quick",
+        name: str | None = None,
     ) -> None:
-        self.name = name
-        self.pairs = [pair if isinstance(pair, Pair) else Pair.of(*pair) for pair in pairs]
-        self.mask_values = mask_values
-        self.max_masks = max_masks
-        self._announced: set[int] = set()
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> Sample:
-        """Reads one photo and its masks.
-
-        Raises:
-            DataError: naming the file that is damaged, empty or of another size.
-        """
-        photo, masks, _ = self.pairs[index]
-        sample_id = self._sample_id(index)
-
-        def order(count: int) -> list[int]:
-            return derive_rng("masks", sample_id).permutation(count).tolist()
-
-        read = read_pair(photo, masks, self.mask_values, self.max_masks, order)
-        if read.empty and index not in self._announced:
-            self._announced.add(index)
-            _log.warning("%s: %s of its masks show no object and are left out", sample_id, read.empty)
-        return Sample(read.image, read.masks, sample_id, self.name, read.ignore)
-
-    def identify(self, index: int) -> Identity:
-        """Identifies a sample by its files' sizes and last bytes, and by what the masks' values mean.
-
-        Raises:
-            DataError: a file is missing.
-        """
-        photo, masks, _ = self.pairs[index]
-        content = " ".join([*(file_fingerprint(path) for path in (photo, *masks)), self._meaning()])
-        return Identity(self._sample_id(index), self.name, content)
-
-    def describe(self) -> str:
-        """What was decided about the source, for logs and checkpoints, e.g. ``"mask_values: soft"``."""
-        return f"mask_values: {self._meaning()}"
-
-    def _meaning(self) -> str:
-        return str(self.mask_values) + (f", at most {self.max_masks} masks" if self.max_masks is not None else "")
-
-    def _sample_id(self, index: int) -> str:
-        return f"{self.name}/{self.pairs[index].stem}"
+        folder = Path(root).expanduser()
+        photos = images or ("images" if (folder / "images").is_dir() else ".")
+        beside = photos if masks is None and not (folder / "masks").is_dir() else masks or "masks"
+        suffixes = tuple(suffix for suffix in IMAGE_SUFFIXES if beside != photos or suffix != mask_suffix)
+        source = Source(
+            name=name or folder.resolve().name,
+            images=photos,
+            masks=beside,
+            image_suffixes=suffixes,
+            mask_suffix=mask_suffix,
+            mask_values=mask_values,
+        )
+        checked = inspect_sources([source], folder, allow_missing=False, check=check)[source.name]
+        super().__init__(source.name, checked.pairs, checked.mask_values, max_masks)

@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 class Sa1b(AnnotatedPhotos):
     """A folder of SA-1B: sa_N.jpg with sa_N.json in the same folder.
 
+        >>> from hqsam_lightning.data.datasets import Sa1b
+        >>> sample = Sa1b("sa_000020", max_masks=8)[0]  # doctest: +SKIP
+
     Kirillov et al., "Segment Anything", ICCV 2023, section 5.
 
     Args:
@@ -54,7 +57,7 @@ class Sa1b(AnnotatedPhotos):
     def __init__(
         self,
         folder: str | Path,
-        max_masks: int,
+        max_masks: int | None = None,
         limit: int | None = None,
         exclude: Sequence[str] = (),
         check: str = "quick",

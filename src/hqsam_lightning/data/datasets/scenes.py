@@ -28,6 +28,10 @@ SCENES = {
 class Scenes:
     """Procedural scenes made on request; each follows from (seed, split, index) and these arguments alone.
 
+        >>> from hqsam_lightning.data.datasets import Scenes
+        >>> Scenes(10, image_size=64)[0].image.shape
+        (64, 64, 3)
+
     Args:
         size: number of scenes.
         image_size: side of the square photos.
@@ -64,7 +68,7 @@ class Scenes:
         return self.size
 
     def identify(self, index: int) -> Identity:
-        """Tells a scene by the arguments that it follows from."""
+        """Identifies a scene by the arguments that it follows from."""
         masks = f"{self.masks} {self.coarseness}" if self.masks == "coarse" else self.masks
         content = f"{self.image_size} px, seed {self.seed}, objects {self.objects} thin {self.thin_objects}, {masks}"
         return Identity(self._sample_id(index), self.name, content)
