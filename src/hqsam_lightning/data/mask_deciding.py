@@ -65,16 +65,12 @@ def tolerated(count: int) -> int:
 def is_unlike(facts: MaskFacts, values: MaskValues) -> bool:
     """Whether a file does not fit a decided meaning."""
     if values.kind == "soft":
-        bright = facts.reaches_full or facts.high == 0
-        return facts.shows in (LABELS, COLOURS, ALPHA, TWO_PLANES) or not bright
-    if values.kind == "binary" and values.threshold is not None:
-        return facts.shows in (LABELS, COLOURS, ALPHA, TWO_PLANES) or not _fits(facts, values.threshold)
-    return False
-
-
-def _fits(facts: MaskFacts, threshold: float) -> bool:
-    """Whether the maximum of a mask can be the value of the object by the threshold, or the mask is empty."""
-    return facts.high == 0 or threshold < facts.high <= 2 * threshold + 1
+        fits = facts.reaches_full
+    elif values.kind == "binary" and values.threshold is not None:
+        fits = values.threshold < facts.high <= 2 * values.threshold + 1
+    else:
+        return False
+    return facts.shows in (LABELS, COLOURS, ALPHA, TWO_PLANES) or not (fits or facts.high == 0)
 
 
 def _decide_auto(name: str, facts: list[MaskFacts]) -> MaskValues:

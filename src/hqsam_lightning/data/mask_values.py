@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from hqsam_lightning.checks import Expected, integer, list_of, require
 from hqsam_lightning.data.mask_pixels import MAX_VALUE, MaskPixels, levels_of
 from hqsam_lightning.errors import ConfigError, DataError
 
@@ -192,7 +193,6 @@ def _scaled(plane: np.ndarray, full: int) -> np.ndarray:
 
 
 def _numbers(key: str, values: Any) -> tuple[int, ...]:
-    listed = isinstance(values, Sequence) and not isinstance(values, str)
-    if not listed or not all(type(value) is int and 0 <= value <= MAX_VALUE for value in values):
-        raise ConfigError(f"{key}: expected a list of whole numbers from 0 to {MAX_VALUE}; got {values!r}")
+    numbers = list_of(integer(0, MAX_VALUE))
+    require(key, values, Expected(f"a list of whole numbers from 0 to {MAX_VALUE}", numbers.accepts))
     return tuple(sorted(set(values)))
