@@ -268,7 +268,16 @@ class MaskLogits:
     iou: Tensor
 
     def select(self, output: str) -> Tensor:
-        """Gives the logits to score: ``"sam"``, ``"hq"`` (the released evaluation) or ``"sum"`` (the paper)."""
+        """Returns the logits to score; those of SAM where the method trains none.
+
+        Args:
+            output: ``"sam"``, ``"hq"`` (the released evaluation) or ``"sum"`` (the paper).
+
+        Raises:
+            ValueError: for another output.
+        """
+        if output not in ("sam", "hq", "sum"):
+            raise ValueError(f"expected the output sam, hq or sum; got {output!r}")
         if output == "sam" or self.hq is None:
             return self.sam
         return self.hq if output == "hq" else self.sam + self.hq

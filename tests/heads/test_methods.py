@@ -139,18 +139,6 @@ def test_own_encoders_train_through_either_attention(name: str, attention: str) 
     assert_close_gradients(other, eager)
 
 
-@pytest.mark.parametrize("sam_name", ["tiny_sam", "tiny_vit_sam"])
-def test_merged_lora_gives_the_same_logits(sam_name: str, request: pytest.FixtureRequest) -> None:
-    sam = request.getfixturevalue(sam_name)
-    head = LoraHead(sam)
-    move(head)
-    merged = head.merged_encoder()
-    assert merged.state_dict().keys() == sam.sam.image_encoder.state_dict().keys()
-    features = sam.encode_with(merged, two_images(sam))
-    assert relative(predict(SamHead(), sam, features, ROWS).sam, run(head, sam).hq) < 1e-5
-    assert relative(predict(SamHead(), sam, features, ROWS).sam, run(SamHead(), sam).sam) > 1e-3
-
-
 @pytest.mark.parametrize("name", ["lora", "adapter"])
 def test_added_parameters_are_the_only_new_memory(tiny_sam: FrozenSam, name: str) -> None:
     head = METHODS[name](tiny_sam)

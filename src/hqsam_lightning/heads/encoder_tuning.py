@@ -6,7 +6,6 @@ around SAM's own weights: only what is added to it takes memory.
 
 from __future__ import annotations
 
-import copy
 from importlib.util import find_spec
 
 import torch
@@ -77,18 +76,6 @@ class LoraHead(TunedEncoderHead):
         with seeded_init(seed, "lora"):
             config = LoraConfig(r=rank, lora_alpha=rank, target_modules=["qkv"])
             super().__init__(inject_adapter_in_model(config, sharing_copy(sam.sam.image_encoder)))
-
-    def merged_encoder(self) -> nn.Module:
-        """A plain encoder with the updates added to copies of its weights."""
-        from peft.tuners.lora import LoraLayer
-
-        merged = copy.deepcopy(self.encoder)
-        for parent in list(merged.modules()):
-            for name, child in parent.named_children():
-                if isinstance(child, LoraLayer):
-                    child.merge()
-                    setattr(parent, name, child.get_base_layer())
-        return merged
 
 
 class AdapterHead(TunedEncoderHead):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import wandb
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from hqsam_lightning.checks import number, require
@@ -163,6 +163,8 @@ def build_wandb_logger(
     Raises:
         ConfigError: for a timeout that is not positive.
     """
+    import wandb  # here: a run that logs elsewhere needs none
+
     require("logger.wandb.timeout", timeout, number(0, above=True))
     folder = Path(save_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -197,11 +199,14 @@ def _own_environment() -> Iterator[None]:
 
 def finish_wandb() -> None:
     """Ends the W&B run, so that the next trial of a multirun does not log into it."""
-    with decoration("the end of the W&B run"):
-        wandb.finish()
+    if wandb := sys.modules.get("wandb"):
+        with decoration("the end of the W&B run"):
+            wandb.finish()
 
 
 def _has_key() -> bool:
+    import wandb
+
     try:
         return bool(wandb.login(prompt=False, verify=False))
     except (wandb.Error, ValueError) as error:  # a key that W&B does not accept as one
