@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar, cast
 
 import hydra
 import torch
@@ -35,11 +32,12 @@ from hqsam_lightning.data.cache_writing import (
 from hqsam_lightning.data.datasets import MergedSets
 from hqsam_lightning.data.shards import Place
 from hqsam_lightning.data.watched_loading import WatchedLoader, sample_name, with_loader_errors
-from hqsam_lightning.errors import ConfigError, HQSamError
+from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.runtime.memory import keep_freed_memory
 from hqsam_lightning.runtime.process_settings import ProcessSettings, begin_loading, with_process_settings
+from hqsam_lightning.runtime.processes import launch, together
 from hqsam_lightning.runtime.progress import track
-from hqsam_lightning.runtime.signals import Stopped, stop_on_signals, stop_requested, stops_deferred
+from hqsam_lightning.runtime.signals import Stopped, stop_on_signals, stops_deferred
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
 from hqsam_lightning.storage.locks import claim
@@ -47,8 +45,6 @@ from hqsam_lightning.training.build_trainer import check_devices
 from hqsam_lightning.types import SamFeatures
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 BUSY_REMEDY = "wait for it, or choose another cache"
 
@@ -74,9 +70,10 @@ def precompute(config: DictConfig) -> Path:
     folder, views = _target(config)
     try:
         with stop_on_signals(), ExitStack() as held:
-            fabric = _launch(config)
+            check_devices(config.trainer)
+            fabric = launch(config.trainer)
             claimed = partial(held.enter_context, claim(folder, BUSY_REMEDY))
-            _together(fabric, claimed if fabric.is_global_zero else _nothing)
+            together(fabric, claimed if fabric.is_global_zero else _nothing)
             made = _fill(config, fabric, folder, views)
     except Stopped as stop:
         _say_how_to_continue(folder, stop)
@@ -104,9 +101,9 @@ def _fill(config: DictConfig, fabric: Fabric, folder: Path, views: int) -> str:
     Returns:
         What the cache holds.
     """
-    sam, entries = _together(fabric, partial(_prepare, config, fabric, views))
+    sam, entries = together(fabric, partial(_prepare, config, fabric, views))
     begin = partial(_begin, config, folder, sam, entries) if fabric.is_global_zero else list
-    missing: list[Place] = fabric.broadcast(_together(fabric, begin))
+    missing: list[Place] = fabric.broadcast(together(fabric, begin))
     _write(config, fabric, folder, sam, entries, missing)
     return f"{len(entries.train)} images x {views} views and {len(entries.validation)} validation images"
 
@@ -133,50 +130,11 @@ def _begin(config: DictConfig, folder: Path, sam: FrozenSam, entries: Entries) -
     return missing
 
 
-def _together(fabric: Fabric, action: Callable[[], T]) -> T:
-    """Does something in every process; what stops one of them stops all.
-
-    Returns:
-        What the action gave in this process.
-
-    Raises:
-        HQSamError: the first process's that has one, in process 0; the others end quietly.
-        Stopped: after a signal, likewise.
-    """
-    outcome: HQSamError | signal.Signals | None = None
-    result: T | None = None
-    try:
-        result = action()
-    except HQSamError as error:
-        outcome = error
-    except RuntimeError:
-        # the same signal may have ended the loading processes
-        if stop_requested() is None:
-            raise
-    outcome = stop_requested() or outcome
-    outcomes = [fabric.broadcast(outcome, src=rank) for rank in range(fabric.world_size)]
-    failure = next((each for each in outcomes if each is not None), None)
-    if failure is None:
-        return cast(T, result)
-    if not fabric.is_global_zero:
-        # the status of the command is process 0's; Lightning kills that one when another's is not 0
-        sys.exit(0)
-    raise failure if isinstance(failure, HQSamError) else Stopped(failure)
-
-
 def _target(config: DictConfig) -> tuple[Path, int]:
     for key in ("cache", "augmentations_per_image"):
         if config[key] is None:
             raise ConfigError(f"{key}: expected a value; got null; set cache=FOLDER augmentations_per_image=NUMBER")
     return Path(config.cache).expanduser(), config.augmentations_per_image
-
-
-def _launch(config: DictConfig) -> Fabric:
-    check_devices(config.trainer)
-    options = {key: config.trainer[key] for key in ("accelerator", "devices", "num_nodes") if key in config.trainer}
-    fabric = Fabric(**options, strategy="auto" if options.get("devices") == 1 else "ddp")
-    fabric.launch()
-    return fabric
 
 
 def _say_and_check(folder: Path, sam: FrozenSam, made: Entries, missing: list[Place]) -> None:
@@ -213,7 +171,7 @@ def _write(
     rounds = range(-(-len(missing) // fabric.world_size))
     with stops_deferred():
         for turn in track(rounds, "encoding") if fabric.is_global_zero else rounds:
-            _together(fabric, partial(write, own[turn : turn + 1]))
+            together(fabric, partial(write, own[turn : turn + 1]))
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")

@@ -7,6 +7,8 @@ from scipy import ndimage, stats
 from torch import Tensor
 
 from hqsam_lightning.prompts.kinds import box_of, jitter_box, noise_mask, object_pixels, sample_points
+from hqsam_lightning.prompts.mix import PromptMix
+from hqsam_lightning.seeding import derive_rng
 
 FRAME = (48, 64)
 SIZE = 64
@@ -216,3 +218,14 @@ def test_draws_depend_on_the_generator_alone(draw: Callable[[np.random.Generator
     assert not torch.equal(first, draw(np.random.default_rng(4)))
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert (np.random.get_state()[1] == numpy_state).all()
+
+
+def test_the_deepest_point_is_a_kind() -> None:
+    mask = torch.zeros(1, 16, 16)
+    mask[:, 2:9, 4:11] = 1
+    prompt = PromptMix({"deepest_point": 1}).draw(mask, 4, derive_rng("deepest"))
+    assert prompt.point_coords is not None
+    assert prompt.point_coords.tolist() == [[7.0, 5.0]]
+    assert prompt.point_labels is not None
+    assert prompt.point_labels.tolist() == [1]
+    assert prompt.box is None

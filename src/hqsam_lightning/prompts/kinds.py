@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hqsam_lightning.prompts.clicks import deepest_point
 from hqsam_lightning.types import OBJECT_THRESHOLD, Prompt
 
 BOUNDARY_SCALE = 8
@@ -121,10 +122,16 @@ def noise_mask_prompt(mask: Tensor, settings: Settings, rng: np.random.Generator
     return Prompt(mask=noise_mask(mask, settings.mask_input_size, rng))
 
 
+def deepest_point_prompt(mask: Tensor, settings: Settings, rng: np.random.Generator) -> Prompt:
+    """The object's pixel farthest from the background, see `deepest_point`."""
+    return Prompt(point_coords=deepest_point(mask)[None], point_labels=torch.ones(1, dtype=torch.int64))
+
+
 KINDS: Mapping[str, Callable[[Tensor, Settings, np.random.Generator], Prompt | None]] = {
     "box": box_prompt,
     "points": points_prompt,
     "noise_mask": noise_mask_prompt,
+    "deepest_point": deepest_point_prompt,
 }
 """Kinds by their name in ``prompts.mix``; one gives None for a mask that it cannot prompt. New ones go to the end: the
 draws of the others then stay the same."""
