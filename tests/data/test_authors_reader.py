@@ -26,7 +26,7 @@ def test_pixels_are_the_authors(tmp_path: Path, size: tuple[int, int], scale: fl
     Image.fromarray((rng.random(size) > 0.5).astype(np.uint8) * 255).save(mask)
     theirs, their_mask = read_and_jitter(photo, mask, 512, False, scale, random.Random(0))
     jitter = LargeScaleJitter(512)
-    image, (label,), *_ = read_pair(photo, mask)
+    image, ((label,), *_) = read_pair(photo, mask)
     scaled = tuple(max(1, round(side * max(1, round(scale * 512)) / max(size))) for side in size)
     corner_rng = random.Random(0)
     corner = tuple(corner_rng.randint(0, max(side - 512, 0)) for side in scaled)

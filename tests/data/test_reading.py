@@ -289,8 +289,8 @@ def test_damaged_bytes_are_refused(tmp_path: Path, position: float) -> None:
 def test_read_pair_gives_photo_and_mask(tmp_path: Path, photo: np.ndarray, shape: np.ndarray) -> None:
     Image.fromarray(photo).save(tmp_path / "a.png", exif=_exif(8))
     Image.fromarray(np.rot90(shape).astype(np.uint8)).save(tmp_path / "m.png")
-    read = read_pair(tmp_path / "a.png", tmp_path / "m.png", values=MaskValues("nonzero"))
-    np.testing.assert_array_equal(read.image, np.rot90(photo))
+    image, read = read_pair(tmp_path / "a.png", tmp_path / "m.png", values=MaskValues("nonzero"))
+    np.testing.assert_array_equal(image, np.rot90(photo))
     np.testing.assert_array_equal(read.masks, np.rot90(shape)[None])
     assert read.ignore is None
 

@@ -1,4 +1,4 @@
-"""Photos and masks from files: every encoding that shows the same picture reads the same."""
+"""Reads photos and masks: every encoding of an image gives the same array."""
 
 from __future__ import annotations
 
@@ -48,25 +48,9 @@ class MasksRead(NamedTuple):
     Attributes:
         masks: (M, H, W) float32 in [0, 1], M >= 1; an object pixel is one > `OBJECT_THRESHOLD`.
         ignore: (H, W) bool, pixels that are neither object nor background; None where there is none.
-        empty: how many of the masks looked at were dropped because they show no object.
+        empty: number of masks that were dropped because they show no object.
     """
 
-    masks: np.ndarray
-    ignore: np.ndarray | None
-    empty: int
-
-
-class PairRead(NamedTuple):
-    """A photo with its masks.
-
-    Attributes:
-        image: (H, W, 3) uint8 RGB.
-        masks: see `MasksRead`.
-        ignore: see `MasksRead`.
-        empty: see `MasksRead`.
-    """
-
-    image: np.ndarray
     masks: np.ndarray
     ignore: np.ndarray | None
     empty: int
@@ -77,7 +61,7 @@ def read_image(path: str | Path, exif: bool = True) -> np.ndarray:
 
     Args:
         path: an 8-bit photo; grey, palette, CMYK and transparent ones become RGB (transparency is dropped).
-        exif: whether to turn the photo the way its EXIF orientation says; otherwise the pixels come as stored.
+        exif: whether to turn the photo by its EXIF orientation; otherwise the pixels are as stored.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -138,7 +122,7 @@ def read_masks(
 def masks_of(
     files: Sequence[tuple[str | Path, MaskPixels]], values: MaskValues, most: int | None = None, order: Order = range
 ) -> MasksRead:
-    """Gives the masks of a photo whose mask files were decoded, see `read_masks`.
+    """Returns the masks of a photo whose mask files were decoded, see `read_masks`.
 
     Raises:
         DataError: the files differ in size, do not have what the meaning needs, or show no object.
@@ -191,7 +175,7 @@ def read_pair(
     values: MaskValues = SOFT,
     most: int | None = None,
     order: Order = range,
-) -> PairRead:
+) -> tuple[np.ndarray, MasksRead]:
     """Reads a photo and its masks, see `read_image` and `read_masks`.
 
     Args:
@@ -208,13 +192,13 @@ def read_pair(
     image, read = read_image(image_path), read_masks(paths, values, most, order)
     if image.shape[:2] != read.masks.shape[1:]:
         raise DataError(size_mismatch(image_path, image.shape[:2], paths[0], read.masks.shape[1:]))
-    return PairRead(image, *read)
+    return image, read
 
 
 def size_mismatch(
     image_path: str | Path, image_hw: tuple[int, ...], mask_path: str | Path, mask_hw: tuple[int, ...]
 ) -> str:
-    """Says that a mask is not of its photo's size; sizes are (H, W) after EXIF orientation."""
+    """Describes a mask of another size than its photo; sizes are (H, W) after EXIF orientation."""
     return (
         f"expected a mask of its photo's size, got width x height {image_hw[1]}x{image_hw[0]} in {image_path} "
         f"and {mask_hw[1]}x{mask_hw[0]} in {mask_path} (EXIF orientation applied); "
@@ -244,9 +228,9 @@ def image_frame(path: str | Path) -> Frame:
 
 
 def _decode_rgb_jpeg(path: str | Path) -> np.ndarray | None:
-    """Decodes without the copies in which pixels leave Pillow; None where Pillow has to say what is wrong.
+    """Decodes without the copies that Pillow makes; None for a truncated file, which Pillow then reports.
 
-    OpenCV has the same libjpeg-turbo, but fills up a file that was cut off.
+    OpenCV uses the same libjpeg-turbo, but fills up truncated files.
     """
     data = np.fromfile(path, np.uint8)
     if data[-2:].tobytes() != END_OF_JPEG:

@@ -54,11 +54,11 @@ class PhotoPairs:
         def order(count: int) -> list[int]:
             return derive_rng("masks", sample_id).permutation(count).tolist()
 
-        read = read_pair(photo, masks, self.mask_values, self.max_masks, order)
+        image, read = read_pair(photo, masks, self.mask_values, self.max_masks, order)
         if read.empty and index not in self._announced:
             self._announced.add(index)
             _log.warning("%s: %s of its masks show no object and are left out", sample_id, read.empty)
-        return Sample(read.image, read.masks, sample_id, self.name, read.ignore)
+        return Sample(image, read.masks, sample_id, self.name, read.ignore)
 
     def identify(self, index: int) -> Identity:
         """Identifies a sample by its files' sizes and last bytes, and by what the masks' values mean.
