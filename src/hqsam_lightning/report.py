@@ -13,12 +13,14 @@ from hqsam_lightning.checks import path, require
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError, choice_error
+from hqsam_lightning.reporting.comparison import paper_section
 from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.paper import read_paper_table
 from hqsam_lightning.reporting.report_files import write_report
 from hqsam_lightning.reporting.run_folders import find_runs, read_run
 from hqsam_lightning.reporting.runs import check_comparable, group_runs
 from hqsam_lightning.run_names import own_command
+from hqsam_lightning.runtime.decoration import decoration
 from hqsam_lightning.schema import check_config
 
 
@@ -37,7 +39,7 @@ def report(config: DictConfig) -> Summary:
     """
     given = _folders(config.runs)
     out = _path("out", config.out)
-    paper = None if config.table is None else read_paper_table(_path("table", config.table))
+    paper = None if config.table is None else read_paper_table(paper_table_path(config.table))
     runs = [read_run(run) for folder in given for run in find_runs(folder)]
     check_comparable(runs)
     known = runs[0].metrics
@@ -47,6 +49,27 @@ def report(config: DictConfig) -> Summary:
     write_report(out, summary, paper, own_command("hqsam_lightning.report"))
     print(f"report in {out}")
     return summary
+
+
+def print_beside_paper(folders: Sequence[Path], table: str) -> None:
+    """Prints the paper's numbers beside those of runs; what goes wrong is a warning, since the runs are finished.
+
+    Args:
+        folders: of runs, or of sweeps.
+        table: see `paper_table_path`.
+    """
+    with decoration("the table beside the paper's numbers,"):
+        runs = [read_run(run) for folder in folders for run in find_runs(folder)]
+        check_comparable(runs)
+        lines = paper_section(Summary(group_runs(runs)), read_paper_table(paper_table_path(table)))
+        print("\n".join(["", f"The paper's numbers ({table}) beside these:", "", *lines]))
+
+
+def paper_table_path(table: str) -> Path:
+    """The table.yaml of a folder of experiments/, by the folder's name, or of a path that ends in .yaml."""
+    if table.endswith(".yaml"):
+        return Path(table).expanduser()
+    return Path(conf_dir()).parent / "experiments" / table / "table.yaml"
 
 
 def _folders(runs: Any) -> list[Path]:

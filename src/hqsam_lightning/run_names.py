@@ -40,6 +40,11 @@ def chosen_experiments() -> list[str]:
     return [name.strip(" '\"") for text in chosen for name in text.strip("[]").split(",")]
 
 
+def is_multirun() -> bool:
+    """Whether this run is one of a multirun."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
 def own_command(module: str) -> str:
     """The command that gives this run alone, quoted for a shell.
 
@@ -47,7 +52,7 @@ def own_command(module: str) -> str:
         module: that is run with ``python -m``.
     """
     arguments = sys.argv[1:]
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+    if is_multirun():
         arguments = task_overrides()
     return shlex.join(["python", "-m", module, *arguments])
 

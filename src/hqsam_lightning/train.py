@@ -12,8 +12,6 @@ from typing import Any
 import hydra
 import lightning as L
 import pandas as pd
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -28,9 +26,12 @@ from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.evaluation.scores import BASELINE, as_table
 from hqsam_lightning.heads import Head
+from hqsam_lightning.report import paper_table_path, print_beside_paper
 from hqsam_lightning.reporting.metric_facts import facts_of
+from hqsam_lightning.reporting.paper import read_paper_table
 from hqsam_lightning.reporting.results import BestWeights, Results
 from hqsam_lightning.reporting.run_report import report_run
+from hqsam_lightning.run_names import is_multirun
 from hqsam_lightning.runtime.process_settings import apply_to_device, with_process_settings
 from hqsam_lightning.runtime.signals import stop_on_signals, stops_deferred
 from hqsam_lightning.sam import FrozenSam
@@ -205,8 +206,7 @@ def _check_resumed(resumed: Resumed | None, config: DictConfig, module: HQSamMod
 def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:
     environment = getattr(trainer.strategy, "cluster_environment", None)
     launches_itself = environment is not None and not environment.creates_processes_externally
-    is_multirun = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-    if is_multirun and launches_itself and trainer.world_size > 1:
+    if is_multirun() and launches_itself and trainer.world_size > 1:
         raise ConfigError(
             f"trainer.devices: expected one device a point of a multirun; got {trainer.world_size}, whose processes "
             "would each run the whole sweep; use trainer=gpu or trainer=cpu, or start each point with torchrun"
@@ -217,7 +217,12 @@ def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:
 @clean_errors
 def main(config: DictConfig) -> dict[str, float]:
     """Entry point of the command line; gives what a search goes by."""
-    return train(config)[1]["module"].objectives
+    if config.paper_table is not None:
+        read_paper_table(paper_table_path(config.paper_table))
+    objects = train(config)[1]
+    if config.paper_table is not None and objects["trainer"].is_global_zero and not is_multirun():
+        print_beside_paper([Path(config.paths.output_dir)], config.paper_table)
+    return objects["module"].objectives
 
 
 class _Entry(ModuleType):

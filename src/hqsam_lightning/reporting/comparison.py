@@ -65,7 +65,8 @@ def _recipe_of(summary: Summary, row: PaperRow) -> Recipe | None:
     found = []
     for recipe in summary.recipes:
         values = recipe.runs[0].config
-        fits = all(_look_up(values, key) == value for key, value in row.when.items())
+        conditions = [row.when, *([row.miniature] if row.miniature else [])]
+        fits = any(all(_look_up(values, key) == value for key, value in each.items()) for each in conditions)
         if fits and any(variant == row.variant for variant, _ in recipe.rows):
             found.append(recipe)
     if len(found) > 1 and row.variant != BASELINE:

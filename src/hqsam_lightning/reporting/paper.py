@@ -38,6 +38,7 @@ class PaperRow:
         name: of the row; that of the variant unless several rows have it.
         prompts: name in ``val_prompts`` of those that the row is scored by; "" is the first.
         when: config keys and values that tell the row's run from the others.
+        miniature: those of the run that stands for it in the miniature; none where it is `when` there too.
         sets: mIoU and mBIoU in percent by validation set, where the paper gives no mean but these.
         coco: box-prompted boundary AP and mask AP on COCO in percent, by "ap_b" and "ap", where the paper gives them.
         costs: by the keys of `COSTS`.
@@ -49,6 +50,7 @@ class PaperRow:
     name: str = ""
     prompts: str = ""
     when: Mapping[str, Any] = field(default_factory=dict)
+    miniature: Mapping[str, Any] = field(default_factory=dict)
     sets: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
     coco: Mapping[str, float] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
@@ -120,7 +122,7 @@ def _paper_row(row: dict[str, Any]) -> PaperRow:
     by_set = {} if "miou" in paper else {str(name): _pair(numbers) for name, numbers in paper.items()}
     miou, mbiou = (None, None) if by_set else _pair(paper)
     coco, costs = (_numbers(row, name, known) for name, known in (("coco", COCO), ("costs", COSTS)))
-    unknown = row.keys() - {"variant", "paper", "name", "prompts", "when", "coco", "costs"}
+    unknown = row.keys() - {"variant", "paper", "name", "prompts", "when", "miniature", "coco", "costs"}
     if unknown:
         raise ValueError(f"unknown key {sorted(map(str, unknown))[0]!r}")
     return PaperRow(
@@ -130,6 +132,7 @@ def _paper_row(row: dict[str, Any]) -> PaperRow:
         name=_text(row.get("name", ""), "name"),
         prompts=_text(row.get("prompts", ""), "prompts"),
         when=_when(row.get("when", {})),
+        miniature=_when(row.get("miniature", {})),
         sets=by_set,
         coco=coco,
         costs=costs,
