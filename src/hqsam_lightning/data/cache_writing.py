@@ -147,7 +147,7 @@ def require_space(folder: Path, needed: int) -> None:
     if needed > free:
         raise CacheError(
             f"cache={folder}: expected {needed / 1e9:.1f} GB of free space for what is still to be written, found "
-            f"{free / 1e9:.1f} GB; choose another disk, lower data.views, or train on fewer sources"
+            f"{free / 1e9:.1f} GB; choose another disk, lower augmentations_per_image, or train on fewer sources"
         )
 
 

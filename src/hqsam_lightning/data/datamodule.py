@@ -31,10 +31,10 @@ class PromptedDataModule(L.LightningDataModule):
         val_prompts: draw the validation prompts, by name; every mask gets each kind, and the first is the main one.
         image_size: side of the model's input frame.
         mask_input_size: side of the prompt encoder's mask input.
-        batch_size: images a process and forward pass.
-        accumulate: forward passes an optimiser step.
+        batch_size: images per process and forward pass.
+        accumulate: forward passes per optimiser step.
         seed: order, augmentation and prompts are functions of it.
-        num_workers: loading processes a process.
+        num_workers: loading processes per process.
         loader_timeout: seconds within which a loading process must give a batch; 0 waits for ever.
         begin_loading: sets up a loading process.
         views: augmented views of a training sample, which the epochs show in turn; None is a new one every time.
