@@ -19,10 +19,11 @@ from benchmarks.cases import GIB, Row, make_row
 from benchmarks.processes import take_turns_apart
 from hqsam_lightning.data.datasets import PhotoPairs, Scenes
 from hqsam_lightning.data.examples import augmented
+from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.evaluation.scores import ScoreBoard
-from hqsam_lightning.metrics import boundary_iou
+from hqsam_lightning.evaluation.scorer import Scorer
+from hqsam_lightning.metrics import Metric, boundary_iou, mask_iou
 from hqsam_lightning.runtime.memory import keep_freed_memory
 from hqsam_lightning.runtime.timing import Contestant, take_turns
 from hqsam_lightning.types import Batch
@@ -78,8 +79,10 @@ def evaluation(config: DictConfig) -> list[Row]:
     truth = [torch.from_numpy(scenes[index].masks[0] > 0.5) for index in range(4)]
     logits = {name: torch.randn(4, 1, 256, 256) for name in names}
     batch = Batch(torch.empty(4, 0), torch.empty(4, 0), torch.arange(4), [], [0] * 4, truth, list("abcd"), ["s"] * 4)
-    board = ScoreBoard(["s"], names)
-    timings = take_turns({"ours": partial(board.update, batch, logits)}, config.rounds)
+    batch.prompt_names = ["box"] * 4
+    metrics = {"iou": Metric("mIoU", mask_iou), "boundary_iou": Metric("mBIoU", boundary_iou)}
+    scorer = Scorer(metrics, datasets=["s"], prompts=["box"], frame=Stretch(IMAGE_SIZE))
+    timings = take_turns({"ours": partial(scorer.update, batch, logits)}, config.rounds)
     return [make_row("evaluation, 4 masks x 3 rows", timings, "ours", "ours")]
 
 

@@ -18,9 +18,12 @@ from hqsam_lightning.config import conf_dir
 from hqsam_lightning.data.collate import collate
 from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.data.examples import TrainingExamples
+from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.data.transforms import Augmentation
+from hqsam_lightning.evaluation.scorer import Scorer
 from hqsam_lightning.heads import Head
 from hqsam_lightning.losses import PointSampledMaskLoss
+from hqsam_lightning.metrics import Metric, mask_iou
 from hqsam_lightning.prompts.mix import PromptMix
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.training.module import HQSamModule
@@ -77,7 +80,7 @@ def build_workload(
         loss=PointSampledMaskLoss(num_points=config.num_points),
         optimizer=torch.optim.Adam,
         scheduler=partial(torch.optim.lr_scheduler.StepLR, step_size=1),
-        val_sets=[],
+        scorer=Scorer({"iou": Metric("mIoU", mask_iou)}, datasets=[], prompts=["box"], frame=Stretch(sam.image_size)),
         sequential_backward=sequential_backward,
     ).to(device())
     parameters = [parameter for head in module.trained.values() for parameter in head.learned.values()]

@@ -109,7 +109,7 @@ def test_wandb_works_offline_and_never_asks(tmp_path: Path) -> None:
     (offline,) = (tmp_path / "out" / "wandb").glob("offline-run-*")
     (log,) = offline.glob("*.wandb")
     content = log.read_bytes()
-    for key in (b"train/hq/loss", b"lr-Adam", b"val/synthetic/hq/sum/mbiou", b"batch", b"val/panels"):
+    for key in (b"train/hq/loss", b"lr-Adam", b"val/synthetic/hq/sum/boundary_iou", b"batch", b"val/panels"):
         assert key in content, key
     assert list((offline / "files" / "media" / "images").rglob("*.png"))
     (table,) = (offline / "files" / "media" / "table").glob("results*.json")

@@ -82,6 +82,7 @@ def load_run(checkpoint: str | Path, overrides: Sequence[str] = ()) -> HQSamModu
     names = weights.variants if variant is None else [variant]
     for section in ("variants", "variant_losses"):
         config[section] = {name: value for name, value in config[section].items() if name in names}
+    config.evaluation.variant = None
     with own_errors():
         module = build_module(config, instantiate(config.sam), val_sets=[])
     for name in names:

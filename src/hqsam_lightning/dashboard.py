@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
 STEP = "trainer/global_step"
 # title, and metrics that `HQSamModule` logs, as a regular expression
 TRAINING = (("Loss of every variant", "train/.*/loss"), ("Learning rate", "lr-.*"))
-VALIDATION = (
-    ("mIoU", "val/[^/]+/[^/]+/[^/]+/miou"),
-    ("Boundary IoU", "val/[^/]+/[^/]+/[^/]+/mbiou"),
-    ("Boundary IoU, thin objects", "val/[^/]+/[^/]+/[^/]+/thin_mbiou"),
-)
 PICTURES, TABLE = "val/panels", "results"
 
 
@@ -44,19 +40,19 @@ def dashboard(config: DictConfig) -> tuple[workspaces.Workspace, reports.Report]
         )
     if not wandb.login(prompt=False, verify=False):
         raise ConfigError("dashboard: expected W&B's credentials, found none; run `wandb login`, or set WANDB_API_KEY")
-    view = build_view(config.entity, config.project, config.name).save()
-    report = build_report(config.entity, config.project, config.name).save()
+    view = build_view(config.entity, config.project, config.name, config.metrics).save()
+    report = build_report(config.entity, config.project, config.name, config.metrics).save()
     print(f"view {view.url}\nreport {report.url}")
     return view, report
 
 
-def build_view(entity: str, project: str, name: str) -> workspaces.Workspace:
+def build_view(entity: str, project: str, name: str, metrics: Sequence[str]) -> workspaces.Workspace:
     """The workspace: runs grouped by experiment; training, validation, results."""
     import wandb_workspaces.workspaces as ws
 
     sections = [
         ws.Section(name="Results", panels=[_table(), _pictures()], is_open=True),
-        ws.Section(name="Validation", panels=_plots(VALIDATION), is_open=True),
+        ws.Section(name="Validation", panels=_plots(validation(metrics)), is_open=True),
         ws.Section(name="Training", panels=_plots(TRAINING), is_open=True),
     ]
     return ws.Workspace(
@@ -68,22 +64,28 @@ def build_view(entity: str, project: str, name: str) -> workspaces.Workspace:
     )
 
 
-def build_report(entity: str, project: str, name: str) -> reports.Report:
+def build_report(entity: str, project: str, name: str, metrics: Sequence[str]) -> reports.Report:
     """The report: what the numbers are, then the results, curves and pictures of all runs."""
     import wandb_workspaces.reports.v2 as wr
 
     runs = wr.Runset(entity=entity, project=project, groupby=["group"])
-    parts = {"Results": [_table()], "Validation": _plots(VALIDATION), "Training": _plots(TRAINING)}
+    parts = {"Results": [_table()], "Validation": _plots(validation(metrics)), "Training": _plots(TRAINING)}
     parts["Pictures"] = [_pictures()]
     blocks: list[object] = [
-        wr.P("mIoU and boundary IoU on the validation sets, by variant and logits; runs of one experiment are a group.")
+        wr.P("Scores on the validation sets, by variant and output; runs of one experiment are a group.")
     ]
     for title, panels in parts.items():
         blocks += [wr.H1(title), wr.PanelGrid(runsets=[runs], panels=panels)]
     return wr.Report(entity=entity, project=project, title=name, blocks=blocks)
 
 
-def _plots(metrics: tuple[tuple[str, str], ...]) -> list[reports.LinePlot]:
+def validation(metrics: Sequence[str]) -> list[tuple[str, str]]:
+    """Title and expression of each metric's curves, of all objects and of thin ones."""
+    names = [(name, f"{prefix}{name}") for name in metrics for prefix in ("", "thin_")]
+    return [(name if name == key else f"{name}, thin objects", f"val/.+/.+/.+/{key}") for name, key in names]
+
+
+def _plots(metrics: Sequence[tuple[str, str]]) -> list[reports.LinePlot]:
     import wandb_workspaces.reports.v2 as wr
 
     return [wr.LinePlot(title=title, x=STEP, metric_regex=expression) for title, expression in metrics]

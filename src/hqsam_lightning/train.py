@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,9 +23,10 @@ from hqsam_lightning.data.building import build_datamodule, build_sets, open_cac
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.data.fingerprint import fingerprint
+from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.evaluation.scores import BASELINE, as_table
+from hqsam_lightning.evaluation.scorer import Scorer
 from hqsam_lightning.heads import Head
 from hqsam_lightning.report import paper_table_path, print_beside_paper
 from hqsam_lightning.reporting.metric_facts import facts_of
@@ -38,7 +40,7 @@ from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
 from hqsam_lightning.training.build_trainer import build_trainer
-from hqsam_lightning.training.callbacks.best_checkpoint import BestCheckpoint
+from hqsam_lightning.training.callbacks.best_checkpoint import BestCheckpoints
 from hqsam_lightning.training.callbacks.fit_clock import FitClock
 from hqsam_lightning.training.callbacks.inference_speed import InferenceSpeed
 from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint, find_last
@@ -136,15 +138,13 @@ def results_of(
         callbacks: of the run.
         facts: of the run.
     """
-    prompts = list(config.val_prompts)
-    scored = next((callback.scores() for callback in callbacks if isinstance(callback, BestCheckpoint)), None)
-    best = {}
-    if scored is not None:
-        table = as_table(scored.masks, config.name, prompts)
-        learned = [name for name in module.heads if name != BASELINE]
-        best = {name: BestWeights(scored.epoch, scored.step, scored.monitor, scored.score, table) for name in learned}
-    metrics = facts_of(instantiate(config.metrics))
-    return Results(as_table(module.scores, config.name, prompts), metrics, facts, as_plain(config), best)
+    best: dict[str, BestWeights] = {}
+    for callback in callbacks:
+        if isinstance(callback, BestCheckpoints):
+            for name, choice in callback.chosen.items():
+                if (table := callback.scores(name)) is not None:
+                    best[name] = BestWeights(**asdict(choice), table=table)
+    return Results(module.scores, facts_of(module.scorer.metrics), facts, as_plain(config), best)
 
 
 def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDataModule]:
@@ -156,7 +156,7 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
     datamodule = build_datamodule(
         config, sets, sam.image_size, sam.mask_input_size, plan.per_device, plan.accumulate, cache
     )
-    module = build_module(config, sam, datamodule.val_names)
+    module = build_module(config, sam, list(sets.validation))
     _refuse_cache(cache, module.heads)
     return module, datamodule
 
@@ -176,12 +176,31 @@ def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) ->
         loss=instantiate(config.loss),
         optimizer=instantiate(config.optimizer),
         scheduler=instantiate(config.scheduler),
-        val_sets=val_sets,
+        scorer=build_scorer(config, val_sets, sam.image_size),
         output=config.evaluation.output,
-        dilation_ratio=config.evaluation.dilation_ratio,
+        variant=config.evaluation.variant,
         config=as_plain(config),
         sequential_backward=config.sequential_backward,
         variant_losses={name: instantiate(loss) for name, loss in config.variant_losses.items()},
+    )
+
+
+def build_scorer(config: DictConfig, val_sets: Sequence[str], image_size: int) -> Scorer:
+    """Builds what scores a run's validation.
+
+    Args:
+        config: with metrics, val_prompts, evaluation and name.
+        val_sets: names of the validation sets.
+        image_size: side of the model's frame.
+    """
+    return Scorer(
+        metrics={name: instantiate(metric) for name, metric in config.metrics.items()},
+        datasets=val_sets,
+        prompts=list(config.val_prompts),
+        frame=Stretch(image_size),
+        run=config.name,
+        filled_box=config.evaluation.filled_box,
+        group=config.evaluation.group,
     )
 
 
@@ -216,13 +235,14 @@ def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="train")
 @clean_errors
 def main(config: DictConfig) -> dict[str, float]:
-    """Entry point of the command line; gives what a search goes by."""
+    """Entry point of the command line; gives the scores that a search maximises."""
     if config.paper_table is not None:
         read_paper_table(paper_table_path(config.paper_table))
     objects = train(config)[1]
     if config.paper_table is not None and objects["trainer"].is_global_zero and not is_multirun():
         print_beside_paper([Path(config.paths.output_dir)], config.paper_table)
-    return objects["module"].objectives
+    module = objects["module"]
+    return module.objectives.get(module.searched, {})
 
 
 class _Entry(ModuleType):

@@ -199,6 +199,14 @@ class Batch:
         """(H0, W0) bool: the pixels in which one of the N masks is not scored; None where it is in every pixel."""
         return None if self.original_ignore is None else self.original_ignore[row]
 
+    def box_of(self, row: int) -> Tensor | None:
+        """(4,) xyxy box of a row's prompt; None where it has none."""
+        for group in self.prompts:
+            place = (group.rows == row).nonzero()
+            if len(place) and group.boxes is not None:
+                return group.boxes[place[0, 0]]
+        return None
+
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which copies to a GPU do not wait."""
         return self._map_tensors(Tensor.pin_memory)

@@ -235,7 +235,7 @@ def test_neither_weights_nor_scores_depend_on_what_ignored_pixels_hold(
     for scenes in (IgnoringScenes, NoisyScenes, Scenes):
         monkeypatch.setattr(sets_module, "Scenes", scenes)
         module = train(compose(scenes.__name__))[1]["module"]
-        runs[scenes] = (module.trainable_state, module.scores)
+        runs[scenes] = (module.trainable_state, module.scores["value"].tolist())
     weights, scores = zip(*runs.values(), strict=True)
     assert scores[0] == scores[1] != scores[2]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])

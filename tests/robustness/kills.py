@@ -1,7 +1,7 @@
 """Ends runs by signals at random moments and continues them: `python tests/robustness/kills.py --rounds 10`.
 
 The same command is given again until it ends by itself. What it leaves then has to be what an uninterrupted run leaves:
-the same weights in last.ckpt and best.ckpt, the same scores, the same cache, all trials of a search.
+the same weights in last.ckpt and best/*.ckpt, the same scores, the same cache, all trials of a search.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Case:
 
 def weights_and_scores(folder: Path) -> object:
     """The trained state and the choice of the best, by bytes, and every mask's scores."""
-    files = sorted((folder / "checkpoints").glob("*.ckpt"))
+    files = sorted((folder / "checkpoints").rglob("*.ckpt"))
     states = {file.name: content_sha256(read_checkpoint(file)["state_dict"]) for file in files}
     scores = folder / "scores.csv"
     return states, scores.read_text() if scores.is_file() else None

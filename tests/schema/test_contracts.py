@@ -81,10 +81,11 @@ def test_strategies_as_targets() -> None:
 
 def test_callbacks_that_lightning_would_refuse_later() -> None:
     bar = {"_target_": "lightning.pytorch.callbacks.TQDMProgressBar"}
-    best = {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "monitor": "val/mbiou", "mode": "max"}
+    best = {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "monitor": "val/hq/iou", "mode": "max"}
     assert "~callbacks.progress_bar" in with_key(("callbacks", "bar"), bar)["callbacks.bar"]
-    assert "could not be told apart" in with_key(("callbacks", "again"), best)["callbacks.again"]
-    assert with_key(("callbacks", "again"), {**best, "monitor": "val/miou"}) == {}
+    first = "+callbacks.first={_target_:lightning.pytorch.callbacks.ModelCheckpoint,monitor:val/hq/iou,mode:max}"
+    assert "could not be told apart" in with_key(("callbacks", "again"), best, first)["callbacks.again"]
+    assert with_key(("callbacks", "again"), {**best, "monitor": "val/hq/mine"}, first) == {}
     assert "~callbacks.best" in with_key(("trainer", "enable_checkpointing"), False)["trainer.enable_checkpointing"]
     assert with_key(("trainer", "enable_checkpointing"), False, "~callbacks.best") == {}
     assert (

@@ -381,8 +381,8 @@ def test_two_processes_do_not_search_one_study(tmp_path: Path) -> None:
     [
         ({"objectives": []}, r"objectives: expected at least one metric"),
         ({"objectives": "mbiou"}, r"objectives: expected at least one metric"),
-        ({"objectives": ["mbiou", "mbiou"]}, r"objectives: expected one of miou, mbiou; got 'mbiou'"),
-        ({"objectives": ["iou"]}, r"objectives: expected one of miou, mbiou; got 'iou'"),
+        ({"objectives": ["mbiou", "mbiou"]}, r"objectives: expected names of metrics, each once"),
+        ({"objectives": [1]}, r"objectives: expected names of metrics, each once"),
         *(({"n_trials": value}, "n_trials: expected an integer >= 1; got") for value in (0, -1, "3", 2.5, True, None)),
         *(({"seed": value}, "seed: expected an integer >= 0; got") for value in (-1, "abc", 1.5)),
         *(({"prune_after": value}, "prune_after: expected an integer >= 0, or null; got") for value in (-1, "a")),
@@ -403,8 +403,9 @@ def test_nothing_to_search(tmp_path: Path) -> None:
 
 
 def test_an_unknown_metric_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"objectives: expected one of miou, mbiou; got 'accuracy'"):
-        make_search(tmp_path, objectives=["accuracy"])
+    search = make_search(tmp_path, objectives=["accuracy"])
+    search.run(Trainer())
+    assert "objectives: expected one of mbiou, miou; got 'accuracy'" in search.failures[0].error
 
 
 def test_another_objective_on_the_same_study_is_refused(tmp_path: Path) -> None:
@@ -440,7 +441,7 @@ def test_the_command_searches_and_prunes(tmp_path: Path) -> None:
     ]
     command = [
         *(sys.executable, "-m", "hqsam_lightning.train", "+sweep=optuna", *tiny),
-        *("hydra.sweeper.objectives=[mbiou]", "hydra.sweeper.prune_after=1", "hydra.sweeper.n_trials=4"),
+        *("hydra.sweeper.objectives=[boundary_iou]", "hydra.sweeper.prune_after=1", "hydra.sweeper.n_trials=4"),
         *(f"hydra.sweeper.study={tmp_path / 'study.log'}", f"hydra.sweep.dir={tmp_path / 'runs'}", "--multirun"),
     ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

@@ -57,7 +57,7 @@ def test_pruning_reads_its_study(tmp_path: Path) -> None:
     study = open_study(path, "a", ["mbiou"], SPACE, [])
     study.set_user_attr("prune_after", 3)
     study.ask(SPACE)
-    assert OptunaPruning(str(path), "a", 0).metric == "val/mbiou"
+    assert OptunaPruning(str(path), "a", 0).metric == "mbiou"
 
 
 @pytest.mark.parametrize(

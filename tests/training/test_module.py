@@ -73,6 +73,41 @@ def test_the_table_has_a_row_for_each_variant_and_output(run, tmp_path: Path) ->
     assert (tmp_path / "run" / "results.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_each_variant_has_its_own_best_checkpoint(run, tmp_path: Path) -> None:
+    """Chosen by its own score: the same weights and scores as of the variant trained alone."""
+    recipe = (
+        "trainer.max_epochs=3",
+        "+head@variants.other=hq",
+        "variants.other.features=[decoder]",
+        "variants.other.fusion=none",
+    )
+    run(*recipe, name="together")
+    run("trainer.max_epochs=3", name="alone")
+    best = tmp_path / "together" / "checkpoints" / "best"
+    assert {path.name for path in best.iterdir()} == {"hq.ckpt", "hq.json", "other.ckpt", "other.json"}
+    together, alone = (
+        read_checkpoint(tmp_path / name / "checkpoints" / "best" / "hq.ckpt") for name in ("together", "alone")
+    )
+    assert together["global_step"] == alone["global_step"]
+    assert together["state_dict"].keys() == alone["state_dict"].keys()
+    assert all(torch.equal(value, together["state_dict"][key]) for key, value in alone["state_dict"].items())
+    assert {key.split(".")[1] for key in read_checkpoint(best / "other.ckpt")["state_dict"]} == {"other"}
+    with pytest.raises(CheckpointError, match="holds the weights of one variant alone"):
+        run(*recipe, f"ckpt_path={best / 'hq.ckpt'}", name="resumed")
+
+
+def test_several_prompts_are_named_in_what_is_logged(run) -> None:
+    _, objects = run("+prompts@val_prompts.points=points", "evaluation.filled_box=true")
+    logged = {key for key in objects["trainer"].logged_metrics if key.startswith("val/synthetic/")}
+    for prompts in ("box", "points"):
+        for row in ("sam/sam", "hq/hq", "hq/sum", "box/box"):
+            assert {f"val/synthetic/{prompts}/{row}/{metric}" for metric in ("iou", "boundary_iou")} <= logged
+    table = objects["module"].scores
+    main = table[(table["prompts"] == "box") & (table["variant"] == "hq") & (table["output"] == "hq")]
+    means = main.groupby("metric")["value"].mean().to_dict()
+    assert objects["module"].objectives == {"hq": pytest.approx(means)}
+
+
 def test_the_tables_means_are_those_of_the_score_file(run, tmp_path: Path) -> None:
     """By plain arithmetic on the file's own columns, for all, thin and solid objects."""
     means, objects = run("data.val_size=6")
@@ -92,8 +127,8 @@ def test_the_tables_means_are_those_of_the_score_file(run, tmp_path: Path) -> No
     assert len(lines) == 3 * 2 * means["masks"].max() > 3 * 2 * 6
     logged = objects["trainer"].logged_metrics
     of_all = means[means["group_of_objects"] == "all"].set_index(["output", "metric"])["mean"]
-    assert logged["val/synthetic/hq/sum/miou"] == pytest.approx(of_all["sum", "iou"])
-    assert logged["val/mbiou"] == pytest.approx(of_all["hq", "boundary_iou"])
+    assert logged["val/synthetic/hq/sum/iou"] == pytest.approx(of_all["sum", "iou"])
+    assert logged["val/hq/boundary_iou"] == pytest.approx(of_all["hq", "boundary_iou"])
 
 
 def test_only_the_variants_learn(run, make_config) -> None:
@@ -113,7 +148,7 @@ def test_only_the_variants_learn(run, make_config) -> None:
 def test_checkpoints_hold_the_trainable_state_and_what_it_belongs_to(run, tmp_path: Path) -> None:
     _, objects = run()
     module = objects["module"]
-    for name in ("best", "last"):
+    for name in ("best/hq", "last"):
         checkpoint = read_checkpoint(tmp_path / "run" / "checkpoints" / f"{name}.ckpt")
         assert set(checkpoint["state_dict"]) == {f"variants.hq.{key}" for key in module.variants["hq"].state_dict()}
         info = checkpoint[INFO_KEY]
@@ -230,6 +265,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
+        (["evaluation.variant=other"], "evaluation.variant: expected one of hq; got 'other'"),
+        (["evaluation.metric=other"], "callbacks.best.metric: expected one of boundary_iou, iou; got 'other'"),
+        (["evaluation.filled_box=true", "+head@variants.box=hq"], "variants.box: expected another name"),
         (["evaluation.output=both"], "evaluation.output: expected one of hq, sum; got 'both'"),
         (["+head@variants.sam=hq"], "variants.sam: expected another name"),
         (["~variants.hq"], "variants: expected at least one head; got {}"),

@@ -1,5 +1,6 @@
-"""Callbacks that go by a metric which the run does not log are refused before training."""
+"""Callbacks that monitor a metric which the run does not log are refused before training."""
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,11 +14,14 @@ from hqsam_lightning.training.monitors import check_monitors
 
 def module(*datasets: str) -> HQSamModule:
     rows = [("sam", "sam"), ("hq", "hq"), ("hq", "sum")]
-    parts: dict[str, Any] = {"board": SimpleNamespace(datasets=list(datasets)), "rows": rows, "trained": {"hq": None}}
-    return cast(HQSamModule, SimpleNamespace(**parts))
+    scorer = SimpleNamespace(datasets=list(datasets), prompts=["box"], metrics={"iou": None, "mine": None})
+    parts: dict[str, Any] = {"scorer": scorer, "rows": rows, "trained": {"hq": None}}
+    made = SimpleNamespace(**parts)
+    made.log_key = partial(HQSamModule.log_key, made)
+    return cast(HQSamModule, made)
 
 
-SOUND = ["val/mbiou", "val/a/hq/sum/thin_miou", "val/b/c/sam/sam/mbiou", "train/loss", "train/hq/own", "epoch", "step"]
+SOUND = ["val/hq/mine", "val/a/hq/sum/thin_iou", "val/b/c/sam/sam/mine", "train/loss", "train/hq/own", "epoch", "step"]
 
 
 @pytest.mark.parametrize("monitor", SOUND)
@@ -25,7 +29,9 @@ def test_metrics_that_the_run_logs_are_taken(monitor: str) -> None:
     check_monitors({"best": ModelCheckpoint(monitor=monitor), "mine": Callback()}, module("a", "b/c"))
 
 
-@pytest.mark.parametrize("monitor", ["val/nope", "val/c/hq/hq/miou", "val/a/hq/sam/miou", "train/other/loss", "val/a"])
+@pytest.mark.parametrize(
+    "monitor", ["val/nope", "val/c/hq/hq/iou", "val/a/hq/sam/iou", "val/sam/iou", "train/other/loss", "val/a"]
+)
 @pytest.mark.parametrize("kind", [ModelCheckpoint, EarlyStopping])
 def test_others_are_named_with_near_ones(monitor: str, kind: type) -> None:
     with pytest.raises(ConfigError, match=rf"^callbacks\.mine\.monitor: .*such as .*/.*; got {monitor}$"):
@@ -33,6 +39,6 @@ def test_others_are_named_with_near_ones(monitor: str, kind: type) -> None:
 
 
 def test_without_validation_sets_nothing_is_asked_of_them() -> None:
-    check_monitors({"best": ModelCheckpoint(monitor="val/mbiou")}, module())
+    check_monitors({"best": ModelCheckpoint(monitor="val/hq/mine")}, module())
     with pytest.raises(ConfigError, match="train/x"):
         check_monitors({"best": ModelCheckpoint(monitor="train/x")}, module())

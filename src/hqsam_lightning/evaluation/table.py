@@ -52,7 +52,14 @@ RESAMPLES_AT_ONCE = 100  # bounds the memory that thousands of images take
 SEED = 0
 
 _NUMBERS = {"mask": r"[0-9]{1,9}", "value": r"-?[0-9.]+(e[+-]?[0-9]+)?", "thinness": r"[0-9.]+(e-?[0-9]+)?"}
+_TYPES = {"mask": int, "value": float, "thinness": float}
 _REMEDY = "the file is damaged: run it again"
+
+
+def make_table(lines: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """The table of lines, each with the values of `COLUMNS` in their order."""
+    # texts stay Python's: file names of other encodings are none that pandas takes
+    return pd.DataFrame(lines, columns=list(COLUMNS), dtype=object).astype(_TYPES)
 
 
 def of_objects(table: pd.DataFrame, group: str) -> pd.DataFrame:
@@ -78,6 +85,19 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
         group without a mask has no line.
     """
     return _means(_by_objects(table), CELL, "masks").rename(columns={"value": "mean"})
+
+
+def mean_over_sets(means: pd.DataFrame, row: Row, prompts: str) -> dict[str, float]:
+    """Mean over the datasets of a row's means of all objects, by metric.
+
+    Args:
+        means: of `summarise`.
+        row: (variant, output).
+        prompts: name of the prompts.
+    """
+    chosen = means[is_row(means, row) & (means["prompts"] == prompts) & (means["group_of_objects"] == "all")]
+    by_metric = chosen.groupby("metric", sort=False)["mean"].agg(list)
+    return {metric: sum(values) / len(values) for metric, values in by_metric.items()}
 
 
 def differences(table: pd.DataFrame, pool_runs: bool = False) -> pd.DataFrame:
@@ -167,9 +187,9 @@ def parse_table(content: bytes, place: str) -> pd.DataFrame:
     _refuse((table == "").any(axis=1), table, place, f"{len(COLUMNS)} values")
     _refuse(~table["output"].isin(OUTPUTS), table, place, f"an output of {', '.join(OUTPUTS)}")
     for name, pattern in _NUMBERS.items():
-        _refuse(~table[name].str.fullmatch(pattern), table, place, f"a number of at least 0 as {name}")
+        _refuse(~table[name].str.fullmatch(pattern), table, place, f"a number as {name}")
     try:
-        table = table.astype({"mask": int, "value": float, "thinness": float})
+        table = table.astype(_TYPES)
     except UNREADABLE as error:
         raise DataError(f"{place}: expected numbers as mask, value and thinness; got {error}; {_REMEDY}") from error
     _check(table, place)

@@ -42,3 +42,11 @@ class Metric:
     function: MaskFunction
     percent: bool = True
     greater_is_better: bool = True
+
+    def is_better(self, value: float, other: float) -> bool:
+        """Whether a value is better than another."""
+        return value > other if self.greater_is_better else value < other
+
+    def show(self, value: float) -> str:
+        """A value as tables and pictures give it."""
+        return f"{100 * value:.1f}" if self.percent else f"{value:.4g}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.evaluation.scores import to_original_size
+from hqsam_lightning.evaluation.scorer import fill_box
 from hqsam_lightning.pretraining.model import TrainableSam
 from hqsam_lightning.prompts.clicks import deepest_points
-from hqsam_lightning.prompts.kinds import box_of
 from hqsam_lightning.types import Batch
 
 PROTOCOLS = ("filled_box", "box", "point")
@@ -38,15 +37,8 @@ def predict_protocols(model: TrainableSam, batch: Batch) -> dict[str, list[Tenso
         )
     embeddings = model.encode(batch.pixels)
     predicted = {"filled_box": [fill_box(mask) for mask in originals]}
+    frame = Stretch(batch.masks.shape[-1])
     for name, groups in (("box", batch.prompts), ("point", [deepest_points(batch.masks)])):
         logits = model.decode(embeddings, groups, batch.image_index).logits[:, :1]
-        predicted[name] = [to_original_size(row, mask) for row, mask in zip(logits, originals, strict=True)]
+        predicted[name] = [frame.restore(row, mask.shape)[0] for row, mask in zip(logits, originals, strict=True)]
     return predicted
-
-
-def fill_box(mask: Tensor) -> Tensor:
-    """The tight box of a (H0, W0) bool mask as a mask."""
-    x0, y0, x1, y1 = box_of(mask[None].float()).int().tolist()
-    filled = torch.zeros_like(mask)
-    filled[y0 : y1 + 1, x0 : x1 + 1] = True
-    return filled

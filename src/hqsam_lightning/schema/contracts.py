@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, LearningRateMonitor, ModelCheckpoint, ProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import nn
@@ -99,9 +99,7 @@ def _problem_of_kind(key: str, kind: type) -> str | None:
 
 
 def _callbacks(values: Mapping[str, Any]) -> Iterator[Found]:
-    bars, checkpoints, rates = (
-        _callbacks_of(values, kind) for kind in (ProgressBar, ModelCheckpoint, LearningRateMonitor)
-    )
+    bars, checkpoints, rates = (_callbacks_of(values, kind) for kind in (ProgressBar, Checkpoint, LearningRateMonitor))
     trainer = _section(values, "trainer")
     if len(bars) > 1:
         yield bars[1], f"expected one progress bar; {bars[0]} is one too; leave one out with ~{bars[0]}"

@@ -18,7 +18,6 @@ from hqsam_lightning.checks import (
     text,
     where,
 )
-from hqsam_lightning.metrics.functional import DILATION
 from hqsam_lightning.runtime import process_settings
 
 SEED = integer(0, 2**32 - 1)
@@ -54,7 +53,11 @@ TRAIN: Mapping[str, Expected] = {
     "variant_losses": mapping_of(anything()),
     "variants.*.weights": optional(path()),
     "evaluation.output": choice("hq", "sum"),
-    "evaluation.dilation_ratio": DILATION,
+    "evaluation.metric": text(1),
+    "evaluation.variant": optional(text(1)),
+    "evaluation.filled_box": boolean(),
+    "evaluation.group": optional(text(1)),
+    "metrics": where(mapping_of(anything()), "a mapping of names to metrics, at least one", bool),
 }
 PRETRAIN: Mapping[str, Expected] = {
     **RUN,
@@ -75,7 +78,12 @@ SCENES: Mapping[str, Expected] = {
     "rows": integer(1, 1000),
     "columns": integer(1, 1000),
 }
-DASHBOARD: Mapping[str, Expected] = {"entity": text(1), "project": text(1, 128), "name": text(1, 128)}
+DASHBOARD: Mapping[str, Expected] = {
+    "entity": text(1),
+    "project": text(1, 128),
+    "name": text(1, 128),
+    "metrics": list_of(text(1), least=1),
+}
 
 COMMANDS: Mapping[str, Mapping[str, Expected]] = {
     "train": TRAIN,

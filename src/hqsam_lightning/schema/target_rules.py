@@ -46,7 +46,7 @@ PUBLISHED = where(
 )
 MONITOR = where(
     text(1),
-    "a metric that a run logs: val/miou, val/mbiou, val/SET/VARIANT/LOGITS/METRIC, train/loss or train/VARIANT/loss; "
+    "a metric that a run logs: val/VARIANT/METRIC, val/SET/VARIANT/OUTPUT/METRIC, train/loss or train/VARIANT/loss; "
     "or epoch or step",
     lambda name: name.startswith(("val/", "train/")) or name in ("epoch", "step"),
 )

@@ -7,8 +7,9 @@ from pathlib import Path
 import lightning as L
 import optuna
 
-from hqsam_lightning.errors import DataError
+from hqsam_lightning.errors import ConfigError, DataError, choice_error
 from hqsam_lightning.search.study import BROKEN, count_done, load_study
+from hqsam_lightning.training.module import HQSamModule
 
 
 class OptunaPruning(L.Callback):
@@ -39,13 +40,23 @@ class OptunaPruning(L.Callback):
                 f"callbacks.pruning.study={study}: expected a search with prune_after and trial {trial}; got "
                 f"{self.study.user_attrs}; this callback is added by hydra/sweeper=optuna alone"
             ) from error
-        self.metric = f"val/{metric}"
+        self.metric = metric
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Makes sure that one variant is searched, before anything is trained."""
+        assert isinstance(pl_module, HQSamModule)
+        if self.metric not in pl_module.scorer.metrics:
+            raise choice_error("hydra.sweeper.objectives", self.metric, sorted(pl_module.scorer.metrics))
+        if pl_module.searched is None:
+            names = ", ".join(pl_module.trained)
+            raise ConfigError(f"evaluation.variant: expected the variant that the search judges, one of {names}")
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Reports, and raises `optuna.TrialPruned` where the point is to end."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        value = trainer.callback_metrics[self.metric].item()
+        assert isinstance(pl_module, HQSamModule)
+        value = pl_module.objectives[str(pl_module.searched)][self.metric]
         self.trial.report(value, trainer.current_epoch)
         if trainer.current_epoch + 1 < (trainer.max_epochs or 0) and self.trial.should_prune():
             raise optuna.TrialPruned(

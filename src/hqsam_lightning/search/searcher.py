@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Override
 from hydra.plugins.launcher import Launcher
 
 from hqsam_lightning.checks import integer, optional, require, text
-from hqsam_lightning.errors import ConfigError, DataError, HQSamError
+from hqsam_lightning.errors import ConfigError, DataError, HQSamError, choice_error
 from hqsam_lightning.overrides import quote_override
 from hqsam_lightning.recipe import NAMES, PROCESS, is_under
 from hqsam_lightning.runtime.interruption import chain_of, describe_error, interruption_status, raise_storage_fault
@@ -57,7 +57,7 @@ class Search:
         study: path of the study's file (Optuna's journal); made where missing.
         name: of the study in it.
         n_trials: points in all, over all sessions.
-        objectives: of "miou" and "mbiou", the greater the better. Several are searched without pruning.
+        objectives: names of metrics, the greater the better. Several are searched without pruning.
         seed: of the sampler.
         overrides: parsed; those that sweep span the space, the others hold for every point. The last of a key counts.
         prune_after: points without pruning, after which a point is stopped where its objective is under their median;
@@ -237,6 +237,9 @@ class Search:
         """Finite objectives; None where nothing was scored."""
         if not result:
             return None
+        for metric in self.objectives:
+            if metric not in result:
+                raise choice_error("hydra.sweeper.objectives", metric, sorted(result))
         values = [float(result[metric]) for metric in self.objectives]
         if not all(map(math.isfinite, values)):
             raise DataError(f"hydra.sweeper.objectives: expected finite {', '.join(self.objectives)}; got {values}")

@@ -20,7 +20,7 @@ INFO_KEY = "hqsam_lightning"
 FORMAT_VERSION = 3
 """Of the layout; checkpoints before 2 had no checksum, those before 3 belonged to a number of devices."""
 
-REMEDY = "use another checkpoint of the run, such as best.ckpt or last.ckpt"
+REMEDY = "use another checkpoint of the run"
 
 
 def checkpoint_info(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, cast
 
 import lightning as L
@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from hqsam_lightning.errors import CheckpointError, ConfigError, choice_error
-from hqsam_lightning.evaluation.scores import BASELINE, MaskScores, Row, ScoreBoard, shown_output, summarise
+from hqsam_lightning.evaluation.scorer import Scorer
+from hqsam_lightning.evaluation.table import BASELINE, BOX_ROW, Row, make_table, mean_over_sets, summarise
 from hqsam_lightning.heads import Head, SamHead
 from hqsam_lightning.losses import PointSampledMaskLoss
 from hqsam_lightning.sam.frozen import FrozenSam
@@ -40,16 +41,17 @@ class HQSamModule(L.LightningModule):
         loss: on the HQ logits alone.
         optimizer: makes the optimiser of the trainable parameters, e.g. a partial `torch.optim.Adam`.
         scheduler: makes its learning-rate schedule, stepped once an epoch.
-        val_sets: names of the validation sets.
-        output: logits that the best checkpoint and the pictures go by: "hq" or "sum".
-        dilation_ratio: of the boundary IoU.
+        scorer: scores the validation.
+        output: logits that best checkpoints and pictures are chosen by: "hq" or "sum".
+        variant: the one that a search and the pictures judge; None is the only one that learns.
         config: the run's resolved config as plain values, kept in checkpoints.
         sequential_backward: take each variant's gradients before the next one's forward pass, so that memory holds one
             graph.
         variant_losses: by name, of the variants that are trained by another loss.
 
     Raises:
-        ConfigError: for an unknown output, a variant named "sam", no variant that learns, or a loss of none.
+        ConfigError: for an unknown output or variant, a variant named as a baseline, no variant that learns, or a loss
+            of none.
     """
 
     def __init__(
@@ -59,9 +61,9 @@ class HQSamModule(L.LightningModule):
         loss: PointSampledMaskLoss,
         optimizer: Callable[[list[nn.Parameter]], Optimizer],
         scheduler: Callable[[Optimizer], LRScheduler],
-        val_sets: Sequence[str],
+        scorer: Scorer,
         output: str = "hq",
-        dilation_ratio: float = 0.02,
+        variant: str | None = None,
         config: dict[str, Any] | None = None,
         sequential_backward: bool = False,
         variant_losses: Mapping[str, PointSampledMaskLoss] | None = None,
@@ -69,8 +71,9 @@ class HQSamModule(L.LightningModule):
         super().__init__()
         if output not in OUTPUTS:
             raise choice_error("evaluation.output", output, OUTPUTS)
-        if BASELINE in variants:
-            raise ConfigError(f"variants.{BASELINE}: expected another name; plain SAM is always there under this one")
+        for name in (BASELINE, *([BOX_ROW[0]] if scorer.filled_box else [])):
+            if name in variants:
+                raise ConfigError(f"variants.{name}: expected another name; a baseline is there under this one")
         if not any(head.learned for head in variants.values()):
             raise ConfigError(f"variants: expected at least one head that learns; got {sorted(variants)}")
         for name in variant_losses or {}:
@@ -82,9 +85,13 @@ class HQSamModule(L.LightningModule):
         self.variant_losses = dict(variant_losses or {})
         self.output = output
         self.sequential_backward = sequential_backward
-        self.scores: list[MaskScores] = []
+        self.scorer = scorer
+        self.scores = make_table([])
+        """The table of the last validation."""
         self.scored_step = -1
-        self.board = ScoreBoard(val_sets, self.rows, dilation_ratio)
+        if variant is not None and variant not in self.trained:
+            raise choice_error("evaluation.variant", variant, sorted(self.trained))
+        self._variant = variant
         self._optimizer = optimizer
         self._scheduler = scheduler
         self.data_facts: dict[str, Any] | None = None
@@ -115,7 +122,13 @@ class HQSamModule(L.LightningModule):
 
     def output_of(self, variant: str) -> str:
         """The logits that a variant is shown and judged by: the run's, or its own where it has no such."""
-        return shown_output(self.output, self.heads[variant].outputs)
+        outputs = self.heads[variant].outputs
+        return self.output if self.output in outputs else outputs[0]
+
+    @property
+    def searched(self) -> str | None:
+        """The variant whose score a search maximises; None where several learn and none was named."""
+        return self._variant or (next(iter(self.trained)) if len(self.trained) == 1 else None)
 
     @property
     def trained(self) -> dict[str, Head]:
@@ -193,39 +206,45 @@ class HQSamModule(L.LightningModule):
         """Scores every row at original size.
 
         Returns:
-            For the pictures: "logits", the (N, 1, 4h, 4w) logits of each row, and "scores", the N masks' scores.
+            For the pictures: "logits", the (N, 1, 4h, 4w) logits of each row, and "scores", the batch's table.
         """
         predictions = self(batch, self.heads)
         logits = {(variant, output): predictions[variant].select(output) for variant, output in self.rows}
-        return {"logits": logits, "scores": self.board.update(batch, logits)}
+        return {"logits": logits, "scores": self.scorer.update(batch, logits)}
 
     def on_validation_epoch_start(self) -> None:
         """Begins with no scores."""
-        self.board.reset()
+        self.scorer.reset()
 
     def on_validation_epoch_end(self) -> None:
         """Gathers the masks' scores and logs the means of each set; those of thin and solid objects too."""
         if self.trainer.sanity_checking:
             return
-        self.scores = self.board.compute()
+        self.scores = self.scorer.compute()
         self.scored_step = self.trainer.global_step
-        logged: dict[str, float] = {}
-        for mean in summarise(self.scores):
-            group = "" if mean.group == "all" else f"{mean.group}_"
-            key = f"val/{mean.dataset}/{mean.variant}/{mean.output}/{group}"
-            logged |= {f"{key}miou": mean.miou, f"{key}mbiou": mean.mbiou}
-        self.log_dict(logged | {f"val/{metric}": value for metric, value in self.objectives.items()})
+        means = summarise(self.scores)
+        keys = means[["dataset", "prompts", "variant", "output", "group_of_objects", "metric"]]
+        logged = dict(zip(map(self.log_key, *keys.to_numpy().T), means["mean"], strict=True))
+        for variant, values in self.objectives.items():
+            logged |= {f"val/{variant}/{metric}": value for metric, value in values.items()}
+        self.log_dict(logged)
+
+    def log_key(self, dataset: str, prompts: str, variant: str, output: str, group: str, metric: str) -> str:
+        """What a mean of a validation is logged as; where there is one kind of prompts, they are not named."""
+        place = [dataset, *([prompts] if len(self.scorer.prompts) > 1 else []), variant, output]
+        return "/".join(["val", *place, metric if group == "all" else f"{group}_{metric}"])
 
     @property
-    def objectives(self) -> dict[str, float]:
-        """Means in [0, 1] of the last validation over the trained variants and sets; empty where nothing was scored."""
-        shown = [(name, self.output_of(name)) for name in self.trained]
-        means = [
-            mean for mean in summarise(self.scores) if (mean.variant, mean.output) in shown and mean.group == "all"
-        ]
-        if not means:
+    def objectives(self) -> dict[str, dict[str, float]]:
+        """Means over the sets at the last validation, by trained variant and metric; empty where nothing was scored.
+
+        Of all objects, with the main prompts, by the output that the variant is judged by.
+        """
+        if self.scores.empty:
             return {}
-        return {metric: sum(getattr(mean, metric) for mean in means) / len(means) for metric in ("miou", "mbiou")}
+        means = summarise(self.scores)
+        rows = {name: (name, self.output_of(name)) for name in self.trained}
+        return {name: mean_over_sets(means, row, self.scorer.prompts[0]) for name, row in rows.items()}
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """One optimiser over the variants' parameters; none is shared, so it acts on each as if alone."""
@@ -240,7 +259,22 @@ class HQSamModule(L.LightningModule):
         """
         checkpoint["state_dict"] = {key: checkpoint["state_dict"][key] for key in self.trainable_state}
         require_finite(checkpoint["state_dict"])
-        checkpoint[INFO_KEY] = checkpoint_info(self.sam.name, self.sam.weights_sha256, self._config, self.data_facts)
+        checkpoint[INFO_KEY] = self._info()
+
+    def variant_checkpoint(self, variant: str) -> dict[str, Any]:
+        """A checkpoint of one variant alone; no run is resumed from it.
+
+        Raises:
+            CheckpointError: when a weight is not finite.
+        """
+        mine = f"variants.{variant}."
+        state = {key: value.detach() for key, value in self.trainable_state.items() if key.startswith(mine)}
+        require_finite(state)
+        steps = {"epoch": self.trainer.current_epoch, "global_step": self.trainer.global_step}
+        return {**steps, "state_dict": state, INFO_KEY: self._info()}
+
+    def _info(self) -> dict[str, Any]:
+        return checkpoint_info(self.sam.name, self.sam.weights_sha256, self._config, self.data_facts)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Checks that the checkpoint belongs to this SAM and these variants.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from itertools import product
 
 import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.evaluation.scores import GROUPS
+from hqsam_lightning.evaluation.table import GROUPS_OF_OBJECTS
 from hqsam_lightning.training.module import HQSamModule
 
-METRICS = ("miou", "mbiou")
 ALWAYS = ("epoch", "step", "train/loss")
 NEAREST = 4
 
@@ -35,7 +35,7 @@ def check_monitors(callbacks: Mapping[str, L.Callback], module: HQSamModule) -> 
         monitor = callback.monitor if isinstance(callback, ModelCheckpoint | EarlyStopping) else None
         if monitor is None or monitor in names or monitor.startswith(of_variants):
             continue
-        if module.board.datasets or not monitor.startswith("val/"):
+        if module.scorer.datasets or not monitor.startswith("val/"):
             near = difflib.get_close_matches(monitor, names, n=NEAREST, cutoff=0)
             raise ConfigError(
                 f"callbacks.{name}.monitor: expected a metric that this run logs, such as {', '.join(near)}; "
@@ -44,9 +44,7 @@ def check_monitors(callbacks: Mapping[str, L.Callback], module: HQSamModule) -> 
 
 
 def _validation_metrics(module: HQSamModule) -> list[str]:
-    means = [f"val/{metric}" for metric in METRICS]
-    groups = ["" if group == "all" else f"{group}_" for group in GROUPS]
-    for dataset in module.board.datasets:
-        for variant, output in module.rows:
-            means += [f"val/{dataset}/{variant}/{output}/{group}{metric}" for group in groups for metric in METRICS]
-    return means
+    scorer = module.scorer
+    objectives = [f"val/{variant}/{metric}" for variant, metric in product(module.trained, scorer.metrics)]
+    means = product(scorer.datasets, scorer.prompts, module.rows, GROUPS_OF_OBJECTS, scorer.metrics)
+    return objectives + [module.log_key(name, prompts, *row, *rest) for name, prompts, row, *rest in means]

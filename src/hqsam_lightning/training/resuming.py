@@ -47,6 +47,11 @@ def load_resumed(config: DictConfig, command: str, last: LastCheckpoint | None) 
     if path is None:
         return None
     content = read_checkpoint(path)
+    if "loops" not in content:
+        raise CheckpointError(
+            f"ckpt_path={path}: expected a checkpoint that a run can be resumed from; it holds the weights of one "
+            "variant alone; use checkpoints/last.ckpt of the run"
+        )
     writer = "pretrain" if is_of_pretraining(content) else "train"
     if writer != command:
         raise CheckpointError(

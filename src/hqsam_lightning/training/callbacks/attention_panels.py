@@ -7,10 +7,11 @@ from typing import cast
 
 import cv2
 import numpy as np
+import pandas as pd
 from torch import Tensor
 
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.evaluation.scores import MaskScores, Row
+from hqsam_lightning.evaluation.table import Row
 from hqsam_lightning.heads import HQHead
 from hqsam_lightning.sam.attention_maps import watch_token_attention
 from hqsam_lightning.training.callbacks.panels import ImagePanels, Panel, make_panel
@@ -47,11 +48,11 @@ class AttentionPanels(ImagePanels):
         return judged
 
     def make(
-        self, module: HQSamModule, batch: Batch, row: int, shown: dict[Row, Tensor], scored: MaskScores, judged: Row
+        self, module: HQSamModule, batch: Batch, row: int, shown: dict[Row, Tensor], scored: pd.DataFrame, judged: Row
     ) -> Panel:
         """Makes the panel of one mask, running its image once more."""
         head = cast(HQHead, module.heads[judged[0]])
-        panel = make_panel(batch, row, shown, scored)
+        panel = make_panel(batch, row, shown, scored, module.scorer)
         features = module.sam.encode(batch.pixels[batch.image_index[row]][None])
         (group,) = [group for group in batch.prompts if row in group.rows]
         prompts = module.sam.encode_prompts([group.only(row)], batch.image_index.new_zeros(row + 1))

@@ -1,93 +1,131 @@
-"""The best checkpoint, with the scores of every mask at that validation."""
+"""The best checkpoint of each variant, with the scores of every mask at that validation."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import ModelCheckpoint
+import pandas as pd
+from lightning.pytorch.callbacks import Checkpoint
 
-from hqsam_lightning.errors import CheckpointError
-from hqsam_lightning.evaluation.scores import BestScores, MaskScores
+from hqsam_lightning.errors import CheckpointError, DataError, choice_error
+from hqsam_lightning.evaluation.table import BASELINE, parse_table, to_csv
 from hqsam_lightning.storage.files import UNREADABLE, read_document, write_document
 from hqsam_lightning.training.module import HQSamModule
 
 log = logging.getLogger(__name__)
 
-KIND, VERSION = "best_scores", 1
-FILE = "best_scores.json"
-REMEDY = "the table of best.ckpt is left out of the results"
+READING: tuple[type[Exception], ...] = (DataError, *UNREADABLE)
+KIND, VERSION = "best_scores", 2
+REMEDY = "the scores of this checkpoint are left out of the results"
 
 
-class BestCheckpoint(ModelCheckpoint):
-    """As Lightning's; what it keeps is the best checkpoint alone, and its masks' scores lie beside it.
+@dataclass(frozen=True)
+class Choice:
+    """Why a checkpoint is the best one.
 
-    So the table of these weights needs no further validation, also where the run was resumed since.
+    Attributes:
+        epoch: counted from 0.
+        step: optimiser steps that were taken.
+        metric: that it was chosen by.
+        value: of the variant, see `HQSamModule.objectives`.
     """
 
-    _scores: BestScores | None = None
+    epoch: int
+    step: int
+    metric: str
+    value: float
+
+
+class BestCheckpoints(Checkpoint):
+    """Keeps each trained variant's weights of the validation that was its best, chosen by its own score.
+
+    So no variant's result depends on those trained beside it. DIRPATH/VARIANT.ckpt holds that variant alone, and a JSON
+    file of the same name the validation's scores: the table of these weights needs no further validation, also where
+    the run was resumed since.
+
+    Args:
+        dirpath: folder of the checkpoints.
+        metric: name of the metric that they are chosen by.
+
+    Raises:
+        ConfigError: the run has no such metric.
+    """
+
+    def __init__(self, dirpath: str, metric: str) -> None:
+        self.folder = Path(dirpath)
+        self.metric = metric
+        self.chosen: dict[str, Choice] = {}
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Makes sure that there is such a metric, before anything is trained."""
+        if isinstance(pl_module, HQSamModule) and self.metric not in pl_module.scorer.metrics:
+            raise choice_error("callbacks.best.metric", self.metric, sorted(pl_module.scorer.metrics))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Saves where the score is the best so far."""
-        before = self.best_model_score
-        super().on_validation_end(trainer, pl_module)
-        self._keep_scores(trainer, pl_module, before)
+        """Saves the variants whose score is their best so far."""
+        if trainer.sanity_checking or trainer.state.fn != "fit" or not isinstance(pl_module, HQSamModule):
+            return
+        is_better = pl_module.scorer.metrics[self.metric].is_better
+        for variant, values in pl_module.objectives.items():
+            before, value = self.chosen.get(variant), values[self.metric]
+            if before is None or is_better(value, before.value):
+                self.chosen[variant] = Choice(trainer.current_epoch, trainer.global_step, self.metric, value)
+                self._save(trainer, pl_module, variant)
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """As on_validation_end, where each epoch is validated once."""
-        before = self.best_model_score
-        super().on_train_epoch_end(trainer, pl_module)
-        self._keep_scores(trainer, pl_module, before)
+    def state_dict(self) -> dict[str, Any]:
+        """Goes into last.ckpt: what was chosen so far."""
+        return {variant: asdict(choice) for variant, choice in self.chosen.items()}
 
-    def scores(self) -> BestScores | None:
-        """Scores of the weights that best.ckpt holds; None where there is none, or its scores cannot be read."""
-        if self._scores is not None or self.best_model_score is None:
-            return self._scores
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over what was chosen, where its files are: a run that is resumed elsewhere begins to choose anew."""
+        self.chosen = {}
+        for variant, choice in state_dict.items():
+            if not self._checkpoint(variant).is_file():
+                log.warning("%s: the best weights of %s so far are not there", self._checkpoint(variant), variant)
+            elif choice["metric"] == self.metric:
+                self.chosen[variant] = Choice(**choice)
+
+    def scores(self, variant: str) -> pd.DataFrame | None:
+        """The table of the weights that a variant's checkpoint holds; None, with a warning, where it cannot be read."""
+        path = self._scores(variant)
         try:
-            read = read_best_scores(Path(self.best_model_path).with_name(FILE))
+            choice, table = read_best_scores(path)
+            if choice != self.chosen[variant]:
+                raise CheckpointError(f"{path}: expected those of {self.chosen[variant]}, got {choice}; {REMEDY}")
         except CheckpointError as error:
             log.warning("%s", error)
             return None
-        if read.score != float(self.best_model_score):
-            log.warning(
-                "%s: expected the scores of a validation with %s %s, got %s; %s",
-                Path(self.best_model_path).with_name(FILE),
-                *(self.monitor, float(self.best_model_score), read.score, REMEDY),
-            )
-            return None
-        return read
+        return table
 
-    def _keep_scores(self, trainer: L.Trainer, pl_module: L.LightningModule, before: Any) -> None:
-        if self.best_model_score is None or self.best_model_score is before or not isinstance(pl_module, HQSamModule):
-            return
-        self._scores = BestScores(
-            epoch=trainer.current_epoch,
-            step=trainer.global_step,
-            monitor=str(self.monitor),
-            score=float(self.best_model_score),
-            masks=pl_module.scores,
-        )
+    def _save(self, trainer: L.Trainer, module: HQSamModule, variant: str) -> None:
+        # every process calls it, the first one writes
+        trainer.strategy.save_checkpoint(module.variant_checkpoint(variant), self._checkpoint(variant))
+        trainer.strategy.barrier()
         if trainer.is_global_zero:
-            write_best_scores(Path(self.best_model_path).with_name(FILE), self._scores)
+            table = module.scores[module.scores["variant"].isin([BASELINE, variant])]
+            write_best_scores(self._scores(variant), self.chosen[variant], table)
+
+    def _checkpoint(self, variant: str) -> Path:
+        return self.folder / f"{variant}.ckpt"
+
+    def _scores(self, variant: str) -> Path:
+        return self.folder / f"{variant}.json"
 
 
-def write_best_scores(path: Path, best: BestScores) -> None:
+def write_best_scores(path: Path, choice: Choice, table: pd.DataFrame) -> None:
     """Writes scores such that `read_best_scores` gives them back to the last digit.
 
     Raises:
         StorageError: the disk is full or cannot be written.
     """
-    masks = [
-        [mask.dataset, mask.sample_id, mask.mask, mask.thinness, [[*row, *pair] for row, pair in mask.scores.items()]]
-        for mask in best.masks
-    ]
-    facts = {"epoch": best.epoch, "step": best.step, "monitor": best.monitor, "score": best.score}
-    write_document(path, KIND, VERSION, {**facts, "masks": masks})
+    write_document(path, KIND, VERSION, {**asdict(choice), "table": to_csv(table).decode("utf-8", "surrogateescape")})
 
 
-def read_best_scores(path: Path) -> BestScores:
+def read_best_scores(path: Path) -> tuple[Choice, pd.DataFrame]:
     """Reads what `write_best_scores` wrote.
 
     Raises:
@@ -95,10 +133,7 @@ def read_best_scores(path: Path) -> BestScores:
     """
     body = read_document(path, KIND, VERSION, CheckpointError, REMEDY)
     try:
-        masks = [
-            MaskScores(dataset, sample_id, mask, thinness, {(row[0], row[1]): (row[2], row[3]) for row in rows})
-            for dataset, sample_id, mask, thinness, rows in body["masks"]
-        ]
-        return BestScores(body["epoch"], body["step"], body["monitor"], body["score"], masks)
-    except UNREADABLE as error:
+        table = parse_table(body.pop("table").encode("utf-8", "surrogateescape"), str(path))
+        return Choice(**body), table
+    except READING as error:
         raise CheckpointError(f"{path}: expected the scores of masks; got {error!r}; {REMEDY}") from error

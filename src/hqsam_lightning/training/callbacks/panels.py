@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import lightning as L
 import numpy as np
+import pandas as pd
 from lightning.pytorch.loggers import WandbLogger
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,9 +23,12 @@ from hqsam_lightning.checks import arguments, integer, mapping_of, optional, tex
 from hqsam_lightning.data.overlay import hatch
 from hqsam_lightning.errors import choice_error
 from hqsam_lightning.escaping import plain_text, printable
-from hqsam_lightning.evaluation.scores import BASELINE, BASELINE_ROW, MaskScores, Row, to_original_size
+from hqsam_lightning.evaluation.scorer import Scorer
+from hqsam_lightning.evaluation.table import BASELINE, BASELINE_ROW, MASK, Row, is_row
+from hqsam_lightning.metrics import Metric
 from hqsam_lightning.runtime.decoration import decoration
 from hqsam_lightning.seeding import derive_seed
+from hqsam_lightning.shapes import is_thin
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.types import Batch
 
@@ -60,24 +64,26 @@ RULES = ("difference", "gain", "loss", "random")
 
 
 class ImagePanels(L.Callback):
-    """Keeps some of each validation set's masks; W&B gets them at every validation.
+    """Keeps some of each validation set's masks, with the main prompts; W&B gets them at every validation.
 
-    Masks are chosen by what the boundary IoU of the judged variant is above SAM's, by the output that the run goes by:
-    the greatest difference either way, gain, or loss, or at random. On several processes each chooses from its own
-    share of the images, and the pictures show the first process's.
+    Masks are chosen by how much better a metric of the judged variant is than SAM's: the greatest difference either
+    way, gain, or loss, or at random. On several processes each chooses from its own share of the images, and the
+    pictures show the first process's.
 
     Args:
-        rules: panels a validation set by each rule, of `RULES`; shown in this order.
+        rules: panels per validation set by each rule, of `RULES`; shown in this order.
+        metric: name of the metric.
         seed: of the random ones.
         variant: the judged one; None is the first that is not plain SAM.
 
     Raises:
-        ConfigError: for an unknown rule.
+        ConfigError: for an unknown rule; for an unknown metric or variant when training begins.
     """
 
     @arguments("callbacks.panels", rules=mapping_of(integer(0), RULES), seed=integer(0), variant=optional(text(1)))
-    def __init__(self, rules: Mapping[str, int], seed: int = 0, variant: str | None = None) -> None:
+    def __init__(self, rules: Mapping[str, int], metric: str, seed: int = 0, variant: str | None = None) -> None:
         self.rules = dict(rules)
+        self.metric = metric
         self.seed = seed
         self.variant = variant
         self._kept: dict[tuple[str, str], list[tuple[Rank, Panel]]] = {}
@@ -90,8 +96,10 @@ class ImagePanels(L.Callback):
         return [panel for dataset in sets for rule in self.rules for _, panel in self._kept.get((dataset, rule), [])]
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Makes sure that there is such a variant, before anything is trained."""
+        """Makes sure that there are such a metric and variant, before anything is trained."""
         assert isinstance(pl_module, HQSamModule)
+        if self.metric not in pl_module.scorer.metrics:
+            raise choice_error("callbacks.panels.metric", self.metric, sorted(pl_module.scorer.metrics))
         self.judged(pl_module)
 
     def judged(self, module: HQSamModule) -> Row:
@@ -132,32 +140,39 @@ class ImagePanels(L.Callback):
     def _take(self, module: HQSamModule, outputs: Any, batch: Batch) -> None:
         rows = [(variant, module.output_of(variant)) for variant in module.heads]
         shown = {name: outputs["logits"][name] for name in rows}
-        judged = self.judged(module)
-        for row, scored in enumerate(outputs["scores"]):
-            gain = scored.scores[judged][1] - scored.scores[BASELINE_ROW][1]
+        judged, metrics = self.judged(module), module.scorer.metrics
+        sign = 1 if metrics[self.metric].greater_is_better else -1
+        # a mask's lines lie together, in the order of the batch's rows
+        for row, (mask, lines) in enumerate(outputs["scores"].groupby([*MASK], sort=False)):
+            _, dataset, sample, index, prompts = mask
+            if prompts != module.scorer.prompts[0]:
+                continue
+            of_metric = lines[lines["metric"] == self.metric]
+            values = [float(of_metric.loc[is_row(of_metric, name), "value"].iloc[0]) for name in (judged, BASELINE_ROW)]
+            gain = sign * (values[0] - values[1])
             for rule, count in self.rules.items():
-                rank = self._rank(rule, gain, scored)
-                kept = self._kept.setdefault((scored.dataset, rule), [])
+                rank = self._rank(rule, gain, sample, index)
+                kept = self._kept.setdefault((dataset, rule), [])
                 place = bisect(kept, rank, key=itemgetter(0))
                 if place < count:
-                    kept.insert(place, (rank, self.make(module, batch, row, shown, scored, judged)))
+                    kept.insert(place, (rank, self.make(module, batch, row, shown, lines, judged)))
                     del kept[count:]
 
     def make(
-        self, module: HQSamModule, batch: Batch, row: int, shown: dict[Row, Tensor], scored: MaskScores, judged: Row
+        self, module: HQSamModule, batch: Batch, row: int, shown: dict[Row, Tensor], scored: pd.DataFrame, judged: Row
     ) -> Panel:
         """Makes the panel of one mask, see `make_panel`."""
-        return make_panel(batch, row, shown, scored)
+        return make_panel(batch, row, shown, scored, module.scorer)
 
-    def _rank(self, rule: str, gain: float, scored: MaskScores) -> Rank:
+    def _rank(self, rule: str, gain: float, sample: str, mask: int) -> Rank:
         """The least come first; equal ones in the order of their ids."""
         by_rule = {
             "difference": -abs(gain),
             "gain": -gain,
             "loss": gain,
-            "random": derive_seed(self.seed, "panel", scored.sample_id, scored.mask),
+            "random": derive_seed(self.seed, "panel", sample, mask),
         }
-        return (by_rule[rule], scored.sample_id, scored.mask)
+        return (by_rule[rule], sample, mask)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Logs the panels to W&B."""
@@ -169,14 +184,15 @@ class ImagePanels(L.Callback):
                     logger.log_image("val/panels", [_to_array(draw_panels(self.panels))])
 
 
-def make_panel(batch: Batch, row: int, logits: dict[Row, Tensor], scored: MaskScores) -> Panel:
+def make_panel(batch: Batch, row: int, logits: dict[Row, Tensor], scored: pd.DataFrame, scorer: Scorer) -> Panel:
     """Makes the panel of one mask of a validation batch.
 
     Args:
         batch: with original masks.
-        row: which of the N masks.
-        logits: (N, 1, 4h, 4w) logits of the rows to show.
-        scored: scores of the mask.
+        row: which of the batch's N rows.
+        logits: (N, 1, 4h, 4w) logits of the methods to show.
+        scored: the mask's lines of the table.
+        scorer: that scored it.
     """
     if batch.original_masks is None:
         raise ValueError("expected a batch with original_masks, got a training batch")
@@ -185,18 +201,19 @@ def make_panel(batch: Batch, row: int, logits: dict[Row, Tensor], scored: MaskSc
     size = (max(1, round(truth.shape[1] * scale)), max(1, round(truth.shape[0] * scale)))
     frame = batch.pixels[batch.image_index[row]].permute(1, 2, 0).cpu().numpy()
     masks = {"ground truth": truth}
-    masks |= {_title(name): to_original_size(values[row], truth) for name, values in logits.items()}
+    masks |= {_title(name): scorer.frame.restore(values[row], truth.shape)[0] for name, values in logits.items()}
     small = {
         title: cv2.resize(mask.cpu().numpy().astype(np.float32), size, interpolation=cv2.INTER_AREA)
         for title, mask in masks.items()
     }
-    box = _box_of(batch, row)
-    if box is not None:
-        box = box * np.tile(np.array(size) / np.array(frame.shape[1::-1]), 2)
+    prompted, box = batch.box_of(row), None
+    if prompted is not None:
+        box = prompted.cpu().numpy() * np.tile(np.array(size) / np.array(frame.shape[1::-1]), 2)
     image = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-    kind = "thin" if scored.thin else "solid"
-    title = f"{printable(scored.sample_id)}\nmask {scored.mask}, {kind} ({scored.thinness:.2f})"
-    captions = {_title(name): _caption(*scored.scores[name]) for name in logits}
+    facts = scored.iloc[0]
+    kind = "thin" if is_thin(facts["thinness"]) else "solid"
+    title = f"{printable(facts['sample'])}\nmask {facts['mask']}, {kind} ({facts['thinness']:.2f})"
+    captions = {_title(name): _caption(scored[is_row(scored, name)], scorer.metrics) for name in logits}
     return Panel(title, image, box, small, captions, _shrink_ignore(batch.original_ignore_of(row), size))
 
 
@@ -236,16 +253,9 @@ def _title(name: Row) -> str:
     return f"{printable(variant)} ({'HQ logits' if output == 'hq' else 'SAM + HQ'})"
 
 
-def _caption(iou: float, biou: float) -> str:
-    return f"IoU {100 * iou:.1f}, BIoU {100 * biou:.1f}"
-
-
-def _box_of(batch: Batch, row: int) -> np.ndarray | None:
-    for group in batch.prompts:
-        place = (group.rows == row).nonzero()
-        if len(place) and group.boxes is not None:
-            return group.boxes[place[0, 0]].cpu().numpy()
-    return None
+def _caption(lines: pd.DataFrame, metrics: Mapping[str, Metric]) -> str:
+    values = zip(lines["metric"], lines["value"], strict=True)
+    return ", ".join(f"{printable(name)} {metrics[name].show(value)}" for name, value in values)
 
 
 def _shrink_ignore(ignore: Tensor | None, size: tuple[int, int]) -> np.ndarray | None:
