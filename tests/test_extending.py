@@ -84,6 +84,11 @@ def test_a_source_outside(trained) -> None:
 def test_a_metric_outside(trained) -> None:
     assert "precision" in (trained[0] / "results.md").read_text()
     assert "precision" in (trained[0] / "scores.csv").read_text()
+    objects = trained[2]
+    objectives, logged = objects["module"].objectives, objects["trainer"].logged_metrics
+    assert objectives
+    assert all(f"val/{variant}/precision" in logged for variant in objectives)
+    assert all("precision" in values for values in objectives.values())
 
 
 def test_a_callback_outside(trained) -> None:
