@@ -9,7 +9,8 @@ from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.pretraining.losses import PretrainingLoss, actual_iou, dice_loss
+from hqsam_lightning.losses.dice import dice_loss
+from hqsam_lightning.pretraining.losses import PretrainingLoss, actual_iou
 from hqsam_lightning.pretraining.model import Decoded
 
 
@@ -70,7 +71,7 @@ def test_only_the_best_of_three_learns() -> None:
 def test_gamma_0_is_the_cross_entropy_with_gradients() -> None:
     decoded, coverage = inputs()
     logits = decoded.logits[:, :1].requires_grad_()
-    loss = PretrainingLoss(1.0, 0.0).mask_loss(logits, coverage) - dice_loss(logits, coverage)
+    loss = PretrainingLoss(1.0, 0.0).mask_loss(logits, coverage) - dice_loss(logits, coverage, None, (-1, -2))
     expected = F.binary_cross_entropy_with_logits(logits, coverage, reduction="none").mean((-1, -2))
     assert torch.allclose(loss, expected, rtol=1e-5)
     ours, theirs = (torch.autograd.grad(value.sum(), logits)[0] for value in (loss, expected))
@@ -81,7 +82,7 @@ def test_focal_is_torchvisions() -> None:
     decoded, coverage = inputs()
     logits = decoded.logits[:, :1]
     expected = sigmoid_focal_loss(logits, coverage, alpha=-1, gamma=2.0).mean((-1, -2))
-    found = PretrainingLoss(1.0, 2.0).mask_loss(logits, coverage) - dice_loss(logits, coverage)
+    found = PretrainingLoss(1.0, 2.0).mask_loss(logits, coverage) - dice_loss(logits, coverage, None, (-1, -2))
     assert torch.allclose(found, expected, rtol=1e-4)
 
 

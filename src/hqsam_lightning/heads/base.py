@@ -5,15 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
+from hqsam_lightning.sam.decoding import in_row_order
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.types import MaskLogits, PromptEmbeddings, SamFeatures
 
 
 class SamSizes(Protocol):
-    """What a head that copies nothing of SAM has to know of it."""
+    """Sizes of SAM that a head without a copy of its parts needs."""
 
     @property
     def embed_dim(self) -> int:
@@ -27,16 +27,16 @@ class SamSizes(Protocol):
 
 
 class Head(nn.Module, ABC):
-    """One method beside the frozen SAM.
+    """One method on top of the frozen SAM.
 
-    A head owns what it learns; SAM comes in as an argument. It leaves no learned parameter unused, which would break
-    distributed training.
+    A head owns its trainable parameters; SAM is an argument. Every trainable parameter must be used in each step, or
+    distributed training breaks.
 
     Attributes:
         outputs: logits that are scored, see `MaskLogits.select`: a method that changes SAM's own mask has no other to
             add to it.
-        needs_pixels: whether it looks at the images themselves, and cannot do with stored features.
-        replaces: whether what it learns takes the place of weights of SAM's, instead of being added to them.
+        needs_pixels: whether it needs the images themselves, and cannot train on stored features.
+        replaces: whether its parameters replace weights of SAM instead of being added to them.
     """
 
     outputs: tuple[str, ...] = ("hq", "sum")
@@ -45,7 +45,7 @@ class Head(nn.Module, ABC):
 
     @property
     def learned(self) -> dict[str, nn.Parameter]:
-        """What is trained, by name: a head may hold frozen parts of SAM too."""
+        """Trainable parameters by name; a head may hold frozen parts of SAM too."""
         return {name: value for name, value in self.named_parameters() if value.requires_grad}
 
     @property
@@ -54,7 +54,7 @@ class Head(nn.Module, ABC):
         return None
 
     def forward(self, sam: FrozenSam, features: SamFeatures, prompts: list[PromptEmbeddings]) -> MaskLogits:
-        """Predicts the N masks of a batch, one decoder call a group of prompts.
+        """Predicts the N masks of a batch, one decoder call per group of prompts.
 
         Args:
             sam: the frozen model whose decoder is used.
@@ -68,7 +68,7 @@ class Head(nn.Module, ABC):
         return _in_row_order(prompts, [self.decode(sam, features, image_feature, group) for group in prompts])
 
     def image_feature(self, features: SamFeatures) -> Tensor | None:
-        """What the head computes once an image, (B, c, 4h, 4w), or None."""
+        """Feature that the head computes once per image, (B, c, 4h, 4w), or None."""
         return None
 
     @abstractmethod
@@ -79,11 +79,9 @@ class Head(nn.Module, ABC):
 
 
 def _in_row_order(prompts: list[PromptEmbeddings], parts: list[MaskLogits]) -> MaskLogits:
-    order = torch.argsort(torch.cat([group.rows for group in prompts]))
     hq = [part.hq for part in parts if part.hq is not None]
     return MaskLogits(
-        sam=torch.cat([part.sam for part in parts])[order],
-        # not by [...], see `run_transformer`
-        hq=torch.cat(hq).index_select(0, order) if hq else None,
-        iou=torch.cat([part.iou for part in parts])[order],
+        sam=in_row_order(prompts, [part.sam for part in parts]),
+        hq=in_row_order(prompts, hq) if hq else None,
+        iou=in_row_order(prompts, [part.iou for part in parts]),
     )

@@ -1,6 +1,6 @@
-"""BCE + Dice on points of each mask (PointRend), the loss that HQ-SAM trains on.
+"""BCE + Dice at sampled points of each mask (PointRend): HQ-SAM's training loss.
 
-Shapes: N masks, h x w their logits, H x W their labels, P points a mask. Points are (x, y) in [0, 1] of the frame,
+Shapes: N masks, h x w their logits, H x W their labels, P points per mask. Points are (x, y) in [0, 1] of the frame,
 which logits and labels share although their sizes differ. Nothing here waits for the device.
 """
 
@@ -14,17 +14,18 @@ from torch import Tensor, nn
 
 from hqsam_lightning.checks import arguments, integer, number
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.losses.dice import dice_loss
 
-GREATEST_WEIGHT = 1e6
-"""Of a loss's part: float32 sums of squared gradients stay finite."""
+MAX_WEIGHT = 1e6
+"""Largest weight of a term of the loss: float32 sums of squared gradients stay finite."""
 
 
 def draw_uniform(seeds: list[int], count: int, device: torch.device) -> Tensor:
-    """Draws `count` uniform points a mask, each mask's from its own seed alone.
+    """Draws `count` uniform points per mask, each mask's from its own seed alone.
 
     Args:
         seeds: N seeds.
-        count: number of points a mask.
+        count: number of points per mask.
         device: where to draw; CPU and CUDA draw different points from one seed.
 
     Returns:
@@ -92,13 +93,13 @@ def touched_points(ignore: Tensor, points: Tensor) -> Tensor:
 
 
 class PointSampledMaskLoss(nn.Module):
-    """Weighted BCE + Dice of the logits at P points a mask, three quarters of them where the logits are least sure.
+    """Weighted BCE + Dice of the logits at P points per mask, most of them where the logits are least certain.
 
     The points of a mask depend on its logits, its ignored pixels and its seed only: not on its batch, its rank or other
     variants. Points on ignored pixels are left out of both means: the others' weights grow accordingly.
 
     Args:
-        num_points: P, points a mask.
+        num_points: P, points per mask.
         oversample_ratio: candidates drawn, as a multiple of P.
         importance_ratio: part of P taken from the candidates; the rest is fresh and uniform.
         bce_weight: weight of the BCE in the loss.
@@ -113,8 +114,8 @@ class PointSampledMaskLoss(nn.Module):
         num_points=integer(1),
         oversample_ratio=number(1, 1000),
         importance_ratio=number(0, 1),
-        bce_weight=number(0, GREATEST_WEIGHT),
-        dice_weight=number(0, GREATEST_WEIGHT),
+        bce_weight=number(0, MAX_WEIGHT),
+        dice_weight=number(0, MAX_WEIGHT),
     )
     def __init__(
         self,
@@ -166,7 +167,7 @@ class PointSampledMaskLoss(nn.Module):
         if weights is None:
             weights = predicted.new_full((len(seeds),), 1 / max(len(seeds), 1))
         bce = (_bce_loss(predicted, labels, kept) * weights).sum()
-        dice = (_dice_loss(predicted, labels, kept) * weights).sum()
+        dice = (dice_loss(predicted, labels, kept, dim=1) * weights).sum()
         return {"loss": self.bce_weight * bce + self.dice_weight * dice, "bce": bce, "dice": dice}
 
     def draw(self, logits: Tensor, masks: Tensor, seeds: list[int], count: int, ignore: Tensor | None = None) -> Tensor:
@@ -181,15 +182,6 @@ def _bce_loss(logits: Tensor, labels: Tensor, kept: Tensor | None) -> Tensor:
         return losses.mean(1)
     # a mask without ignored points multiplies by exactly 1: its loss is that of a batch that ignores nothing
     return (losses * kept).mean(1) * (kept.shape[1] / kept.sum(1).clamp(min=1))
-
-
-def _dice_loss(logits: Tensor, labels: Tensor, kept: Tensor | None = None) -> Tensor:
-    """Gives 1 - Dice, smoothed by 1, of (N, P) logits and labels at the points with a `kept` of 1, as (N,)."""
-    probabilities = logits.sigmoid()
-    if kept is not None:
-        probabilities, labels = probabilities * kept, labels * kept
-    overlap = 2 * (probabilities * labels).sum(1)
-    return 1 - (overlap + 1) / (probabilities.sum(1) + labels.sum(1) + 1)
 
 
 def _check_inputs(logits: Tensor, masks: Tensor, seeds: list[int]) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision.ops import sigmoid_focal_loss
 
 from hqsam_lightning.checks import arguments, number
+from hqsam_lightning.losses.dice import dice_loss
 from hqsam_lightning.pretraining.model import Decoded
 
 
@@ -72,16 +73,7 @@ class PretrainingLoss(nn.Module):
             area = kept.shape[-1] * kept.shape[-2]
             # a mask without ignored pixels multiplies by exactly 1
             focal = (focal * kept).mean((-1, -2)) * (area / kept.sum((-1, -2)).clamp(min=1))
-        return self.pixel_weight * focal + dice_loss(logits, targets, kept)
-
-
-def dice_loss(logits: Tensor, targets: Tensor, kept: Tensor | None = None) -> Tensor:
-    """Gives 1 - Dice, smoothed by 1, of (N, K, h, w) logits and targets as (N, K), over the `kept` pixels."""
-    probabilities = logits.sigmoid()
-    if kept is not None:
-        probabilities, targets = probabilities * kept, targets * kept
-    overlap = 2 * (probabilities * targets).sum((-1, -2))
-    return 1 - (overlap + 1) / (probabilities.sum((-1, -2)) + targets.sum((-1, -2)) + 1)
+        return self.pixel_weight * focal + dice_loss(logits, targets, kept, dim=(-1, -2))
 
 
 @torch.no_grad()

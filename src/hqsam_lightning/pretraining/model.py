@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
-from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam
-from torch import Tensor, nn
+from segment_anything.modeling import Sam
+from torch import Tensor
 
-from hqsam_lightning.errors import choice_error
-from hqsam_lightning.sam.decoding import encode_group, run_transformer
+from hqsam_lightning.sam.base import SamModel
+from hqsam_lightning.sam.decoding import encode_group, in_row_order, run_transformer
 from hqsam_lightning.types import PromptGroup, SamFeatures
-
-PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass
@@ -29,7 +26,7 @@ class Decoded:
     iou: Tensor
 
 
-class TrainableSam(nn.Module):
+class TrainableSam(SamModel):
     """segment-anything's model with gradients, over batches of several images.
 
     Args:
@@ -41,34 +38,23 @@ class TrainableSam(nn.Module):
         ConfigError: for an unknown precision.
     """
 
+    precisions = ("fp32", "bf16")
+    precision_key = "precision"
+
     def __init__(self, sam: Sam, precision: str = "fp32") -> None:
-        super().__init__()
-        if precision not in PRECISIONS:
-            raise choice_error("precision", precision, PRECISIONS)
         # Lightning keeps the mode that a model comes in, and a frozen one comes in eval mode
-        self.sam = sam.requires_grad_(True).train()
+        super().__init__(sam.requires_grad_(True).train(), precision)
         self.sam.image_encoder.to(memory_format=torch.channels_last)
-        self.precision = precision
-
-    @property
-    def prompt_encoder(self) -> PromptEncoder:
-        """SAM's prompt encoder."""
-        return cast(PromptEncoder, self.sam.prompt_encoder)
-
-    @property
-    def mask_decoder(self) -> MaskDecoder:
-        """SAM's mask decoder."""
-        return cast(MaskDecoder, self.sam.mask_decoder)
 
     def encode(self, images: Tensor) -> Tensor:
         """Encodes (B, 3, H, W) uint8 RGB images to embeddings (B, C, h, w) float32."""
-        pixels = (images - self.sam.pixel_mean) / self.sam.pixel_std
-        with self._autocast(images):
-            embeddings = self.sam.image_encoder(pixels.contiguous(memory_format=torch.channels_last))
+        pixels = self.normalise(images).contiguous(memory_format=torch.channels_last)
+        with self.autocast(images.device):
+            embeddings = self.sam.image_encoder(pixels)
         return embeddings.float()
 
     def decode(self, embeddings: Tensor, groups: list[PromptGroup], image_index: Tensor) -> Decoded:
-        """Predicts the N masks of a batch, one decoder call a group of prompts.
+        """Predicts the N masks of a batch, one decoder call per group of prompts.
 
         Args:
             embeddings: (B, C, h, w).
@@ -81,19 +67,15 @@ class TrainableSam(nn.Module):
         # no early feature is asked for here
         features = SamFeatures(embeddings, embeddings, self.prompt_encoder.get_dense_pe())
         parts = [self._decode_group(features, group, image_index) for group in groups]
-        order = torch.argsort(torch.cat([group.rows for group in groups]))
-        logits, iou = (torch.cat(values).index_select(0, order) for values in zip(*parts, strict=True))
+        logits, iou = (in_row_order(groups, values) for values in zip(*parts, strict=True))
         return Decoded(logits, iou)
 
     def _decode_group(self, features: SamFeatures, group: PromptGroup, image_index: Tensor) -> tuple[Tensor, Tensor]:
         prompts = encode_group(self.prompt_encoder, group, image_index)
         decoder = self.mask_decoder
-        with self._autocast(prompts.sparse):
+        with self.autocast(prompts.sparse.device):
             state = run_transformer(decoder, features, prompts)
         mlps = decoder.output_hypernetworks_mlps
         weights = torch.stack([mlp(state.mask_tokens[:, i].float()) for i, mlp in enumerate(mlps)], dim=1)
         logits = torch.einsum("nkc,nchw->nkhw", weights, state.upscaled.float())
         return logits, decoder.iou_prediction_head(state.iou_token.float())
-
-    def _autocast(self, values: Tensor) -> torch.autocast:
-        return torch.autocast(values.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")

@@ -1,11 +1,12 @@
 """SAM's prompt encoder and mask decoder over rows of several images, with extra output tokens.
 
-segment-anything's `MaskDecoder.forward` repeats its image embeddings once a row and so serves one image a call. These
-functions run the decoder's own modules on rows that each name their image.
+segment-anything's `MaskDecoder.forward` repeats its image embeddings for every row and so serves one image per call.
+These functions run the decoder's own modules on rows that each name their image.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ from hqsam_lightning.types import PromptEmbeddings, PromptGroup, SamFeatures
 
 @dataclass
 class DecoderState:
-    """What the two-way transformer leaves for n rows.
+    """Output of the two-way transformer for n rows.
 
     Attributes:
         iou_token: (n, C).
@@ -60,14 +61,14 @@ def run_transformer(
         decoder: SAM's mask decoder.
         features: of B images.
         prompts: n rows, each with the index of its image.
-        extra_tokens: (T, C) output tokens set behind SAM's own; they take part in the attention.
+        extra_tokens: (T, C) output tokens appended to SAM's own; they take part in the attention.
         mask_tokens: (4, C), instead of SAM's own.
     """
     own = [decoder.iou_token.weight, decoder.mask_tokens.weight if mask_tokens is None else mask_tokens]
     output_tokens = torch.cat(own if extra_tokens is None else [*own, extra_tokens])
     rows = len(prompts.rows)
     tokens = torch.cat([output_tokens.expand(rows, -1, -1), prompts.sparse], dim=1)
-    # not by [...]: its gradient would be summed number by number, in an order that threads decide
+    # index_select, because the backward of advanced indexing is slow and nondeterministic on a CPU
     embeddings = features.image_embeddings.index_select(0, prompts.image_index) + prompts.dense
     hidden, grid = decoder.transformer(embeddings, features.dense_pe.expand_as(embeddings), tokens)
     grid = grid.transpose(1, 2).reshape(embeddings.shape)
@@ -80,13 +81,20 @@ def run_transformer(
     )
 
 
+def in_row_order(groups: Sequence[PromptGroup | PromptEmbeddings], values: Sequence[Tensor]) -> Tensor:
+    """Joins one (n, ...) tensor per group of prompts to one (N, ...), in the order of the batch's masks."""
+    order = torch.argsort(torch.cat([group.rows for group in groups]))
+    # index_select, see `run_transformer`
+    return torch.cat(list(values)).index_select(0, order)
+
+
 def token_logits(weights: Tensor, feature: Tensor) -> Tensor:
     """Mask logits: the dot product of each row's (n, c) weights with its (n, c, h, w) feature, as (n, 1, h, w)."""
     return torch.einsum("nc,nchw->nhw", weights, feature).unsqueeze(1)
 
 
 def single_mask_weights(decoder: MaskDecoder, state: DecoderState) -> Tensor:
-    """What SAM's output token for a single mask becomes in its MLP, (n, C/8)."""
+    """Output of the MLP of SAM's single-mask token, (n, C/8)."""
     return decoder.output_hypernetworks_mlps[0](state.mask_tokens[:, 0])
 
 

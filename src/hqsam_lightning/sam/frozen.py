@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
-from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam
+from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
-from hqsam_lightning.errors import choice_error
+from hqsam_lightning.sam.base import SamModel
 from hqsam_lightning.sam.decoding import encode_group
 from hqsam_lightning.sam.encoder import early_channels, encode
 from hqsam_lightning.types import PromptEmbeddings, PromptGroup, SamFeatures, StoredFeatures
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-
-class FrozenSam(nn.Module):
+class FrozenSam(SamModel):
     """A Segment Anything model that never learns.
 
     Args:
@@ -31,13 +27,9 @@ class FrozenSam(nn.Module):
     """
 
     def __init__(self, sam: Sam, name: str, weights_sha256: str, precision: str = "fp32") -> None:
-        super().__init__()
-        if precision not in PRECISIONS:
-            raise choice_error("sam.precision", precision, tuple(PRECISIONS))
-        self.sam = sam.requires_grad_(False)
+        super().__init__(sam.requires_grad_(False), precision)
         self.name = name
         self.weights_sha256 = weights_sha256
-        self.precision = precision
         self.eval()
 
     def train(self, mode: bool = True) -> FrozenSam:
@@ -69,16 +61,6 @@ class FrozenSam(nn.Module):
         """Channels E of the early feature."""
         return early_channels(self.sam.image_encoder)
 
-    @property
-    def prompt_encoder(self) -> PromptEncoder:
-        """SAM's prompt encoder."""
-        return cast(PromptEncoder, self.sam.prompt_encoder)
-
-    @property
-    def mask_decoder(self) -> MaskDecoder:
-        """SAM's mask decoder; heads run it with gradients to their own tokens."""
-        return cast(MaskDecoder, self.sam.mask_decoder)
-
     @torch.no_grad()
     def encode(self, images: Tensor) -> SamFeatures:
         """Encodes B images in one call.
@@ -95,9 +77,8 @@ class FrozenSam(nn.Module):
             encoder: of the frozen one's architecture.
             images: see `encode`.
         """
-        pixels = (images - self.sam.pixel_mean) / self.sam.pixel_std
-        dtype = PRECISIONS[self.precision]
-        with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
+        pixels = self.normalise(images)
+        with self.autocast(images.device):
             final, early = encode(encoder, pixels)
         return self._as_features(final, early, images)
 
