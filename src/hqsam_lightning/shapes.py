@@ -11,7 +11,7 @@ OPENING_RATIO = 0.02
 """Radius of the opening's disc over the image diagonal: 7 px at 256 px, so that bars under 15 px count as thin."""
 
 THIN_ABOVE = 0.2
-"""An object is thin when more than this share of its area is removed, else solid.
+"""An object is thin when more than this share of its area is removed, otherwise solid.
 
 Wheels, trees, nets, ladders, combs and a body with limbs are above it, blobs and polygons below 0.05.
 """
@@ -50,7 +50,7 @@ def thinness(mask: np.ndarray) -> float:
 
 
 def is_thin(value: float) -> bool:
-    """Says whether an object of this `thinness` is thin."""
+    """Whether an object of this `thinness` is thin."""
     return value > THIN_ABOVE
 
 

@@ -1,4 +1,4 @@
-"""Context tokens: learned tokens beside the prompts, the mask by SAM's own output token (table 2 of the paper)."""
+"""Context tokens: learned tokens appended to the prompts, a mask from SAM's own output token (table 2 of the paper)."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class ContextTokensHead(Head):
         self.fusion = build_fusion(sam, features, fusion, seed)
 
     def image_feature(self, features: SamFeatures) -> Tensor | None:
-        """The encoder's part of the HQ-Features, once an image."""
+        """The encoder's part of the HQ-Features, once per image."""
         return self.fusion.image_feature(features)
 
     def decode(
         self, sam: FrozenSam, features: SamFeatures, image_feature: Tensor | None, prompts: PromptEmbeddings
     ) -> MaskLogits:
-        """Runs SAM's decoder with the context tokens beside its own."""
+        """Runs SAM's decoder with the context tokens appended to the prompt tokens."""
         state = run_transformer(sam.mask_decoder, features, prompts, self.tokens.weight)
         rows_feature = None if image_feature is None else image_feature.index_select(0, prompts.image_index)
         weights = single_mask_weights(sam.mask_decoder, state)

@@ -35,10 +35,10 @@ FUSION = {
 
 
 class RawFusion(nn.Module):
-    """SAM's mask-decoder feature as it is; learns nothing."""
+    """SAM's mask-decoder feature unchanged; has no parameters."""
 
     def image_feature(self, features: SamFeatures) -> Tensor | None:
-        """There is none."""
+        """None: no feature of the encoder is used."""
         return None
 
     def forward(self, token: Tensor, upscaled: Tensor, image_feature: Tensor | None) -> Tensor:
@@ -47,7 +47,7 @@ class RawFusion(nn.Module):
 
 
 class ConvFusion(nn.Module):
-    """The paper's fusion: two convolutions a source, then the sum.
+    """The paper's fusion: two convolutions per source, then the sum.
 
     Args:
         embed_dim: C, channels of the image embeddings.
@@ -162,7 +162,7 @@ def build_fusion(
 
 
 def conv_logits(token: Tensor, feature: Tensor, conv: nn.Conv2d) -> Tensor:
-    """`token_logits(token, conv(feature))` without the convolution's output, at a small part of its cost.
+    """`token_logits(token, conv(feature))` without computing the convolution's output, at a fraction of its cost.
 
     Each row's token makes one kernel of the convolution's many. That kernel's products with the feature, one a place of
     the kernel, are matrix products; shifted by their places they add up to the logits.

@@ -56,13 +56,13 @@ class HQHead(Head):
         self.fusion = build_fusion(sam, features, fusion, seed, fusion_width)
 
     def image_feature(self, features: SamFeatures) -> Tensor | None:
-        """The encoder's part of the HQ-Features, once an image."""
+        """The encoder's part of the HQ-Features, once per image."""
         return self.fusion.image_feature(features)
 
     def decode(
         self, sam: FrozenSam, features: SamFeatures, image_feature: Tensor | None, prompts: PromptEmbeddings
     ) -> MaskLogits:
-        """Runs SAM's decoder with the HQ token beside SAM's own tokens."""
+        """Runs SAM's decoder with the HQ token appended to SAM's own tokens."""
         state = run_transformer(sam.mask_decoder, features, prompts, self.token.weight)
         # not by [...], see `run_transformer`
         rows_feature = None if image_feature is None else image_feature.index_select(0, prompts.image_index)

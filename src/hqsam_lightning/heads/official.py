@@ -80,7 +80,7 @@ def load_official(head: nn.Module, path: Path, sam: FrozenSam | None) -> None:
 
 
 def put_official(head: nn.Module, content: Mapping[str, Tensor], path: Path, sam: FrozenSam | None) -> None:
-    """Gives a head of the same architecture the HQ parameters of an official file.
+    """Loads the HQ parameters of an official file into a head of the same architecture.
 
     Args:
         head: an `HQHead`.
@@ -107,7 +107,7 @@ def put_official(head: nn.Module, content: Mapping[str, Tensor], path: Path, sam
 
 
 def _require_same_sam(path: Path, content: Mapping[str, Tensor], sam: FrozenSam) -> None:
-    """The authors train beside a frozen SAM and save it unchanged; a head means nothing to another."""
+    """Refuses a head trained on another SAM: the authors train on a frozen one and save it unchanged."""
     own = sam.sam.state_dict()
     held = _sam_part(content, own)
     different = sorted(name for name, value in held.items() if not _is_equal(own[name], value))

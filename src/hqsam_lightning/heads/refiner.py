@@ -18,7 +18,7 @@ DILATIONS = (1, 2, 4, 8, 1)
 
 
 class RefinerHead(Head):
-    """Learns a small convolutional network that corrects SAM's mask logits; SAM does not learn.
+    """A small convolutional network that corrects SAM's mask logits; SAM stays frozen.
 
     It has the image at the logits' size, its finer pixels stacked as channels, beside the logits. The paper's row is
     CascadePSP with its published weights; this one is trained on what HQ-SAM is trained on. At the first step it equals
@@ -62,7 +62,7 @@ def masks_of_sam(sam: FrozenSam, features: SamFeatures, prompts: PromptEmbedding
 
 
 class _Block(nn.Module):
-    """A residual block whose second convolution looks `dilation` cells far."""
+    """A residual block whose second convolution is dilated by `dilation`."""
 
     def __init__(self, dilation: int) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from hqsam_lightning.types import MaskLogits, PromptEmbeddings, SamFeatures
 
 
 class SamHead(Head):
-    """SAM's own mask, without an HQ token beside it; learns nothing.
+    """SAM's own mask, without an HQ token; has no trainable parameters.
 
     Args:
         multimask_output: see `hqsam_lightning.sam.decoding.sam_masks`.

@@ -21,7 +21,7 @@ class BoundaryMaskLoss(PointSampledMaskLoss):
 
     Args:
         dilation_ratio: half width of the region as a share of the frame's diagonal.
-        num_points: as of `PointSampledMaskLoss`, and so are those that follow.
+        num_points: see `PointSampledMaskLoss`, also for the arguments below.
         oversample_ratio: see there.
         importance_ratio: see there.
         bce_weight: see there.

@@ -1,4 +1,4 @@
-"""Masks with 64 pixels of a row in one int64, which erodes and counts them with an eighth of the memory traffic.
+"""Packed masks: 64 pixels of an image row per int64, for erosion and counting at an eighth of the memory traffic.
 
 Shapes: N masks of H x W pixels, as (N, H, ceil(W / 64)) words. Pixel x is bit x % 64 of word x // 64; bits beyond the
 frame are 0, which is background.
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 WORD = 64
-# moves the least bits of eight bytes, in their order, into the highest byte of the product
+# bit gather by multiplication: the low bits of eight bytes end up, in order, in the top byte of the product
 GATHER = 0x0102040810204080
 
 
@@ -31,7 +31,7 @@ def unpack(words: Tensor, width: int) -> Tensor:
 
 
 def erode(words: Tensor, radius: int) -> Tensor:
-    """Keeps the pixels whose whole square of side 2 * radius + 1 is object and inside the frame.
+    """Erodes by a square of side 2 * radius + 1; outside the frame is background.
 
     Args:
         words: packed masks at least as wide and high as the square.
@@ -92,7 +92,7 @@ def _dilate_rows(words: Tensor, radius: int) -> Tensor:
 
 
 def _steps(window: int) -> list[int]:
-    """By how much to shift what is already anded, so that in the end `window` pixels in a row are: about log2 steps."""
+    """Shift amounts for an AND over `window` pixels in about log2(window) steps."""
     steps, reached = [], 1
     while reached < window:
         steps.append(min(reached, window - reached))

@@ -15,7 +15,7 @@ class MaskFunction(Protocol):
     """Scores several predictions of one mask."""
 
     def __call__(self, pred: Tensor, target: Tensor, ignore: Tensor | None) -> Tensor:
-        """Gives one finite value per prediction, also where prediction, truth or both are empty.
+        """Returns one finite value per prediction, also where prediction, truth or both are empty.
 
         Args:
             pred: (N, H, W) bool, at the image's own size.

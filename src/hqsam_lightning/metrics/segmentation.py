@@ -47,7 +47,7 @@ class _MaskMean(Metric):
         self.count += scores.numel()
 
     def compute(self) -> Tensor:
-        """Gives the mean as a float64 scalar; raises a ValueError where no process has seen a mask."""
+        """Returns the mean as a float64 scalar; raises a ValueError if no process has seen a mask."""
         if self.count == 0:
             raise ValueError(
                 f"{type(self).__name__}: expected at least one mask before compute(), got 0; call update()"

@@ -1,4 +1,4 @@
-"""Weights between those that a run began with and those that it ended with."""
+"""Interpolation between the weights at the start and at the end of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hqsam_lightning.errors import ConfigError
 
 
 def check_start_share(share: float, weights: str) -> None:
-    """Refuses a share that cannot be meant.
+    """Refuses an invalid share.
 
     Args:
         share: of the first weights, in [0, 1).

@@ -1,4 +1,4 @@
-"""What a SAM is measured by while it is pretrained: mIoU with box prompts, with one point, and of the filled box."""
+"""Validation of a SAM in pretraining: predictions from boxes, from one point, and the filled box."""
 
 from __future__ import annotations
 

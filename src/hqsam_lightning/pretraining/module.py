@@ -29,11 +29,11 @@ class PretrainingModule(L.LightningModule):
 
     Args:
         sam: the model; all of it learns.
-        name: what reports and checkpoints call it.
+        name: shown in reports and checkpoints.
         loss: of one round.
         optimizer: makes the optimiser of a `Sam`.
         scheduler: makes its learning-rate schedule, stepped every step.
-        rounds: rounds a mask and step: the first prompt, then a click each.
+        rounds: per mask and step: the first prompt, then one click each.
         precision: see `TrainableSam`.
         config: the run's resolved config as plain values, kept in checkpoints.
 
@@ -102,7 +102,7 @@ class PretrainingModule(L.LightningModule):
                 cast(MeanMaskIoU, self.metrics[name]).update(predicted, target, batch.original_ignore_of(row))
 
     def on_validation_epoch_start(self) -> None:
-        """Begins with empty sums."""
+        """Resets the sums."""
         for metric in self.metrics.values():
             cast(MeanMaskIoU, metric).reset()
 

@@ -36,14 +36,14 @@ def correction_rounds(
     image_size: int,
     ignore: Tensor | None = None,
 ) -> Iterator[Decoded]:
-    """Yields the predictions of each round, the first from `groups`, the others after one more click a mask.
+    """Yields the predictions of each round, the first from `groups`, the others after one more click per mask.
 
     Args:
         decode: predicts N masks from groups of prompts.
         groups: the first round's prompts of N masks.
         coverage: (N, 1, 4h, 4w) share of object.
         seeds: N seeds; a mask's clicks depend on its own seed, the round and its predictions alone.
-        rounds: how many, at least 1.
+        rounds: number of rounds, at least 1.
         image_size: side of the input frame in pixels.
         ignore: (N, 1, 4h, 4w) bool, where no click is drawn; None where nothing is ignored.
     """

@@ -8,19 +8,19 @@ from segment_anything.modeling import ImageEncoderViT
 from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
 
-# elements of the bias that a CPU holds at a time: 16 MB, which the C library keeps for the next ones
+# elements of the bias computed at a time on a CPU: 16 MB, small enough for the allocator to reuse
 BIAS = 2**22
-# tokens of windows that a CPU attends at a time; see `hqsam_lightning.sam.mlp`
+# tokens of windows processed at a time on a CPU; see `hqsam_lightning.sam.mlp`
 TOKENS = 1024
-# in which plain products take half the time of a CPU's fused kernel
+# types in which two matrix products take half the time of PyTorch's fused CPU kernel
 BY_PRODUCTS = (torch.bfloat16, torch.float16)
 
 
 class FusedAttention(nn.Module):
     """segment-anything's ViT attention without the (L, L) matrix of logits or of biases.
 
-    Takes the place of the `Attention` that it is made from: it holds the same modules and parameters under the same
-    names. Relative positions add rel_h[q, row of k] + rel_w[q, column of k] to the logits (``add_decomposed_rel_pos``).
+    Replaces the `Attention` that it is built from: it holds the same modules and parameters under the same names.
+    Relative positions add rel_h[q, row of k] + rel_w[q, column of k] to the logits (``add_decomposed_rel_pos``).
     CUDA kernels take them as additional channels of queries and keys; a CPU is faster with the bias of a few windows,
     or of a few hundred queries, at a time. Gradients reach inputs and parameters as in eager attention.
 
@@ -56,7 +56,7 @@ class FusedAttention(nn.Module):
 
 
 def fuse_attention(encoder: ImageEncoderViT) -> None:
-    """Sets fused attention in every block's place of eager attention; no weight is copied or renamed."""
+    """Replaces eager by fused attention in every block; no weight is copied or renamed."""
     for block in encoder.blocks:
         block.attn = FusedAttention(block.attn)
 
@@ -105,7 +105,7 @@ def _attend_by_channels(queries: Tensor, keys: Tensor, values: Tensor, by_row: T
     row = torch.eye(height, dtype=keys.dtype, device=keys.device).repeat_interleave(width, dim=0)
     column = torch.eye(width, dtype=keys.dtype, device=keys.device).repeat(height, 1)
     where = torch.cat([row, column], dim=1).expand(*keys.shape[:2], -1, -1)
-    # kernels for tensor cores want a multiple of 8 channels, and as many of values as of keys
+    # tensor-core kernels need a multiple of 8 channels, and values as wide as keys
     spare = -(channels + height + width) % 8
     queries = F.pad(torch.cat([queries * channels**-0.5, by_row, by_column], dim=-1), (0, spare))
     keys = F.pad(torch.cat([keys, where], dim=-1), (0, spare))

@@ -1,4 +1,4 @@
-"""Where the decoder's output tokens look: cross-attention of its last layer (figure 6 of the paper)."""
+"""What the decoder's output tokens attend to: cross-attention of its last layer (figure 6 of the paper)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def watch_token_attention(decoder: MaskDecoder) -> Iterator[list[Tensor]]:
         decoder: SAM's mask decoder.
 
     Yields:
-        A list that grows by a tensor a call: (n, tokens, h * w), means over the attention heads, each row sums to 1.
+        A list that gets one tensor per call: (n, tokens, h * w), means over the attention heads, each row sums to 1.
     """
     maps: list[Tensor] = []
 

@@ -48,9 +48,9 @@ def build_sam(
     """Builds a frozen SAM.
 
     Args:
-        name: what reports call it.
+        name: shown in reports.
         image_size: side of the square input frame in pixels.
-        patch_size: pixels of the input frame a cell of the embedding grid, along each axis.
+        patch_size: pixels of the input frame per cell of the embedding grid, along each axis.
         encoder: makes the image encoder when called with image_size, patch_size and out_channels (= embed_dim): a
             partial of `vit_encoder` or `TinyViTEncoder`.
         embed_dim: channels of image embeddings and tokens (256 in SAM).
@@ -60,7 +60,7 @@ def build_sam(
         cache_dir: folder that downloads are kept in.
         published: url and sha256 of the published file.
         embedded: name of the file that the package ships.
-        attention: of a ViT: "fused" (`FusedAttention`, and `ChunkedMlp` beside it) or "eager" (segment-anything's own,
+        attention: of a ViT: "fused" (`FusedAttention` and `ChunkedMlp`) or "eager" (segment-anything's own,
             with its (L, L) matrices). TinyViT attends as timm does.
         precision: see `FrozenSam`.
 
@@ -144,7 +144,7 @@ def _fits(own: Tensor, other: Tensor) -> bool:
 
 
 def _remedy(found: Collection[str]) -> str:
-    """What to do about a file whose names are not this SAM's."""
+    """Remedy for a file whose tensor names are not this SAM's."""
     for name in found:
         prefix = name.removesuffix(ANCHOR)
         if prefix not in (name, ""):

@@ -13,11 +13,11 @@ from hqsam_lightning.types import PromptEmbeddings, PromptGroup, SamFeatures, St
 
 
 class FrozenSam(SamModel):
-    """A Segment Anything model that never learns.
+    """A frozen Segment Anything model.
 
     Args:
         sam: segment-anything's model with its weights and either image encoder of this package.
-        name: what reports call it, e.g. ``"vit_b"``.
+        name: shown in reports, e.g. ``"vit_b"``.
         weights_sha256: fingerprint of the weights (`hqsam_lightning.sam.state_dicts.state_dict_sha256`); checkpoints of
             heads carry it.
         precision: ``"fp32"``, ``"bf16"`` or ``"fp16"``: autocast of the image encoder alone.
@@ -38,7 +38,7 @@ class FrozenSam(SamModel):
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return self.sam.pixel_mean.device
 
     @property
@@ -93,7 +93,7 @@ class FrozenSam(SamModel):
         return self._as_features(images.image_embeddings, images.early, images.pixels)
 
     def _as_features(self, final: Tensor, early: Tensor, pixels: Tensor | None) -> SamFeatures:
-        """In float32 with the channels last in memory, as heads work fastest, wherever they come from."""
+        """Features in float32 and channels-last memory, the fastest for heads."""
         final, early = (each.float().contiguous(memory_format=torch.channels_last) for each in (final, early))
         return SamFeatures(final, early, self.prompt_encoder.get_dense_pe(), pixels)
 

@@ -8,11 +8,11 @@ from segment_anything.modeling.common import MLPBlock
 from torch import Tensor, nn
 
 TOKENS = 1024
-"""Tokens at a time: the C library keeps the memory of a hidden layer of this size, and asks for no fresh pages."""
+"""Tokens per chunk: the allocator reuses the memory of a hidden layer of this size."""
 
 
 class ChunkedMlp(nn.Module):
-    """segment-anything's MLP, on a CPU some tokens at a time.
+    """segment-anything's MLP, in chunks of tokens on a CPU.
 
     Takes the place of the `MLPBlock` that it is made from: it holds the same modules under the same names.
 
@@ -35,6 +35,6 @@ class ChunkedMlp(nn.Module):
 
 
 def chunk_mlps(encoder: ImageEncoderViT) -> None:
-    """Sets a `ChunkedMlp` in the place of every block's MLP; no weight is copied or renamed."""
+    """Replaces every block's MLP by a `ChunkedMlp`; no weight is copied or renamed."""
     for block in encoder.blocks:
         block.mlp = ChunkedMlp(block.mlp)

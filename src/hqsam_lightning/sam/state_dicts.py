@@ -179,7 +179,7 @@ def _refuse_impostor(path: Path, remedy: str) -> bool:
 
 
 def _require_sound(path: Path, name: str, value: Tensor, size: int, remedy: str) -> None:
-    # a few bytes can stand for a tensor of any size, by strides of zero
+    # with strides of zero, a few bytes can represent a tensor of any size
     if value.layout != torch.strided or value.is_meta or value.numel() * value.element_size() > size:
         raise WeightsError(f"{path}: {name}: expected a dense tensor that the file holds; got {value.layout}; {remedy}")
     if not torch.isfinite(value.float() if value.is_floating_point() else value).all():

@@ -48,7 +48,7 @@ def _morph(binary: np.ndarray, operation: int, radius: float) -> np.ndarray:
 
 
 def _fill_holes(binary: np.ndarray) -> np.ndarray:
-    """Fills the background's parts that do not touch the frame and are small beside the object."""
+    """Fills the background's parts that do not touch the frame and are small compared with the object."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - binary, connectivity=4)
     areas = stats[:, cv2.CC_STAT_AREA]
     is_hole = np.ones(len(areas), bool)

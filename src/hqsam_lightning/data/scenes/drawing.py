@@ -18,7 +18,7 @@ SUPERSAMPLE = 4
 MIN_OBJECT_PIXELS = 150  # of a 256 px frame
 MIN_VISIBLE = 0.6  # share of an object that others may not hide
 TRIES = 6  # drawings of an object before it is dropped
-THIN = (3.0, 7.0)  # px of a 256 px frame: least and greatest width of thin parts, for a frame-filling object
+THIN = (3.0, 7.0)  # px of a 256 px frame: smallest and largest width of thin parts, for a frame-filling object
 
 
 @dataclass

@@ -34,7 +34,7 @@ class Stroke(NamedTuple):
 
 
 def circle(angles: np.ndarray) -> np.ndarray:
-    """Gives the unit vectors (n, 2) of n angles."""
+    """Returns the unit vectors (n, 2) of n angles."""
     return np.stack([np.cos(angles), np.sin(angles)], 1)
 
 
@@ -46,19 +46,19 @@ _CATMULL_ROM = _STEP @ np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-
 
 
 def contour(rng: Generator, roughness: float) -> np.ndarray:
-    """Gives a closed smooth curve, (64, 2): a unit circle whose radius a few harmonics modulate."""
+    """Returns a closed smooth curve, (64, 2): a unit circle whose radius a few harmonics modulate."""
     angles, order = np.linspace(0, 2 * np.pi, 64, endpoint=False), np.arange(2, 6)[:, None]
     waves = np.cos(order * angles + rng.uniform(0, 2 * np.pi, (4, 1))) * rng.normal(0, roughness, (4, 1)) / order
     return np.clip(1 + waves.sum(0), 0.3, 2)[:, None] * circle(angles)
 
 
 def curl(rng: Generator, start: np.ndarray, angle: float, length: float) -> np.ndarray:
-    """Gives a curve of 8 steps, (9, 2), that leaves `start` at `angle` and turns a little on its way."""
+    """Returns a curve of 8 steps, (9, 2), that leaves `start` at `angle` and turns a little on its way."""
     return curls(rng, np.asarray(start)[None], np.array([angle]), np.array([length]))[0]
 
 
 def curls(rng: Generator, starts: np.ndarray, angles: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Gives n curves of 8 steps, (n, 9, 2), from (n, 2) starts, their n angles and lengths; each turns on its way."""
+    """Returns n curves of 8 steps, (n, 9, 2), from (n, 2) starts, their n angles and lengths; each turns on its way."""
     headings = angles[:, None] + np.linspace(0, 1, 8) * rng.normal(0, 0.7, (len(starts), 1))
     steps = np.stack([np.cos(headings), np.sin(headings)], 2) * lengths[:, None, None] / 8
     return np.cumsum(np.concatenate([starts[:, None], steps], 1), 1)
@@ -71,18 +71,18 @@ def mesh(grid: np.ndarray, thin: float, border: float) -> list[Stroke]:
 
 
 def ellipse(center: Point, width: float, height: float, angle: float = 0.0) -> np.ndarray:
-    """Gives an ellipse, (32, 2), from its centre, half its width and height, and its angle."""
+    """Returns an ellipse, (32, 2), from its centre, half its width and height, and its angle."""
     cos, sin = math.cos(angle), math.sin(angle)
     return _UNIT @ np.array([[width * cos, width * sin], [-height * sin, height * cos]]) + np.asarray(center)
 
 
 def box(left: float, top: float, right: float, bottom: float) -> np.ndarray:
-    """Gives the corners of a rectangle, (4, 2)."""
+    """Returns the corners of a rectangle, (4, 2)."""
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
 
 
 def smooth(points: Points, closed: bool = False) -> np.ndarray:
-    """Gives a smooth curve through n points of d coordinates, 6 steps apart: (6 n, d) closed, (6 n - 5, d) open."""
+    """Returns a smooth curve through n points of d coordinates, 6 steps apart: (6 n, d) closed, (6 n - 5, d) open."""
     given = np.asarray(points, dtype=float)
     first, last = (given[-1:], given[:2]) if closed else (2 * given[:1] - given[1:2], 2 * given[-1:] - given[-2:-1])
     padded = np.concatenate([first, given, last])
@@ -91,7 +91,7 @@ def smooth(points: Points, closed: bool = False) -> np.ndarray:
 
 
 def taper(points: Points, radii: Sequence[float]) -> np.ndarray:
-    """Gives the outline of a limb with round ends: a smooth curve through the points, as thick as their radii say."""
+    """Returns the outline of a limb with round ends: a smooth curve through the points, as thick as their radii say."""
     path = smooth(np.concatenate([np.asarray(points), np.asarray(radii)[:, None]], 1))
     spine, radius = path[:, :2], np.maximum(path[:, 2:], 0)
     ahead = np.concatenate([spine[1:2] - spine[:1], spine[2:] - spine[:-2], spine[-1:] - spine[-2:-1]])
@@ -105,6 +105,6 @@ def taper(points: Points, radii: Sequence[float]) -> np.ndarray:
 
 
 def profile(points: Points) -> np.ndarray:
-    """Gives the outline of a turned body: a smooth curve through (half width, y) points, and its mirror image."""
+    """Returns the outline of a turned body: a smooth curve through (half width, y) points, and its mirror image."""
     right = np.maximum(smooth(points), np.asarray(points).min(0))  # no narrower than asked, or the sides would cross
     return np.concatenate([right, right[::-1] * [-1, 1]])

@@ -1,4 +1,4 @@
-"""Weights that lie in this folder of the package: float16 safetensors, each with its SHA-256 beside it."""
+"""Weights shipped in this folder: float16 safetensors, each with a file of its SHA-256."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOLDER = files(__name__)
 
 
 def save_shipped(sam: Sam, path: Path) -> str:
-    """Writes a SAM's weights as they are shipped, and their SHA-256 beside them in a file for ``sha256sum --check``.
+    """Writes a SAM's weights as they are shipped, and a file of their SHA-256 for ``sha256sum --check``.
 
     Args:
         sam: its floating-point tensors are rounded to float16; integers keep their type.

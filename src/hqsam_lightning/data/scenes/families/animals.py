@@ -165,6 +165,6 @@ def person(rng: Generator, thin: float) -> list[Stroke]:
 
 
 def _jointed(rng: Generator, start: list[float], angle: float, length: float, bend: float) -> np.ndarray:
-    """Gives start, joint and end of a limb of two parts, (3, 2)."""
+    """Returns start, joint and end of a limb of two parts, (3, 2)."""
     steps = length * circle(angle + np.array([0, rng.uniform(-bend, bend)]))
     return np.cumsum([start, *steps], 0)

@@ -32,7 +32,7 @@ def glyphs(rng: Generator, thin: float) -> list[Stroke]:
 
 @cache
 def glyph_outlines(font: str, character: str) -> list[tuple[np.ndarray, bool]]:
-    """Gives a character's outlines, each (n, 2) in units of its font's size, and whether each is filled or a hole.
+    """Returns a character's outlines, each (n, 2) in units of its font's size, and whether each is filled or a hole.
 
     The character stands on y = 0, y points down, and its left edge is x = 0. Holes come after what they cut.
     """
