@@ -26,7 +26,7 @@ from hqsam_lightning.storage.files import file_sha256, write_document
 def test_a_run_is_read_whole(tmp_path: Path) -> None:
     table = make_table(1)
     run = read_run(write_run(tmp_path / "run", table))
-    pd.testing.assert_frame_equal(run.table, table, check_exact=True)
+    pd.testing.assert_frame_equal(run.table, table, check_exact=True, check_dtype=False)
     assert run.metrics == METRICS
     assert run.facts["sam"] == "nano"
     assert describe_set(run.table) == "6 images, 12 masks: 6 thin, 6 solid"
