@@ -70,6 +70,26 @@ def test_the_csv_holds_every_number(tmp_path: Path) -> None:
     assert "nan" not in (tmp_path / "out" / "report.csv").read_text().lower()
 
 
+def test_every_metric_and_kind_of_prompts_is_in_every_file(tmp_path: Path) -> None:
+    """Also one of one's own; `metric` picks what recall is of."""
+    metrics = ("iou", "boundary_iou", "own_metric")
+    kinds = [make_table(1, prompts=name, metrics=metrics) for name in ("box", "point")]
+    run = write_run(tmp_path / "run", pd.concat(kinds, ignore_index=True))
+    out = tmp_path / "out"
+    summary = report(make_report_config(f"runs=[{run}]", f"out={out}", "metric=own_metric"))
+    numbers = [summary.get("quickstart", ("hq", "hq"), ("scenes", "point"), "all", name) for name in metrics]
+    cell = " / ".join(f"{100 * number.mean:.1f}" for number in numbers)
+    for name in ("report.md", "report.html"):
+        text = (out / name).read_text()
+        assert "mIoU / mBIoU / own_metric in percent" in text
+        assert cell in text
+        assert "scenes, point" in text
+        assert "Share of masks whose own_metric is above a threshold" in text
+    assert {"own_metric", "iou", "boundary_iou"} == set(pd.read_csv(out / "report.csv")["metric"])
+    with pytest.raises(ConfigError, match=r"metric: expected one of iou, boundary_iou, own_metric, null; got 'miou'"):
+        report(make_report_config(f"runs=[{run}]", f"out={out}", "metric=miou"))
+
+
 def test_a_report_stands_beside_the_papers_table(tmp_path: Path) -> None:
     (run,) = make_runs(tmp_path, seeds=1)
     table = ROOT / "experiments" / "table3_hq_features" / "table.yaml"

@@ -12,7 +12,7 @@ from hqsam_lightning.reporting.metric_facts import NOTHING
 from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.paper import COSTS, PaperRow
 from hqsam_lightning.reporting.runs import Recipe
-from hqsam_lightning.reporting.tables import UNTRAINED, count_text
+from hqsam_lightning.reporting.tables import UNTRAINED
 
 COST_NOTE = (
     "Parameters in float32; SAM's own are in the total. Images a second: one image and one box at a time, from pixels "
@@ -32,10 +32,9 @@ def cost_table(summary: Summary) -> pd.DataFrame:
         shared = [NOTHING if facts.get(key) is None else str(facts[key]) for key in ("step_seconds", "peak_memory_gib")]
         for variant in dict.fromkeys(variant for variant, _ in recipe.rows):
             if variant not in UNTRAINED or variant in facts.get("inference", {}):
-                count = facts.get("trainable_parameters", {}).get(variant)
-                rows.append(([recipe.label, variant, count_text(count)], measured_costs(recipe, variant), shared))
+                rows.append(([recipe.label, variant], measured_costs(recipe, variant), shared))
     keys = [key for key in COSTS if any(key in costs for _, costs, _ in rows)]
-    heads = ["recipe", "method", "trainable parameters", *(COSTS[key] for key in keys), "seconds a step", "peak GiB"]
+    heads = ["recipe", "method", *(COSTS[key] for key in keys), "seconds a step", "peak GiB"]
     lines = [[*names, *(_cell(costs.get(key)) for key in keys), *shared] for names, costs, shared in rows]
     return pd.DataFrame(lines, columns=heads)
 

@@ -94,12 +94,8 @@ def report_lines(
     if measured_points(summary):
         lines += _picture("tradeoff.png", pictures)
     sams = {recipe.runs[0].facts["sam_sha256"]: recipe.runs[0].facts["sam"] for recipe in summary.recipes}
-    return [
-        *lines,
-        "## Runs",
-        "",
-        *(line for sha, sam in sams.items() for line in prose(f"SAM: {sam}, weights {sha}.")),
-    ]
+    lines += ["## Runs", ""]
+    return [*lines, *(line for sha, name in sams.items() for line in prose(f"SAM: {name}, weights SHA-256 {sha}."))]
 
 
 def _draw(summary: Summary, paper: Sequence[PaperRow]) -> dict[str, bytes]:

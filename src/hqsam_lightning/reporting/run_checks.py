@@ -13,6 +13,7 @@ LARGEST = 2**63
 DEEPEST = 50
 
 _WORDS = Expected("text that is not empty", lambda value: isinstance(value, str) and bool(value))
+_MAPPING = Expected("a mapping", lambda value: isinstance(value, dict))
 _COUNT = integer(0)
 _NUMBER = optional(number(0))
 _METRIC = {"label": _WORDS, "percent": boolean(), "greater_is_better": boolean()}
@@ -23,13 +24,10 @@ REQUIRED = {
     "run.sam_sha256": Expected("64 hexadecimal digits", lambda value: _is_like(value, "[0-9a-f]{64}")),
     "run.output": choice("hq", "sum"),
     "config.sam.precision": _WORDS,
-    "config.val_prompts": Expected("a mapping", lambda value: isinstance(value, dict)),
-    "config.metrics": Expected("a mapping", lambda value: isinstance(value, dict)),
-    "metrics": Expected(
-        f"a mapping, each value one of {', '.join(_METRIC)}",
-        lambda value: isinstance(value, dict) and all(map(_is_metric, value.values())),
-    ),
-    "files": Expected("a mapping", lambda value: isinstance(value, dict)),
+    "config.val_prompts": _MAPPING,
+    "config.metrics": _MAPPING,
+    "metrics": _MAPPING,
+    "files": _MAPPING,
 }
 """By dotted key."""
 OPTIONAL = {
@@ -40,7 +38,7 @@ OPTIONAL = {
     **{f"run.{key}": _NUMBER for key in ("fit_seconds", "step_seconds", "peak_memory_gib")},
     **{f"run.{key}": mapping_of(_COUNT) for key in ("trainable_parameters", "total_parameters")},
     "run.inference": mapping_of(mapping_of(_NUMBER)),
-    "config.evaluation": Expected("a mapping", lambda value: isinstance(value, dict)),
+    "config.evaluation": _MAPPING,
 }
 
 
@@ -65,6 +63,10 @@ def _faults(body: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key}: expected {expected.text}, got none"
         elif value is not ... and not expected.accepts(value):
             yield f"{key}: expected {expected.text}, got {show(value)}"
+    # only reached where it is a mapping: the first fault counts
+    for name, facts in body["metrics"].items():
+        if not _is_metric(facts):
+            yield f"metrics.{name}: expected {', '.join(_METRIC)}, got {show(facts)}"
 
 
 def _odd_values(value: Any, key: str, depth: int) -> Iterator[str]:

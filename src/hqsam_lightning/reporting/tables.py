@@ -104,18 +104,13 @@ def sams(summary: Summary) -> set[str]:
     return {recipe.runs[0].sam for recipe in summary.recipes}
 
 
-def count_text(count: int | None) -> str:
-    """A number of parameters, such as "1,333,248"."""
-    return NOTHING if count is None else f"{count:,}"
-
-
 def _table(summary: Summary, columns: Sequence[tuple[str, Place]], quantity: str) -> pd.DataFrame:
     """A row per method, and a column per name and place; two columns may have one name."""
     lines = []
     for recipe, row in all_rows(summary):
         if quantity == "mean" or row != BASELINE_ROW:
-            known = recipe.runs[0].facts.get("trainable_parameters", {})
-            parameters = [count_text(known.get(row[0]))] if quantity == "mean" else []
+            count = recipe.runs[0].facts.get("trainable_parameters", {}).get(row[0])
+            parameters = [NOTHING if count is None else f"{count:,}"] if quantity == "mean" else []
             cells = [cell(summary, recipe, row, place, quantity) for _, place in columns]
             lines.append([*_names(summary, recipe, row), *parameters, *cells])
     parameters = ["trainable parameters"] if quantity == "mean" else []
