@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
 from hqsam_lightning.errors import WeightsError
 from hqsam_lightning.storage.file_kinds import stand_in
 from hqsam_lightning.storage.files import UNREADABLE, require_regular_file
-from hqsam_lightning.storage.tensor_files import is_ours, pack_tensors, read_facts
+from hqsam_lightning.storage.tensor_files import is_ours, pack_tensors, read_facts, read_tensors
 
 log = logging.getLogger(__name__)
 
@@ -137,11 +136,9 @@ def _read_safetensors(path: Path, remedy: str) -> dict[str, Tensor]:
     require_regular_file(path, WeightsError, remedy)
     try:
         _refuse_impostor(path, remedy)
-        with safe_open(path, framework="pt") as file:
-            metadata, names = file.metadata(), file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
-    except UNREADABLE as cause:
+    except OSError as cause:
         raise _unreadable(path, cause, remedy) from cause
+    metadata, tensors = read_tensors(path, "", WeightsError, remedy)
     if is_ours(metadata):
         expected = read_facts(path, metadata, KIND, VERSION, WeightsError, remedy).get("sha256")
         if state_dict_sha256(tensors) != expected:
