@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.override_parser.types import Override
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class HQSamOptunaSweeper(Sweeper):
@@ -38,7 +38,7 @@ class HQSamOptunaSweeper(Sweeper):
         self.prune_after = prune_after
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Prepares the launcher that runs the points."""
+        """Prepares the launcher that runs the trials."""
         # not at the top: Hydra imports plugins at every start, also where there is no sweep
         from hydra.core.plugins import Plugins
 
@@ -49,7 +49,7 @@ class HQSamOptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> list[Any]:
-        """Runs the points that the study lacks; ends with status 1 where some failed, or the search cannot be run.
+        """Runs the trials that the study lacks; ends with status 1 where some failed, or the search cannot be run.
 
         Args:
             arguments: overrides of the command line; they lie over `params`.
@@ -60,9 +60,15 @@ class HQSamOptunaSweeper(Sweeper):
         assert self.launcher is not None
         assert self.config is not None
         try:
-            overrides = self._parse(arguments)
             search = Search(
-                self.study, self.name, self.n_trials, self.objectives, self.seed, overrides, self.prune_after
+                self.study,
+                self.name,
+                self.n_trials,
+                self.objectives,
+                self.seed,
+                self._parse(arguments),
+                self._compose,
+                self.prune_after,
             )
             results = search.run(self.launcher)
         except HQSamError as error:
@@ -73,6 +79,13 @@ class HQSamOptunaSweeper(Sweeper):
             print(f"{failures}\ntheir folders are in {self.config.hydra.sweep.dir}", file=sys.stderr)
             sys.exit(1)
         return results
+
+    def _compose(self, overrides: list[str]) -> dict[str, Any]:
+        """The config of a trial, without what is searched, as plain values that refer to each other."""
+        assert self.hydra_context is not None
+        assert self.config is not None
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        return cast(dict[str, Any], OmegaConf.to_container(config))
 
     def _parse(self, arguments: list[str]) -> list[Override]:
         from hydra.core.override_parser.overrides_parser import OverridesParser

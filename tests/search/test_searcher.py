@@ -1,4 +1,4 @@
-"""Searches: points counted over sittings, interrupted ones done again, pruned ones stopped, errors with their key."""
+"""Searches: trials counted over sessions, interrupted ones done again, pruned ones stopped, errors with their key."""
 
 import subprocess
 import sys
@@ -54,17 +54,28 @@ class Trainer:
         return [Job({"mbiou": 1 - abs(rate - 1e-3), "miou": rate})]
 
 
+def composed(overrides: list[str]) -> dict[str, Any]:
+    """The parts of a config that a search looks at, and what the overrides set."""
+    config = OmegaConf.create(
+        {"metrics": {"mbiou": {}, "miou": {}}, "variants": {"hq": {}}, "evaluation": {"variant": None}}
+    )
+    for text in overrides:
+        key, value = text.lstrip("+").split("=", 1)
+        OmegaConf.update(config, key, value, force_add=True)
+    return OmegaConf.to_container(config)
+
+
 def make_search(folder: Path, *overrides: str, **changes: Any) -> Search:
     arguments = {"n_trials": 6, "objectives": ["mbiou"], "seed": 0, **changes}
     parsed = OverridesParser.create().parse_overrides([*SPACE, *overrides])
-    return Search(str(folder / "study.log"), "a study", overrides=parsed, **arguments)
+    return Search(str(folder / "study.log"), "a study", overrides=parsed, compose=composed, **arguments)
 
 
 def trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
     return optuna.load_study(study_name="a study", storage=open_storage(folder / "study.log")).trials
 
 
-def test_points_are_of_the_space_and_fixed_overrides_hold(tmp_path: Path) -> None:
+def test_trials_are_of_the_space_and_fixed_overrides_hold(tmp_path: Path) -> None:
     trainer = Trainer()
     values = make_search(tmp_path, "seed=7").run(trainer)
     assert len(values) == len(trainer.launched) == 6
@@ -83,7 +94,7 @@ def test_the_command_line_lies_over_the_space(tmp_path: Path) -> None:
     assert all("batch.total=2" in overrides for overrides in trainer.launched)
 
 
-def test_a_killed_search_goes_on_and_does_the_interrupted_point_again(tmp_path: Path) -> None:
+def test_a_killed_search_goes_on_and_repeats_the_interrupted_trial(tmp_path: Path) -> None:
     first = Trainer(dies_at=4)
     with pytest.raises(Killed):
         make_search(tmp_path).run(first)
@@ -96,7 +107,7 @@ def test_a_killed_search_goes_on_and_does_the_interrupted_point_again(tmp_path: 
     assert len({tuple(overrides) for overrides in [*first.launched, *second.launched]}) == 6
 
 
-def test_a_point_left_running_is_marked_and_done_again_first(tmp_path: Path) -> None:
+def test_a_trial_left_running_is_marked_and_done_again_first(tmp_path: Path) -> None:
     search = make_search(tmp_path)
     study = search.open_study()
     interrupted = study.ask(search.space)
@@ -128,7 +139,7 @@ def test_several_objectives(tmp_path: Path) -> None:
         assert not any(other[0] >= trial.values[0] and other[1] >= trial.values[1] for other in others)
 
 
-def test_pruned_points_count_and_give_no_value(tmp_path: Path) -> None:
+def test_pruned_trials_count_and_give_no_value(tmp_path: Path) -> None:
     class Pruning(Trainer):
         def launch(self, batch: list[list[str]], initial_job_idx: int) -> list[Job]:
             jobs = super().launch(batch, initial_job_idx)
@@ -181,7 +192,7 @@ def exit_after(error: BaseException, status: int = 1) -> SystemExit:
         (ValueError("nan"), True, "ValueError: nan"),
     ],
 )
-def test_a_failed_point_is_recorded_and_the_search_continues(
+def test_a_failed_trial_is_recorded_and_the_search_continues(
     tmp_path: Path, error: BaseException, at_once: bool, text: str
 ) -> None:
     trainer, search = Failing(error, at_once=at_once), make_search(tmp_path)
@@ -191,7 +202,7 @@ def test_a_failed_point_is_recorded_and_the_search_continues(
     assert trials(tmp_path)[0].user_attrs["error"] == text
     summary = search.describe_failures()
     assert summary.startswith(
-        "1 point(s) of the search a study failed and are not done again:\n  trial 0 (optimizer.lr="
+        "1 trial(s) of the search a study failed and are not done again:\n  trial 0 (optimizer.lr="
     )
     assert summary.endswith(f"): {text}")
     again = make_search(tmp_path)
@@ -206,7 +217,7 @@ def test_failures_in_a_row_end_the_search(tmp_path: Path) -> None:
     search.run(Failing(*broken[:2], None, *broken, None, at_once=False))
     states = [trial.state for trial in trials(tmp_path)]
     assert states == [*[TrialState.FAIL] * 2, TrialState.COMPLETE, *[TrialState.FAIL] * 3]
-    assert "3 failed in a row: the search ended before its 6 points" in search.describe_failures()
+    assert "3 failed in a row: the search ended before its 6 trials" in search.describe_failures()
     assert len(make_search(tmp_path).run(Trainer())) == 5, "the same command continues"
 
 
@@ -223,7 +234,7 @@ def test_failures_in_a_row_end_the_search(tmp_path: Path) -> None:
         (exit_after(ConfigError("stopped"), 129), 129),
     ],
 )
-def test_a_stopped_point_is_done_again(tmp_path: Path, error: BaseException, status: int) -> None:
+def test_a_stopped_trial_is_done_again(tmp_path: Path, error: BaseException, status: int) -> None:
     trainer, search = Failing(None, error), make_search(tmp_path)
     with pytest.raises(SystemExit) as stop:
         search.run(trainer)
@@ -243,7 +254,7 @@ def test_a_stopped_point_is_done_again(tmp_path: Path, error: BaseException, sta
         *(OSError(28, "No space left on device", "a"), exit_after(OSError(30, "Read-only file system"))),
     ],
 )
-def test_a_point_that_a_full_disk_ended_is_done_again(tmp_path: Path, error: BaseException) -> None:
+def test_a_trial_that_a_full_disk_ended_is_done_again(tmp_path: Path, error: BaseException) -> None:
     trainer = Failing(error)
     with pytest.raises(StorageError):
         make_search(tmp_path).run(trainer)
@@ -252,7 +263,7 @@ def test_a_point_that_a_full_disk_ended_is_done_again(tmp_path: Path, error: Bas
     assert trainer.launched[1] == trainer.launched[0]
 
 
-def test_a_disk_that_fills_while_the_study_is_written_loses_one_point(
+def test_a_disk_that_fills_while_the_study_is_written_loses_one_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error names the study; with room again, the same command does the point again and finishes."""
@@ -289,14 +300,14 @@ def test_a_search_whose_journal_was_cut_continues(tmp_path: Path, caplog: pytest
     assert "its last record was cut by a kill or a full disk; taken off and kept as study.log.cut-1" in caplog.text
 
 
-def test_a_point_without_scores_ends_the_search_at_once(tmp_path: Path) -> None:
+def test_a_trial_without_scores_ends_the_search_at_once(tmp_path: Path) -> None:
     class Unscored(Trainer):
         def launch(self, batch: list[list[str]], initial_job_idx: int) -> list[Job]:
             super().launch(batch, initial_job_idx)
             return [Job({})]
 
     trainer = Unscored()
-    with pytest.raises(ConfigError, match="expected a run with a validation set"):
+    with pytest.raises(ConfigError, match="expected a run that scores a validation set"):
         make_search(tmp_path).run(trainer)
     assert len(trainer.launched) == 1
 
@@ -329,10 +340,10 @@ def test_any_path_reaches_the_pruning_callback(tmp_path: Path, name: str) -> Non
     assert values["trial"] == 0
 
 
-def test_a_point_that_was_there_is_not_trained_twice(tmp_path: Path) -> None:
+def test_a_trial_that_was_there_is_not_trained_twice(tmp_path: Path) -> None:
     parsed = OverridesParser.create().parse_overrides(["optimizer.lr=choice(1e-3,2e-3)"])
     trainer = Trainer()
-    search = Search(str(tmp_path / "study.log"), "a study", 6, ["miou"], 0, parsed)
+    search = Search(str(tmp_path / "study.log"), "a study", 6, ["miou"], 0, parsed, composed)
     values = search.run(trainer)
     assert len(values) == 6
     assert len(trainer.launched) == len({tuple(overrides) for overrides in trainer.launched}) <= 2
@@ -345,7 +356,7 @@ def test_a_point_that_was_there_is_not_trained_twice(tmp_path: Path) -> None:
     ("overrides", "what"),
     [
         (["trainer.max_epochs=1"], "recipe"),
-        (["+experiment=quickstart"], "recipe"),
+        (["loss.num_points=7"], "recipe"),
         (["batch.total=range(1,9)"], "space"),
         (["loss.dice_weight=interval(0,1)"], "space"),
     ],
@@ -354,7 +365,14 @@ def test_a_study_is_of_one_recipe_and_space(tmp_path: Path, overrides: list[str]
     make_search(tmp_path, "seed=7", n_trials=1).run(Trainer())
     with pytest.raises(ConfigError, match=f"study=.*expected the {what} that the study began with"):
         make_search(tmp_path, "seed=7", *overrides, n_trials=2).run(Trainer())
-    elsewhere = ("paths.data_dir=elsewhere", "cache=there", "process.opencv_threads=2", "resume=never")
+    elsewhere = (
+        "trainer.devices=2",
+        "batch.max_per_device=1",
+        "paths.data_dir=elsewhere",
+        "cache=there",
+        "process.opencv_threads=2",
+        "resume=never",
+    )
     make_search(tmp_path, "seed=7", *elsewhere, n_trials=2).run(Trainer())
     assert len(trials(tmp_path)) == 2
 
@@ -379,10 +397,11 @@ def test_two_processes_do_not_search_one_study(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"objectives": []}, r"objectives: expected at least one metric"),
-        ({"objectives": "mbiou"}, r"objectives: expected at least one metric"),
-        ({"objectives": ["mbiou", "mbiou"]}, r"objectives: expected names of metrics, each once"),
-        ({"objectives": [1]}, r"objectives: expected names of metrics, each once"),
+        *(
+            ({"objectives": names}, "objectives: expected names of metrics, each once")
+            for names in ([], "mbiou", ["mbiou", "mbiou"], [1])
+        ),
+        ({"objectives": ["iou"]}, r"objectives: expected one of mbiou, miou; got 'iou'"),
         *(({"n_trials": value}, "n_trials: expected an integer >= 1; got") for value in (0, -1, "3", 2.5, True, None)),
         *(({"seed": value}, "seed: expected an integer >= 0; got") for value in (-1, "abc", 1.5)),
         *(({"prune_after": value}, "prune_after: expected an integer >= 0, or null; got") for value in (-1, "a")),
@@ -399,13 +418,25 @@ def test_bad_settings(tmp_path: Path, changes: dict[str, Any], message: str) -> 
 
 def test_nothing_to_search(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"params: expected a key with several values"):
-        Search(str(tmp_path / "s"), "s", 2, ["mbiou"], 0, OverridesParser.create().parse_overrides(["a=1"]))
+        Search(str(tmp_path / "s"), "s", 2, ["mbiou"], 0, OverridesParser.create().parse_overrides(["a=1"]), composed)
 
 
 def test_an_unknown_metric_is_named(tmp_path: Path) -> None:
-    search = make_search(tmp_path, objectives=["accuracy"])
-    search.run(Trainer())
-    assert "objectives: expected one of mbiou, miou; got 'accuracy'" in search.failures[0].error
+    with pytest.raises(ConfigError, match=r"objectives: expected one of mbiou, miou; got 'accuracy'"):
+        make_search(tmp_path, objectives=["accuracy"])
+
+
+def test_a_search_of_several_variants_names_one(tmp_path: Path) -> None:
+    """Refused before the first trial."""
+    with pytest.raises(ConfigError, match=r"evaluation\.variant: expected one of hq, lora; got None"):
+        make_search(tmp_path, "+variants.lora=x")
+    with pytest.raises(ConfigError, match=r"evaluation\.variant: expected one of hq; got 'lora'"):
+        make_search(tmp_path, "evaluation.variant=lora")
+    trainer = Trainer()
+    named = ("+variants.lora=x", "evaluation.variant=lora")
+    make_search(tmp_path, *named, n_trials=1, prune_after=1).run(trainer)
+    assert "monitor:'val/lora/mbiou'" in trainer.launched[0][-1] or "monitor:val/lora/mbiou" in trainer.launched[0][-1]
+    assert not (tmp_path / "other").exists()
 
 
 def test_another_objective_on_the_same_study_is_refused(tmp_path: Path) -> None:

@@ -22,20 +22,20 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("objectives", "space", "recipe", "what"),
     [
-        (["miou"], SPACE, ["seed=7"], "objectives"),
-        (["mbiou"], {"lr": FloatDistribution(0, 2)}, ["seed=7"], "space"),
-        (["mbiou"], SPACE, ["seed=8"], "recipe"),
+        (["miou"], SPACE, {"seed": 7}, "objectives"),
+        (["mbiou"], {"lr": FloatDistribution(0, 2)}, {"seed": 7}, "space"),
+        (["mbiou"], SPACE, {"seed": 8}, "recipe"),
     ],
 )
 def test_a_study_of_another_search_is_refused(
-    tmp_path: Path, objectives: list[str], space: dict, recipe: list[str], what: str
+    tmp_path: Path, objectives: list[str], space: dict, recipe: dict, what: str
 ) -> None:
     path = tmp_path / "study.log"
-    open_study(path, "a", ["mbiou"], SPACE, ["seed=7"])
+    open_study(path, "a", ["mbiou"], SPACE, {"seed": 7})
     with pytest.raises(ConfigError, match=f"expected the {what} that the study began with"):
         open_study(path, "a", objectives, space, recipe)
     with pytest.raises(DataError, match=r"expected 2 objective\(s\) to maximise"):
-        open_study(path, "a", ["mbiou", "miou"], SPACE, ["seed=7"])
+        open_study(path, "a", ["mbiou", "miou"], SPACE, {"seed": 7})
 
 
 @pytest.mark.parametrize(
@@ -45,29 +45,26 @@ def test_a_study_of_another_search_is_refused(
 def test_values_outside_the_space_are_named(tmp_path: Path, params: dict, value: float) -> None:
     """As a program other than a search could have added them."""
     path = tmp_path / "study.log"
-    study = open_study(path, "a", ["mbiou"], SPACE, [])
+    study = open_study(path, "a", ["mbiou"], SPACE, {})
     study.enqueue_trial(params)
     check_journal(path)
     with pytest.raises(DataError, match=r"study\.log: trial 0: \w+: expected a value of"):
-        open_study(path, "a", ["mbiou"], SPACE, [])
+        open_study(path, "a", ["mbiou"], SPACE, {})
 
 
-def test_pruning_reads_its_study(tmp_path: Path) -> None:
+def test_pruning_reports_to_its_trial(tmp_path: Path) -> None:
     path = tmp_path / "study.log"
-    study = open_study(path, "a", ["mbiou"], SPACE, [])
-    study.set_user_attr("prune_after", 3)
+    study = open_study(path, "a", ["mbiou"], SPACE, {})
     study.ask(SPACE)
-    assert OptunaPruning(str(path), "a", 0).metric == "mbiou"
+    study.ask(SPACE)
+    callback = OptunaPruning(str(path), "a", 1, "val/hq/mbiou", 3)
+    callback.trial.report(0.5, 0)
+    assert [trial.intermediate_values for trial in open_study(path, "a", ["mbiou"], SPACE, {}).trials] == [{}, {0: 0.5}]
 
 
-@pytest.mark.parametrize(
-    ("name", "trial", "prune_after"), [("b", 0, 3), ("a", 7, 3), ("a", 0, None), ("a", 0, "x"), ("a", 0, -1)]
-)
-def test_pruning_names_a_study_that_it_cannot_use(tmp_path: Path, name: str, trial: int, prune_after: object) -> None:
+@pytest.mark.parametrize(("name", "trial"), [("b", 0), ("a", 7)])
+def test_pruning_names_a_study_that_it_cannot_use(tmp_path: Path, name: str, trial: int) -> None:
     path = tmp_path / "study.log"
-    study = open_study(path, "a", ["mbiou"], SPACE, [])
-    study.ask(SPACE)
-    if prune_after is not None:
-        study.set_user_attr("prune_after", prune_after)
-    with pytest.raises(DataError, match=r"study=.*study\.log"):
-        OptunaPruning(str(path), name, trial)
+    open_study(path, "a", ["mbiou"], SPACE, {}).ask(SPACE)
+    with pytest.raises(DataError, match=rf"study=.*study\.log: expected the study {name} with trial {trial}"):
+        OptunaPruning(str(path), name, trial, "val/hq/mbiou", 3)

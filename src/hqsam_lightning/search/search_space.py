@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.errors import ConfigError, choice_error
 
 if TYPE_CHECKING:
     import optuna
@@ -18,16 +18,36 @@ def checked_objectives(objectives: Any) -> list[str]:
     """The objectives of a search.
 
     Raises:
-        ConfigError: they are not different names of metrics.
+        ConfigError: they are not different names.
     """
-    if not isinstance(objectives, Sequence) or isinstance(objectives, str) or not objectives:
+    names = list(objectives) if isinstance(objectives, Sequence) and not isinstance(objectives, str) else []
+    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise ConfigError(
-            f"hydra.sweeper.objectives: expected at least one metric, e.g. [boundary_iou]; got {objectives or 'none'}"
+            "hydra.sweeper.objectives: expected names of metrics, each once, e.g. [boundary_iou]; got "
+            f"{objectives or 'none'}"
         )
-    for place, metric in enumerate(objectives):
-        if not isinstance(metric, str) or metric in objectives[:place]:
-            raise ConfigError(f"hydra.sweeper.objectives: expected names of metrics, each once; got {list(objectives)}")
-    return list(objectives)
+    return names
+
+
+def judged_variant(config: Mapping[str, Any], objectives: Sequence[str]) -> str:
+    """The variant whose scores a search maximises: the one that is named, or the only one.
+
+    Args:
+        config: of a trial, as plain values.
+        objectives: names of metrics.
+
+    Raises:
+        ConfigError: a metric is none of the run's; or the run trains several variants and none is named.
+    """
+    for name in objectives:
+        if name not in config["metrics"]:
+            raise choice_error("hydra.sweeper.objectives", name, sorted(config["metrics"]))
+    variants, judged = list(config["variants"]), config["evaluation"]["variant"]
+    if judged is None and len(variants) == 1:
+        return str(variants[0])
+    if judged not in variants:
+        raise choice_error("evaluation.variant", judged, variants)
+    return str(judged)
 
 
 def distribution_of(override: Override) -> optuna.distributions.BaseDistribution:

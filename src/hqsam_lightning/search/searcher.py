@@ -1,10 +1,10 @@
-"""Searches with Optuna: points are trained one after another, and the study is a file that survives being killed."""
+"""Searches with Optuna: one trial is trained after another, and the study is a file that survives being killed."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,9 +16,9 @@ from hydra.plugins.launcher import Launcher
 from hqsam_lightning.checks import integer, optional, require, text
 from hqsam_lightning.errors import ConfigError, DataError, HQSamError, choice_error
 from hqsam_lightning.overrides import quote_override
-from hqsam_lightning.recipe import NAMES, PROCESS, is_under
+from hqsam_lightning.recipe import recipe_of, without
 from hqsam_lightning.runtime.interruption import chain_of, describe_error, interruption_status, raise_storage_fault
-from hqsam_lightning.search.search_space import checked_objectives, distribution_of
+from hqsam_lightning.search.search_space import checked_objectives, distribution_of, judged_variant
 from hqsam_lightning.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ log = logging.getLogger(__name__)
 
 PRUNING = "hqsam_lightning.search.pruning.OptunaPruning"
 MOST_FAILURES = 3
-"""In a row: what is wrong is then not the point."""
+"""In a row: the values of the trial are then not the reason."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A point that failed by itself.
+    """A trial that failed by itself.
 
     Attributes:
         trial: its number.
@@ -47,24 +47,25 @@ class Failure:
 
 
 class Search:
-    """One study: what is searched, by what, and how many points.
+    """One study: what is searched, by what, and how many trials.
 
-    A point that finished, or was pruned, counts. One that a kill or a signal left running is marked failed and done
-    again; one that failed by itself is recorded with its error and not done again, and the search continues unless
-    `MOST_FAILURES` fail in a row. A point that was there before is not trained twice.
+    A trial that finished, or was pruned, counts. One that a kill or a signal left running is marked failed and its
+    values are tried again; one that failed by itself is recorded with its error and not tried again, and the search
+    continues unless `MOST_FAILURES` fail in a row. The same values are not trained twice.
 
     Args:
         study: path of the study's file (Optuna's journal); made where missing.
         name: of the study in it.
-        n_trials: points in all, over all sessions.
+        n_trials: trials in all, over all sessions.
         objectives: names of metrics, the greater the better. Several are searched without pruning.
         seed: of the sampler.
-        overrides: parsed; those that sweep span the space, the others hold for every point. The last of a key counts.
-        prune_after: points without pruning, after which a point is stopped where its objective is under their median;
-            None never stops one.
+        overrides: parsed; those that sweep span the space, the others hold for every trial. The last of a key counts.
+        compose: composes the config of overrides, as plain values.
+        prune_after: trials without pruning, after which one is stopped where its objective is under their median; None
+            never stops one.
 
     Attributes:
-        failures: points of the last session that failed by themselves.
+        failures: trials of the last session that failed by themselves.
 
     Raises:
         ConfigError: naming the key whose value cannot work, or where Optuna is not installed.
@@ -78,6 +79,7 @@ class Search:
         objectives: Sequence[str],
         seed: int,
         overrides: Sequence[Override],
+        compose: Callable[[list[str]], Mapping[str, Any]],
         prune_after: int | None = None,
     ) -> None:
         if find_spec("optuna") is None:
@@ -100,19 +102,22 @@ class Search:
                 "hydra.sweeper.params: expected a key with several values, e.g. "
                 "{optimizer.lr: 'tag(log, interval(1e-4, 1e-2))'}; got none"
             )
+        config = compose(self.fixed)
+        self.variant = judged_variant(config, self.objectives)
+        self.recipe = without(recipe_of(config), self.space)
 
     def run(self, launcher: Launcher) -> list[Any]:
-        """Trains the points that the study lacks.
+        """Trains the trials that the study lacks.
 
         Args:
-            launcher: of Hydra; runs one point after another.
+            launcher: of Hydra; runs one trial after another.
 
         Returns:
-            The objectives of the points of this session; None for those that were pruned or failed.
+            The objectives of the trials of this session; None for those that were pruned or failed.
 
         Raises:
-            HQSamError: the study is damaged, of another search, in use, or cannot be written; a point was not scored.
-            SystemExit: a signal ended a point, which is done again at the next start.
+            HQSamError: the study is damaged, of another search, in use, or cannot be written; a trial was not scored.
+            SystemExit: a signal ended a trial, whose values are tried again at the next start.
         """
         from hqsam_lightning.search.journal import check_journal
         from hqsam_lightning.search.study import alone, count_done
@@ -126,17 +131,17 @@ class Search:
             in_a_row = 0
             while (done := count_done(study)) < self.n_trials and in_a_row < MOST_FAILURES:
                 trial, failed = study.ask(self.space), len(self.failures)
-                log.info("point %s of %s, trial %s: %s", done + 1, self.n_trials, trial.number, trial.params)
-                results.append(self._known(study, trial) or self._run_point(study, trial, launcher))
+                log.info("trial %s, the %s. of %s that count: %s", trial.number, done + 1, self.n_trials, trial.params)
+                results.append(self._known(study, trial) or self._run_trial(study, trial, launcher))
                 in_a_row = in_a_row + 1 if len(self.failures) > failed else 0
             self._describe_best(study)
         return results
 
     def describe_failures(self) -> str | None:
-        """Lines that sum up the points that failed in the last session; None where there are none."""
+        """Lines that sum up the trials that failed in the last session; None where there are none."""
         if not self.failures:
             return None
-        head = f"{len(self.failures)} point(s) of the search {self.name} failed and are not done again:"
+        head = f"{len(self.failures)} trial(s) of the search {self.name} failed and are not done again:"
         lines = [
             f"  trial {failure.trial} ({', '.join(f'{key}={value}' for key, value in failure.params.items())}): "
             f"{failure.error}"
@@ -144,7 +149,7 @@ class Search:
         ]
         numbers = [failure.trial for failure in self.failures[-MOST_FAILURES:]]
         if len(numbers) == MOST_FAILURES and numbers[-1] - numbers[0] == MOST_FAILURES - 1:
-            lines.append(f"{MOST_FAILURES} failed in a row: the search ended before its {self.n_trials} points")
+            lines.append(f"{MOST_FAILURES} failed in a row: the search ended before its {self.n_trials} trials")
         return "\n".join([head, *lines])
 
     def open_study(self) -> optuna.Study:
@@ -159,28 +164,21 @@ class Search:
         from hqsam_lightning.search.study import open_study
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = open_study(self.path, self.name, self.objectives, self.space, self._recipe())
+        study = open_study(self.path, self.name, self.objectives, self.space, self.recipe)
         # otherwise a resumed study would draw again what it drew at first
         study.sampler = optuna.samplers.TPESampler(seed=derive_seed(self.seed, len(study.trials)) % 2**32)
-        if self.prune_after is not None:
-            study.set_user_attr("prune_after", self.prune_after)
         return study
-
-    def _recipe(self) -> list[str]:
-        """The overrides that make all points of the study what they are."""
-        others = (*NAMES, *PROCESS)
-        return sorted(text for text in self.fixed if not is_under(text.lstrip("+~").split("=")[0], others))
 
     def _retry_interrupted(self, study: optuna.Study) -> None:
         import optuna
 
         for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-            log.info("trial %s was interrupted: its point is done again", trial.number)
+            log.info("trial %s was interrupted: its values are tried again", trial.number)
             study.enqueue_trial(trial.params)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
     def _known(self, study: optuna.Study, trial: optuna.Trial) -> list[float] | None:
-        """Objectives of an earlier point with the same values, which training would only give again."""
+        """Objectives of an earlier trial with the same values, which training would only give again."""
         from optuna.trial import TrialState
 
         for earlier in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
@@ -190,8 +188,8 @@ class Search:
                 return list(earlier.values)
         return None
 
-    def _run_point(self, study: optuna.Study, trial: optuna.Trial, launcher: Launcher) -> list[float] | None:
-        """Objectives of the point; None where it was pruned or failed."""
+    def _run_trial(self, study: optuna.Study, trial: optuna.Trial, launcher: Launcher) -> list[float] | None:
+        """Objectives of the trial; None where it was pruned or failed."""
         import optuna
 
         try:
@@ -203,24 +201,23 @@ class Search:
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             status = interruption_status(error)
             if status is not None:
-                log.warning("trial %s was stopped by a signal; the same command does its point again", trial.number)
+                log.warning("trial %s was stopped by a signal; the same command tries its values again", trial.number)
                 raise SystemExit(status) from error
             raise_storage_fault(error)
             self._record_failure(study, trial, error)
             return None
         if values is None:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            raise ConfigError(
-                "hydra.sweeper.objectives: expected a run with a validation set to go by, got one without"
-            )
+            raise ConfigError("hydra.sweeper.objectives: expected a run that scores a validation set, got one without")
         study.tell(trial, values)
         return values
 
     def _overrides(self, trial: optuna.Trial) -> list[str]:
         overrides = [*self.fixed, *(f"{key}={value}" for key, value in trial.params.items())]
         if self.prune_after is not None:
-            values = {"_target_": PRUNING, "study": str(self.path), "name": self.name, "trial": trial.number}
-            overrides.append(quote_override("+callbacks.pruning", values))
+            place = {"study": str(self.path), "name": self.name, "trial": trial.number}
+            rule = {"monitor": f"val/{self.variant}/{self.objectives[0]}", "prune_after": self.prune_after}
+            overrides.append(quote_override("+callbacks.pruning", {"_target_": PRUNING, **place, **rule}))
         return overrides
 
     def _record_failure(self, study: optuna.Study, trial: optuna.Trial, error: BaseException) -> None:

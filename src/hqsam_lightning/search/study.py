@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,11 +16,12 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.recipe import differences, flatten
 from hqsam_lightning.search.journal import SealedJournal
 from hqsam_lightning.storage.files import UNREADABLE
 from hqsam_lightning.storage.locks import claim_file
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 REMEDY = "restore a backup, or give another hydra.sweeper.study"
 BROKEN: tuple[type[Exception], ...] = (*UNREADABLE, OptunaError)
 """What Optuna raises where a journal's records do not fit together."""
@@ -27,7 +29,7 @@ BROKEN: tuple[type[Exception], ...] = (*UNREADABLE, OptunaError)
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Keeps other processes from a study, which would take this one's running point for a killed one's.
+    """Keeps other processes from a study, which would take this one's running trial for a killed one's.
 
     Args:
         path: of the study's file; the lock is a file beside it.
@@ -56,7 +58,7 @@ def open_storage(path: Path) -> JournalStorage:
 
 
 def open_study(
-    path: Path, name: str, objectives: Sequence[str], space: Mapping[str, BaseDistribution], recipe: Sequence[str]
+    path: Path, name: str, objectives: Sequence[str], space: Mapping[str, BaseDistribution], recipe: Mapping[str, Any]
 ) -> optuna.Study:
     """Opens a study, or makes it, and checks that it is of this search.
 
@@ -65,7 +67,7 @@ def open_study(
         name: of the study in it.
         objectives: that are maximised.
         space: that is searched, by config key.
-        recipe: what all points of the study have in common.
+        recipe: what all trials of the study have in common, by key.
 
     Raises:
         ConfigError: the study is of another search or version.
@@ -82,7 +84,7 @@ def open_study(
             )
         spans = {key: repr(distribution) for key, distribution in sorted(space.items())}
         identity = {"format_version": FORMAT_VERSION, "objectives": list(objectives), "space": spans}
-        _check_identity(path, study, {**identity, "recipe": list(recipe)})
+        _check_identity(path, study, {**identity, "recipe": json.loads(json.dumps(recipe))})
         for trial in study.get_trials(deepcopy=False):
             fault = _trial_fault(trial, len(objectives), space)
             if fault:
@@ -94,20 +96,26 @@ def open_study(
     return study
 
 
-def load_study(path: Path, name: str) -> optuna.Study:
-    """Opens a study that a search in this process has opened before.
+def load_trial(path: Path, name: str, number: int) -> optuna.Trial:
+    """Opens a trial that a search in this process, or its parent, has begun.
 
     Raises:
-        DataError: it is not there, or cannot be used.
+        DataError: it is not there, or its study cannot be used.
     """
+    storage = open_storage(path)
     try:
-        return optuna.load_study(study_name=name, storage=open_storage(path))
+        study = optuna.load_study(study_name=name, storage=storage)
+        study_id = storage.get_study_id_from_name(name)
+        return optuna.Trial(study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
     except BROKEN as error:
-        raise DataError(f"study={path}: cannot be used ({_reason(error)}); {REMEDY}") from error
+        raise DataError(
+            f"callbacks.pruning.study={path}: expected the study {name} with trial {number} ({_reason(error)}); this "
+            "callback is added by hydra/sweeper=optuna alone"
+        ) from error
 
 
 def count_done(study: optuna.Study) -> int:
-    """Points that need not be done again: finished or pruned."""
+    """Trials that need not be done again: finished or pruned."""
     return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
 
 
@@ -122,14 +130,15 @@ def _check_identity(path: Path, study: optuna.Study, identity: Mapping[str, Any]
         if what not in before:
             study.set_user_attr(what, value)
         elif before[what] != value:
+            changed = differences(flatten(before[what], what), flatten(value, what))
             raise ConfigError(
-                f"hydra.sweeper.study={path}: expected the {what} that the study began with, {before[what]}; got "
-                f"{value}; give another hydra.sweeper.name"
+                f"hydra.sweeper.study={path}: expected the {what} that the study began with; {'; '.join(changed)}; "
+                "give another hydra.sweeper.name"
             )
 
 
 def _trial_fault(trial: FrozenTrial, objectives: int, space: Mapping[str, BaseDistribution]) -> str | None:
-    waiting = trial.system_attrs.get("fixed_params", {})  # of a point that is done again
+    waiting = trial.system_attrs.get("fixed_params", {})  # of a trial that is done again
     if not isinstance(waiting, Mapping):
         return f"expected values by key, got {waiting!r}"
     for key, value in (*trial.params.items(), *waiting.items()):
