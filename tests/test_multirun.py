@@ -1,4 +1,4 @@
-"""Multiruns and searches as a user starts them: points behind one that fails are run, and the end says which failed."""
+"""Multiruns and searches as a user starts them: trials after one that fails are run, and the end says which failed."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def main(config):
         raise KeyboardInterrupt
     if config.seed == 7:
         raise FinishedError("paths.output_dir: expected a folder without a run")
-    return {"miou": 0.5, "mbiou": config.seed / 100}
+    return {"iou": 0.5, "boundary_iou": config.seed / 100}
 
 
 main()
@@ -47,7 +47,7 @@ main()
 def run(folder: Path, *arguments: str, multirun: bool = True) -> subprocess.CompletedProcess:
     (folder / "script.py").write_text(SCRIPT)
     return subprocess.run(
-        [sys.executable, "script.py", *arguments, "hydra.sweep.dir=points", *["--multirun"] * multirun],
+        [sys.executable, "script.py", *arguments, "hydra.sweep.dir=trials", *["--multirun"] * multirun],
         cwd=folder,
         env=dict(os.environ),
         stdin=subprocess.DEVNULL,
@@ -61,24 +61,24 @@ def begun(folder: Path) -> list[str]:
     return [line.split()[0] for line in (folder / "begun").read_text().splitlines()]
 
 
-def test_points_behind_a_failing_one_are_run(tmp_path: Path) -> None:
+def test_trials_after_a_failing_one_are_run(tmp_path: Path) -> None:
     result = run(tmp_path, "seed=1,2,3,6")
     assert result.returncode == 1
     assert begun(tmp_path) == ["1", "2", "3", "6"]
     assert "error: batch.total: expected at most 4" in result.stderr, "at once"
     assert "Traceback" in result.stderr, "of user code's own error"
     assert result.stderr.endswith(
-        "2 of 4 points failed, in points:\n"
+        "2 of 4 trials failed, in trials:\n"
         "  1 (seed=2): batch.total: expected at most 4\n"
         "  2 (seed=3): ValueError: broken here\n"
     )
 
 
-def test_a_point_that_was_finished_before_is_no_failure(tmp_path: Path) -> None:
+def test_a_trial_that_was_finished_before_is_no_failure(tmp_path: Path) -> None:
     result = run(tmp_path, "seed=7,1")
     assert result.returncode == 0
     assert begun(tmp_path) == ["7", "1"]
-    assert "point 0 was finished before, and is not run again" in result.stderr
+    assert "trial 0 was finished before, and is not run again" in result.stderr
 
 
 @pytest.mark.parametrize(("seed", "status"), [(4, 143), (5, 130)])
@@ -86,11 +86,11 @@ def test_a_signal_ends_the_multirun_at_once(tmp_path: Path, seed: int, status: i
     result = run(tmp_path, f"seed=1,{seed},6")
     assert result.returncode == status
     assert begun(tmp_path) == ["1", str(seed)]
-    assert "point 1 was stopped; the ones behind it were not begun" in result.stderr
+    assert "trial 1 was stopped; the ones after it were not begun" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_single_point_fails_by_its_message(tmp_path: Path) -> None:
+def test_a_single_trial_fails_by_its_message(tmp_path: Path) -> None:
     result = run(tmp_path, "seed=2")
     assert result.returncode == 1
     assert result.stderr.strip() == "error: batch.total: expected at most 4"
@@ -120,8 +120,8 @@ def test_a_search_sums_up_its_failures(tmp_path: Path) -> None:
     result = run(tmp_path, *search)
     assert result.returncode == 1
     assert study.is_file()
-    assert "1 point(s) of the search fails_once failed and are not done again:\n  trial 0 (seed=" in result.stderr
-    assert result.stderr.endswith("): batch.total: expected at most 4\ntheir folders are in points\n")
+    assert "1 trial(s) of the search fails_once failed and are not done again:\n  trial 0 (seed=" in result.stderr
+    assert result.stderr.endswith("): batch.total: expected at most 4\ntheir folders are in trials\n")
     assert "Traceback" not in result.stderr
     again = run(tmp_path, *search)
     assert again.returncode == 0, again.stderr

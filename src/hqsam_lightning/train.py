@@ -227,8 +227,8 @@ def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:
     launches_itself = environment is not None and not environment.creates_processes_externally
     if is_multirun() and launches_itself and trainer.world_size > 1:
         raise ConfigError(
-            f"trainer.devices: expected one device a point of a multirun; got {trainer.world_size}, whose processes "
-            "would each run the whole sweep; use trainer=gpu or trainer=cpu, or start each point with torchrun"
+            f"trainer.devices: expected one device per trial of a multirun; got {trainer.world_size}, whose processes "
+            "would each run the whole sweep; use trainer=gpu or trainer=cpu, or start each trial with torchrun"
         )
 
 

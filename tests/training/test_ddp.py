@@ -135,7 +135,7 @@ def test_a_limit_in_batches_belongs_to_a_number_of_devices(tmp_path: Path, limit
 def test_a_multirun_of_many_processes_is_refused(tmp_path: Path) -> None:
     result = run(tmp_path, "trainer=ddp_cpu", f"hydra.sweep.dir={tmp_path}", "seed=1,2", "--multirun")
     assert result.returncode == 1
-    assert "trainer.devices: expected one device a point of a multirun; got 2" in result.stderr
+    assert "trainer.devices: expected one device per trial of a multirun; got 2" in result.stderr
 
 
 def test_a_batch_that_does_not_divide_is_refused(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def write_hydra_files(folder: Path, config: DictConfig) -> None:
 
 
 def continue_command(module: str, folder: Path) -> str:
-    """The command that continues the run of a folder, for a shell; the whole sweep's where it is a point of one.
+    """The command that continues the run of a folder, for a shell; the whole sweep's where it is a trial of one.
 
     Args:
         module: name of the entry point, such as "train".
