@@ -15,7 +15,7 @@ from hqsam_lightning.schema.paths import path_keys
 from hqsam_lightning.schema.patterns import matches
 
 NAMES = (
-    *("name", "setting", "paper_table", "sweeps", "hydra", "logger", "callbacks"),
+    *("name", "setting", "paper_table", "sweeps", "hydra", "logger", "callbacks", "metrics.*.label"),
     *(f"data.**.catalogue.*.{key}" for key in ("title", "paper", "licence", "note", "expected")),
 )
 """What a run and its data are called, and what the run shows, logs and saves."""
@@ -40,14 +40,14 @@ SAM = "sam.sha256"
 
 
 def recipe_of(
-    config: Mapping[str, Any], sam_sha256: str | None = None, data: Mapping[str, Any] | None = None
+    config: Mapping[str, Any], sam_sha256: str | None = None, data: Mapping[str, Any] | str | None = None
 ) -> dict[str, Any]:
     """What a run's results follow from, by dotted key; runs with equal ones are the same run.
 
     Args:
         config: resolved, as plain values.
         sam_sha256: fingerprint of the frozen SAM's weights, which stands for their path.
-        data: `hqsam_lightning.data.fingerprint.fingerprint` of what is trained and validated on.
+        data: `hqsam_lightning.data.fingerprint.fingerprint` of what is trained and validated on, or its SHA-256.
     """
     known = {SAM: sam_sha256, DATA: data}
     places = {key for key in path_keys(config) if not is_under(key, WEIGHTS)}
@@ -74,7 +74,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         old, new = before.get(key), now.get(key)
         if old == new:
             continue
-        if key == DATA and old is not None and new is not None:
+        if key == DATA and isinstance(old, Mapping) and isinstance(new, Mapping):
             found += changes(old, new)
         else:
             found.append(f"{key}: {old} before, {new} now")

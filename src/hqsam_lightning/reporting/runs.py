@@ -40,7 +40,8 @@ class Run:
     @property
     def recipe_keys(self) -> dict[str, Any]:
         """The run's recipe but for its seed, see `recipe_of`."""
-        return without(recipe_of(self.config, str(self.facts.get("sam_sha256"))[:12]), ("seed",))
+        sam, data = (str(self.facts.get(key))[:12] for key in ("sam_sha256", "data_sha256"))
+        return without(recipe_of(self.config, sam, data), ("seed",))
 
     @property
     def sam(self) -> str:

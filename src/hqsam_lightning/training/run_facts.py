@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from hqsam_lightning.run_names import command_facts
 from hqsam_lightning.runtime.code_facts import version_facts
+from hqsam_lightning.storage.files import content_sha256
 from hqsam_lightning.training.batching import BatchPlan
 from hqsam_lightning.training.callbacks.fit_clock import FitClock
 from hqsam_lightning.training.module import HQSamModule
@@ -27,6 +28,7 @@ def run_facts(
         "sam_sha256": module.sam.weights_sha256,
         "output": module.output,
         "data": data,
+        "data_sha256": content_sha256(module.data_facts),
         "batch": plan.describe(),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
