@@ -18,7 +18,7 @@ from hqsam_lightning.schema.rules import COMMANDS, SECTIONS
 from hqsam_lightning.schema.target_rules import expected_of
 from hqsam_lightning.schema.targets import target_problems
 
-RUNS = ("train", "precompute", "pretrain")
+RUNS = ("train", "precompute", "pretrain", "evaluate")
 
 
 def check_config(config: DictConfig, command: str) -> DictConfig:
@@ -26,7 +26,7 @@ def check_config(config: DictConfig, command: str) -> DictConfig:
 
     Args:
         config: as composed.
-        command: which the config is for: train, precompute, pretrain, report, scenes or dashboard.
+        command: which the config is for: train, precompute, pretrain, evaluate, report, scenes or dashboard.
 
     Returns:
         The config with ``~`` expanded in every path.

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from hqsam_lightning.checks import show
 from hqsam_lightning.data import DataSets, PromptedDataModule
+from hqsam_lightning.evaluation.suites import Suite
 from hqsam_lightning.heads import Head
 from hqsam_lightning.metrics.registry import Metric
 from hqsam_lightning.sam import FrozenSam
@@ -39,6 +40,7 @@ PARENTS: Mapping[str, type] = {
     "datamodule": PromptedDataModule,
     "module": LightningModule,
     "metrics.*": Metric,
+    "suite": Suite,
 }
 """Required base class of the target of a key, unless it is a function."""
 METHODS: Mapping[str, str] = {

@@ -17,6 +17,7 @@ from hqsam_lightning.schema.targets import locate, nodes_of
 PATH_KEYS = (
     *("ckpt_path", "paths.*", "data.**.*dir", "cache", "data.**.folder"),
     *("data.**.annotations", "data.**.val_annotations", "data.**.images", "data.**.val_images", "data.**.masks"),
+    *("suite.**.*dir", "suite.**.annotations", "suite.**.images", "suite.**.masks", "ckpt"),
     *("sam.weights", "sam.embedded", "sam.cache_dir", "variants.*.weights", "callbacks.*.dirpath"),
     *("logger.*.save_dir", "trainer.default_root_dir", "table", "out", "runs", "file", "photos"),
 )

@@ -9,6 +9,7 @@ from hqsam_lightning.checks import (
     anything,
     boolean,
     choice,
+    either,
     integer,
     list_of,
     mapping_of,
@@ -18,6 +19,7 @@ from hqsam_lightning.checks import (
     text,
     where,
 )
+from hqsam_lightning.data.framing import FRAMES
 from hqsam_lightning.runtime import process_settings
 
 SEED = integer(0, 2**32 - 1)
@@ -67,6 +69,23 @@ PRETRAIN: Mapping[str, Expected] = {
     "precision": choice("fp32", "bf16"),
     "start_share": number(0, 1, below=True),
 }
+EVALUATE: Mapping[str, Expected] = {
+    "name": NAME,
+    "seed": SEED,
+    "ckpt": optional(either(path(), list_of(path()))),
+    "which": choice("best", "last"),
+    "protocols": where(
+        list_of(choice(*FRAMES), least=1),
+        f"a list of some of {', '.join(FRAMES)}, each once",
+        lambda protocols: len(set(protocols)) == len(protocols),
+    ),
+    "batch_size": integer(1),
+    "save_every": number(0, 86_400),
+    "evaluation.filled_box": boolean(),
+    "evaluation.group": optional(text(1)),
+    **{key: RUN[key] for key in RUN if key.startswith(("loader.", "process.", "paths."))},
+    "val_prompts": RUN["val_prompts"],
+}
 REPORT: Mapping[str, Expected] = {
     "runs": list_of(path()),
     "out": path(),
@@ -90,6 +109,7 @@ COMMANDS: Mapping[str, Mapping[str, Expected]] = {
     "train": TRAIN,
     "precompute": TRAIN,
     "pretrain": PRETRAIN,
+    "evaluate": EVALUATE,
     "report": REPORT,
     "scenes": SCENES,
     "dashboard": DASHBOARD,
@@ -109,6 +129,7 @@ _RECIPE = (
     "datamodule",
 )
 SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "evaluate": ("sam", "suite", "trainer", "val_prompts", "metrics"),
     "train": (*_RECIPE, "variants", "module"),
     "precompute": (*_RECIPE, "variants"),
     "pretrain": (*_RECIPE, "ema"),

@@ -29,7 +29,7 @@ NODES = (
         "val_prompts.*",
         "variant_losses.*",
     ),
-    *("metrics.*", "metrics.*.function"),
+    *("metrics.*", "metrics.*.function", "suite"),
 )
 """Keys that hold a node with a ``_target_``."""
 PARTIALS = ("optimizer", "scheduler", "sam.encoder", "datamodule", "module", "metrics.*.function")

@@ -1,0 +1,176 @@
+"""Scores trained heads beside plain SAM, without training data: `python -m hqsam_lightning.evaluate ckpt=RUN`."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import hydra
+import pandas as pd
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from hqsam_lightning.cli import clean_errors, run_hydra
+from hqsam_lightning.config import as_plain, conf_dir, own_errors
+from hqsam_lightning.data.framing import FRAMES
+from hqsam_lightning.data.watched_loading import with_loader_errors
+from hqsam_lightning.errors import FinishedError
+from hqsam_lightning.evaluation.journal import Journal
+from hqsam_lightning.evaluation.running import Evaluation, Work, run
+from hqsam_lightning.evaluation.suites import Setting, Suite
+from hqsam_lightning.evaluation.table import BASELINE
+from hqsam_lightning.evaluation_config import Trained, complete, name_variants
+from hqsam_lightning.heads import Head, SamHead
+from hqsam_lightning.reporting.evaluation_report import report_evaluation
+from hqsam_lightning.runtime.process_settings import begin_loading, with_process_settings
+from hqsam_lightning.runtime.processes import launch, together
+from hqsam_lightning.runtime.signals import Stopped, stop_on_signals
+from hqsam_lightning.sam import FrozenSam
+from hqsam_lightning.schema import check_config
+from hqsam_lightning.training.build_trainer import check_devices
+from hqsam_lightning.training.run_folder import FINISHED, continue_command, is_first_process, owned, write_hydra_files
+
+UNFINISHED = "unfinished"
+"""Folder, in that of the results, of what a cut evaluation has scored."""
+NUMBERS_DEPEND_ON = ("protocols", "val_prompts", "metrics", "evaluation")
+"""Keys of the config, beside what is read."""
+
+
+@with_process_settings
+@with_loader_errors
+def evaluate(config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Scores a suite by plain SAM and by every head of the checkpoints; each image is encoded once for all.
+
+    Args:
+        config: composed from conf/evaluate.yaml.
+
+    Returns:
+        The score table, empty in all processes but the first, and the objects that were evaluated.
+
+    Raises:
+        HQSamError: for input that cannot work, before any long work starts.
+        Stopped: after a signal; the same command continues.
+    """
+    config, trained = complete(config)
+    config = check_config(config, "evaluate")
+    folder = Path(config.paths.output_dir)
+    with stop_on_signals(), owned(folder):
+        if (folder / FINISHED).exists():
+            raise FinishedError(
+                f"paths.output_dir: expected a folder without results; {folder / FINISHED} is there, of a finished "
+                "evaluation, and would be overwritten; choose another hydra.run.dir"
+            )
+        write_hydra_files(folder, config)
+        try:
+            return _evaluate(config, trained, folder)
+        except Stopped as stop:
+            if is_first_process():
+                print(f"{stop.signal.name}: stopped; {continue_command('evaluate', folder)} continues", file=sys.stderr)
+            raise
+
+
+def _evaluate(config: DictConfig, trained: list[Trained], folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    check_devices(config.trainer)
+    fabric = launch(config.trainer)
+    evaluation = together(fabric, partial(build, config, trained, fabric.device))
+    journal = Journal(folder / UNFINISHED)
+    together(fabric, partial(_begin, journal, config, trained, evaluation) if fabric.is_global_zero else _nothing)
+    loading = {
+        "num_workers": config.loader.num_workers,
+        "timeout": config.loader.timeout,
+        "worker_init_fn": begin_loading(config),
+        "pin_memory": fabric.device.type == "cuda",
+    }
+    table = run(evaluation, fabric, journal, Work(config.batch_size, config.save_every, loading))
+    if fabric.is_global_zero:
+        report_evaluation(folder, config, evaluation, table, [str(each.weights.path) for each in trained])
+        journal.remove()
+    return table, {"evaluation": evaluation}
+
+
+def build(config: DictConfig, trained: list[Trained], device: torch.device) -> Evaluation:
+    """Builds the suite first, so that missing data is reported before weights are fetched; then SAM and the heads.
+
+    Args:
+        config: whole.
+        trained: heads to evaluate.
+        device: that SAM and heads are moved to.
+    """
+    with own_errors():
+        suite: Suite = instantiate(config.suite)
+        sam: FrozenSam = instantiate(config.sam)
+        heads = build_heads(trained, sam)
+        settings = {name: build_setting(config, sam, name) for name in config.protocols}
+    return Evaluation(suite, settings, sam.to(device), {name: head.to(device) for name, head in heads.items()})
+
+
+def _begin(journal: Journal, config: DictConfig, trained: list[Trained], evaluation: Evaluation) -> None:
+    """Writes, or compares, what the numbers depend on."""
+    plain = as_plain(config)
+    names = name_variants(trained)
+    identities = [each.weights.identity for each in trained]
+    facts = {
+        "sam": evaluation.sam.weights_sha256,
+        "precision": evaluation.sam.precision,
+        "heads": {name: identities[place][variant] for (place, variant), name in names.items()},
+        "images": evaluation.suite.facts(),
+        **{key: plain[key] for key in NUMBERS_DEPEND_ON},
+    }
+    journal.begin(facts)
+
+
+def _nothing() -> None:
+    pass
+
+
+def build_heads(trained: list[Trained], sam: FrozenSam) -> dict[str, Head]:
+    """Plain SAM, then the heads of the checkpoints under names that are unique.
+
+    Raises:
+        HQSamError: one was trained with another SAM.
+    """
+    names = name_variants(trained)
+    heads: dict[str, Head] = {BASELINE: SamHead()}
+    for number, each in enumerate(trained):
+        heads |= {names[number, variant]: each.weights.build(variant, sam) for variant in each.variants}
+    return {name: head.eval() for name, head in heads.items()}
+
+
+def build_setting(config: DictConfig, sam: FrozenSam, protocol: str) -> Setting:
+    """How the images are shown and scored under a protocol, of `FRAMES`."""
+    frame = FRAMES[protocol](sam.image_size)
+    return Setting(
+        run=config.name,
+        frame=frame,
+        mask_input_size=sam.mask_input_size,
+        prompts={name + frame.suffix: instantiate(prompts) for name, prompts in config.val_prompts.items()},
+        metrics={name: instantiate(metric) for name, metric in config.metrics.items()},
+        filled_box=config.evaluation.filled_box,
+        group=config.evaluation.group,
+    )
+
+
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="evaluate")
+@clean_errors
+def main(config: DictConfig) -> None:
+    """Entry point of the command line."""
+    evaluate(config)
+
+
+class _Entry(ModuleType):
+    """Makes `hqsam_lightning.evaluate(config)` the function, though the name is this module's."""
+
+    def __call__(self, config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
+        with own_errors():
+            return evaluate(config)
+
+
+sys.modules[__name__].__class__ = _Entry
+
+
+if __name__ == "__main__":
+    run_hydra(main, "evaluate")

@@ -1,0 +1,82 @@
+"""What an evaluation has scored so far, on disk: one that was cut continues where it was."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.evaluation.suites import Record
+from hqsam_lightning.storage.files import UNREADABLE, read_document, write_document
+
+KIND, VERSION = "evaluated", 1
+FACTS = "facts.json"
+
+
+class Journal:
+    """Records of images, in files that are whole or not there; several processes may write.
+
+    Args:
+        folder: of the files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._remedy = f"delete {folder} to evaluate anew"
+
+    def begin(self, facts: Mapping[str, Any]) -> None:
+        """Begins, or makes sure that it is the same evaluation that continues.
+
+        Args:
+            facts: plain values that its numbers depend on.
+
+        Raises:
+            ConfigError: naming what differs.
+            DataError: a file is damaged.
+        """
+        path = self.folder / FACTS
+        if not path.exists():
+            write_document(path, KIND, VERSION, facts)
+            return
+        before = read_document(path, KIND, VERSION, DataError, self._remedy)
+        changed = sorted(key for key in {*before, *facts} if before.get(key) != facts.get(key))
+        if changed:
+            listed = "; ".join(f"{key}: {before.get(key)} before, {facts.get(key)} now" for key in changed)
+            raise ConfigError(
+                f"{self.folder.parent}: expected the evaluation that began there; {listed}; set these as before, or "
+                f"choose another hydra.run.dir, or {self._remedy}"
+            )
+
+    def add(self, setting: str, images: Mapping[int, Sequence[Record]]) -> None:
+        """Writes the records of some images.
+
+        Args:
+            setting: name of the pass.
+            images: records by index of the image.
+
+        Raises:
+            StorageError: the disk is full or cannot be written.
+        """
+        body = {"setting": setting, "images": [[index, list(records)] for index, records in images.items()]}
+        write_document(self.folder / f"{setting}-{min(images):08d}.json", KIND, VERSION, body)
+
+    def read(self, setting: str) -> dict[int, list[Record]]:
+        """The records of every image that is done, by its index, in their order.
+
+        Raises:
+            DataError: a file is damaged.
+        """
+        found: dict[int, list[Record]] = {}
+        for path in sorted(self.folder.glob(f"{setting}-*.json")):
+            body = read_document(path, KIND, VERSION, DataError, self._remedy)
+            try:
+                found |= {int(index): records for index, records in body["images"]}
+            except UNREADABLE as error:
+                raise DataError(f"{path}: expected records of images, got {error!r}; {self._remedy}") from error
+        return dict(sorted(found.items()))
+
+    def remove(self) -> None:
+        """Deletes the files, once the results are written."""
+        shutil.rmtree(self.folder)

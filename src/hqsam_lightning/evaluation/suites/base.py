@@ -1,0 +1,79 @@
+"""The contract of a suite: it turns files into prompted masks, and masks into rows of the score table."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hqsam_lightning.data.framing import Frame
+from hqsam_lightning.evaluation.table import Row
+from hqsam_lightning.metrics import Metric
+from hqsam_lightning.prompts import PromptMix
+from hqsam_lightning.types import Batch, Example
+
+Record = dict[str, Any]
+"""What is kept of one prediction until all images are done: plain values of JSON, whatever the suite needs."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a suite's images are shown and scored: one pass over them.
+
+    Attributes:
+        run: name of the evaluation in the table.
+        frame: fits images into the model's frame and back.
+        mask_input_size: side of the prompt encoder's mask input.
+        prompts: draw each mask's prompts, by their name in the table; the main ones first.
+        metrics: of masks, by name.
+        filled_box: see `hqsam_lightning.evaluation.scorer.Scorer`.
+        group: see there.
+    """
+
+    run: str
+    frame: Frame
+    mask_input_size: int
+    prompts: Mapping[str, PromptMix]
+    metrics: Mapping[str, Metric]
+    filled_box: bool = False
+    group: str | None = None
+
+
+class Suite(ABC):
+    """Turns files into prompted masks, and masks into rows of the score table.
+
+    Its three steps are apart so that an evaluation can be spread over devices, and continued after it was cut:
+    `examples` are read and predicted in any order, `score` keeps what is needed of each, and `table` sees all of it at
+    the end. A suite whose scores are those of masks keeps lines of the table; one that scores a whole set, such as by
+    average precision, keeps what that is computed of.
+    """
+
+    @abstractmethod
+    def examples(self, setting: Setting) -> Dataset[Example]:
+        """Gives the images with their prompted masks, in an order that never changes; it has a length."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """Plain values that change with what the suite reads: an evaluation continues only where they are the same."""
+
+    @abstractmethod
+    def score(self, setting: Setting, batch: Batch, logits: Mapping[Row, Tensor]) -> list[list[Record]]:
+        """Keeps what is needed of predictions.
+
+        Args:
+            setting: as for `examples`.
+            batch: of a few examples.
+            logits: (N, 1, 4h, 4w) of each (variant, output).
+
+        Returns:
+            Records of each of the batch's B images, in their order.
+        """
+
+    @abstractmethod
+    def table(self, setting: Setting, records: Sequence[Record]) -> pd.DataFrame:
+        """Makes the score table of all records, which are in the order of the examples."""

@@ -1,0 +1,78 @@
+"""Sets of photos whose masks are scored one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+from torch.utils.data import ConcatDataset, Dataset
+
+from hqsam_lightning.data import DataSets
+from hqsam_lightning.data.datasets import SampleSet
+from hqsam_lightning.data.examples import EvaluationExamples
+from hqsam_lightning.data.fingerprint import fingerprint
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.evaluation.scorer import Scorer
+from hqsam_lightning.evaluation.suites.base import Record, Setting, Suite
+from hqsam_lightning.evaluation.table import COLUMNS, Row, make_table
+from hqsam_lightning.types import Batch, Example
+
+
+class MaskSuite(Suite):
+    """Every mask of some sets, at its photo's own size; means are over the masks of a set.
+
+    Args:
+        sets: by name, or sets of a training run, of which those to validate on are taken.
+
+    Raises:
+        ConfigError: there is no photo.
+    """
+
+    def __init__(self, sets: DataSets | Mapping[str, SampleSet]) -> None:
+        self.sets = dict(sets.validation if isinstance(sets, DataSets) else sets)
+        if not sum(map(len, self.sets.values())):
+            raise ConfigError(
+                "suite.sets: expected at least one photo with masks to score; got none; set suite.sets.val_sources, "
+                "paths.data_dir, or another suite=..."
+            )
+
+    def examples(self, setting: Setting) -> Dataset[Example]:
+        """The sets one after the other."""
+        return ConcatDataset(
+            [
+                EvaluationExamples(
+                    samples, setting.frame.image_size, setting.prompts, setting.mask_input_size, name, setting.frame
+                )
+                for name, samples in self.sets.items()
+            ]
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Count, names and content of each set."""
+        return fingerprint(DataSets([], self.sets))["validation"]
+
+    def score(self, setting: Setting, batch: Batch, logits: Mapping[Row, Tensor]) -> list[list[Record]]:
+        """Keeps the lines of the table, by image."""
+        scorer = Scorer(
+            setting.metrics,
+            list(self.sets),
+            list(setting.prompts),
+            setting.run,
+            setting.filled_box,
+            setting.group,
+            setting.frame,
+        )
+        records = scorer.update(batch, logits).to_dict("records")
+        samples = list(dict.fromkeys(batch.sample_ids))
+        return [[record for record in records if record["sample"] == sample] for sample in samples]
+
+    def table(self, setting: Setting, records: Sequence[Record]) -> pd.DataFrame:
+        """The lines, by set and prompts, in the order of samples that training has."""
+        sets, prompts = list(self.sets), list(setting.prompts)
+
+        def place(record: Record) -> tuple[int, int, str, int]:
+            return sets.index(record["dataset"]), prompts.index(record["prompts"]), record["sample"], record["mask"]
+
+        return make_table([[record[name] for name in COLUMNS] for record in sorted(records, key=place)])

@@ -1,0 +1,157 @@
+"""The config of an evaluation, completed by what the checkpoints say of their runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+
+from hqsam_lightning.config import conf_dir
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.training.weights import LearnedWeights, OfficialWeights, open_weights
+
+ARCHITECTURES = {768: "vit_b", 1024: "vit_l", 1280: "vit_h", 160: "vit_tiny"}
+"""SAM's config by the channels of its early feature."""
+DEFAULT_SAM = "nano"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Heads that are evaluated.
+
+    Attributes:
+        name: of the run or file.
+        weights: that hold them.
+        variants: which of them.
+    """
+
+    name: str
+    weights: LearnedWeights
+    variants: list[str]
+
+
+def complete(config: DictConfig) -> tuple[DictConfig, list[Trained]]:
+    """Opens the checkpoints and fills in what the config leaves to them: SAM, metrics and evaluation.
+
+    Args:
+        config: composed from conf/evaluate.yaml.
+
+    Returns:
+        The whole config, and what is evaluated, in the order of ``ckpt``.
+
+    Raises:
+        HQSamError: a checkpoint cannot be read, or no SAM is known for it.
+    """
+    trained = [_open(where, config.which) for where in _as_list(config.ckpt)]
+    run = next((each.weights.config for each in trained if each.weights.config is not None), None)
+    given = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(given, dict)
+    base = run or _composed(_architecture(trained, given["sam"]))
+    whole = OmegaConf.create(given)
+    runs = [each.weights.config for each in trained if each.weights.config is not None]
+    with open_dict(whole):
+        whole.seed = base["seed"]
+        whole.sam = _sam(base["sam"], given["sam"], trained)
+        whole.metrics = {**_merged_metrics(runs or [base]), **given["metrics"]}
+        whole.evaluation = {**base["evaluation"], **given["evaluation"]}
+    return whole, trained
+
+
+def name_variants(trained: Sequence[Trained]) -> dict[tuple[int, str], str]:
+    """What each head is called in tables: by its variant, or RUN/VARIANT where there are several runs.
+
+    Returns:
+        Names by the place of the run and the variant.
+    """
+    seen: Counter[str] = Counter()
+    names: dict[tuple[int, str], str] = {}
+    for place, each in enumerate(trained):
+        seen[each.name] += 1
+        run = each.name if seen[each.name] == 1 else f"{each.name}_{seen[each.name]}"
+        names |= {(place, variant): variant if len(trained) == 1 else f"{run}/{variant}" for variant in each.variants}
+    return names
+
+
+def _open(where: str, which: str) -> Trained:
+    weights, variant = open_weights(where, "ckpt", which)
+    return Trained(_name_of(weights.path), weights, weights.variants if variant is None else [variant])
+
+
+def _name_of(path: Path) -> str:
+    """The run's folder for one of its checkpoints, otherwise what the folder or file is called."""
+    path = path.resolve()
+    inside = next((parent.parent for parent in path.parents if parent.name == "checkpoints"), None)
+    return inside.name if inside else path.name if path.is_dir() else path.stem
+
+
+def _as_list(ckpt: Any) -> list[str]:
+    if ckpt is None:
+        return []
+    found = list(ckpt) if isinstance(ckpt, ListConfig) else [ckpt]
+    if not all(isinstance(each, str) and each for each in found):
+        raise ConfigError(f"ckpt: expected a run, a file, a list of them, or null; got {ckpt}")
+    return found
+
+
+def _architecture(trained: Sequence[Trained], sam: Mapping[str, Any]) -> str:
+    """The config of SAM where no run has one."""
+    if "_target_" in sam or not trained:
+        return DEFAULT_SAM
+    first = trained[0].weights
+    assert isinstance(first, OfficialWeights)
+    if first.early_dim not in ARCHITECTURES:
+        known = ", ".join(f"{width} ({name})" for width, name in ARCHITECTURES.items())
+        raise ConfigError(
+            f"sam: expected the SAM that {first.path} belongs to; its early feature has {first.early_dim} channels, "
+            f"which none has of {known}; choose it with sam=..."
+        )
+    return ARCHITECTURES[first.early_dim]
+
+
+def _composed(sam: str) -> dict[str, Any]:
+    """The sections that a training run would have."""
+    inside_a_command = GlobalHydra.instance().is_initialized()
+    with nullcontext() if inside_a_command else initialize_config_dir(conf_dir(), version_base="1.3"):
+        config = compose("train", overrides=[f"sam={sam}", "paths.output_dir=unused"])
+    sections = {name: config[name] for name in ("sam", "metrics", "evaluation")}
+    return {
+        "seed": config.seed,
+        **{name: OmegaConf.to_container(each, resolve=True) for name, each in sections.items()},
+    }
+
+
+def _sam(base: Mapping[str, Any], given: Mapping[str, Any], trained: Sequence[Trained]) -> dict[str, Any]:
+    """What the command line says of SAM, over the run's; a whole model of the authors' brings its own weights."""
+    chosen = {key: value for key, value in given.items() if value is not None}
+    whole = next(
+        (each.weights for each in trained if isinstance(each.weights, OfficialWeights) and each.weights.holds_sam), None
+    )
+    if "_target_" in given:
+        sam = {**given, **chosen}
+        named = given["weights"] not in ("published", "random")
+    else:
+        sam = {**base, **chosen}
+        named = "weights" in chosen or any(each.weights.config is not None for each in trained)
+    if whole is not None and not named:
+        sam["weights"] = str(whole.path)
+    return sam
+
+
+def _merged_metrics(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Those of all runs; a name has to mean the same in each."""
+    merged: dict[str, Any] = {}
+    for config in configs:
+        for name, metric in config["metrics"].items():
+            if merged.setdefault(name, metric) != metric:
+                raise ConfigError(
+                    f"metrics.{name}: expected the same in every run of ckpt; got {merged[name]} and {metric}; "
+                    f"evaluate the runs one by one"
+                )
+    return merged

@@ -1,0 +1,305 @@
+"""Evaluating trained heads: the numbers are those of training and of the authors' package, however it is run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf, open_dict
+from PIL import Image
+from torch.nn import functional as F
+
+from benchmarks.authors import build_authors_model
+from conftest import randomise
+from hqsam_lightning.config import conf_dir
+from hqsam_lightning.errors import CheckpointError, ConfigError, DataError, FinishedError, HQSamError, WeightsError
+from hqsam_lightning.evaluate import evaluate
+from hqsam_lightning.evaluation.suites import MaskSuite
+from hqsam_lightning.evaluation.table import read_table
+from hqsam_lightning.heads import HQHead
+from hqsam_lightning.runtime.signals import Stopped
+from hqsam_lightning.sam import FrozenSam
+from hqsam_lightning.train import train
+from hqsam_lightning.types import Prompt
+from patience import PATIENCE
+from reference import official_features, official_logits
+
+TRAINING = (
+    *("sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=4", "data.val_size=3"),
+    *("batch.total=4", "loader.num_workers=0", "loss.num_points=16", "~callbacks.progress_bar", "optimizer.lr=0.01"),
+    "+head@variants.tuned=tuned_token",
+)
+
+
+def composed(name: str, *overrides: str) -> DictConfig:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        return compose(name, overrides=list(overrides))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of seven photos of different sizes, some with two masks."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+    for number in range(7):
+        size = (40 + 9 * number, 90 - 6 * number)
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / f"images/{number:04d}.png")
+        mask = np.zeros(size, np.uint8)
+        mask[2 + number :, 8 : 40 + number] = 255
+        Image.fromarray(mask).save(folder / f"masks/{number:04d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    folder = tmp_path_factory.mktemp("evaluate") / "first"
+    config = composed("train", *TRAINING, f"paths.output_dir={folder}")
+    train(config)
+    return SimpleNamespace(folder=folder, last=folder / "checkpoints" / "last.ckpt", config=config)
+
+
+@pytest.fixture
+def config_of(photos: Path, tmp_path: Path) -> Callable[..., DictConfig]:
+    def make(*overrides: str, name: str = "out") -> DictConfig:
+        own = ("suite=folder", f"paths.data_dir={photos}", "trainer=cpu", "loader.num_workers=0")
+        return composed("evaluate", *own, f"paths.output_dir={tmp_path / name}", *overrides)
+
+    return make
+
+
+def same_values(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    keys = ["variant", "output", "dataset", "sample", "mask", "prompts", "metric"]
+    first, second = (table.set_index(keys)["value"].sort_index() for table in (one, other))
+    return first.equals(second)
+
+
+@pytest.mark.parametrize("which", ["last", "best"])
+def test_it_gives_the_scores_of_training(
+    trained: SimpleNamespace, config_of: Callable[..., DictConfig], which: str
+) -> None:
+    """On the sets that the run was validated on; training ended with its only validation, so both are the last."""
+    config = config_of(f"ckpt={trained.folder}", f"which={which}", "name=train")
+    with open_dict(config):
+        config.suite.sets = OmegaConf.to_container(trained.config.data, resolve=True)
+    table, _ = evaluate(config)
+    expected = read_table(trained.folder / "scores.csv")
+    pd.testing.assert_frame_equal(table.reset_index(drop=True), expected, check_exact=True)
+    assert same_values(read_table(Path(config.paths.output_dir) / "scores.csv"), expected)
+
+
+@pytest.fixture(scope="module")
+def official(tiny_sam: FrozenSam, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A whole model with random weights as the authors' package writes it."""
+    head = HQHead(tiny_sam)
+    randomise(head, seed=5)
+    model = build_authors_model(tiny_sam, head)
+    path = tmp_path_factory.mktemp("official") / "sam_hq_tiny.pth"
+    torch.save(model.state_dict(), path)
+    return SimpleNamespace(model=model, path=path)
+
+
+def plain_iou(logits: torch.Tensor, mask: np.ndarray) -> float:
+    predicted = F.interpolate(logits, mask.shape, mode="bilinear", align_corners=False)[0, 0].numpy() > 0
+    union = (predicted | mask).sum()
+    return float((predicted & mask).sum() / union) if union else 1.0
+
+
+def stretched(array: np.ndarray) -> torch.Tensor:
+    planes = torch.from_numpy(array).permute(2, 0, 1)[None].float()
+    return F.interpolate(planes, (64, 64), mode="bilinear", align_corners=False)
+
+
+def test_an_official_file_gives_the_scores_of_the_authors_package(
+    official: SimpleNamespace, photos: Path, config_of: Callable[..., DictConfig]
+) -> None:
+    """Image and mask stretched, the mask's box, one call per image, logits to the mask's size: their evaluation."""
+    table, objects = evaluate(config_of(f"ckpt={official.path}", "sam=tiny_random"))
+    assert list(objects["evaluation"].heads) == ["sam", "hq"]
+    scores = table[table["metric"] == "iou"].set_index(["sample", "output"])["value"]
+    found = []
+    for path in sorted((photos / "images").iterdir()):
+        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        mask = cv2.imread(str(photos / "masks" / path.name), cv2.IMREAD_GRAYSCALE)
+        ys, xs = (stretched(mask[..., None])[0, 0] > 128).nonzero(as_tuple=True)
+        box = torch.tensor([xs.min(), ys.min(), xs.max(), ys.max()]).float()
+        pixels = stretched(image).to(torch.uint8)
+        final, early = official_features(official.model, pixels)
+        for output, hq_only in (("hq", True), ("sum", False)):
+            logits, _ = official_logits(official.model, final, early, [Prompt(box=box)], False, hq_only)
+            theirs = plain_iou(logits, mask > 128)
+            assert scores[f"folder/{path.stem}", output] == pytest.approx(theirs, abs=1e-6)
+            found.append(theirs)
+    assert len(found) == 14
+    assert np.ptp(found) > 0.01
+
+
+def test_the_authors_decoder_alone_needs_its_sam(
+    official: SimpleNamespace, config_of: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    state = official.model.state_dict()
+    names = [name for name in state if name.startswith("mask_decoder.")]
+    path = tmp_path / "epoch_11.pth"
+    torch.save({name.removeprefix("mask_decoder."): state[name] for name in names}, path)
+    whole, _ = evaluate(config_of(f"ckpt={official.path}", "sam=tiny_random"))
+    alone, _ = evaluate(config_of(f"ckpt={path}", "sam=tiny_random", f"sam.weights={official.path}", name="alone"))
+    assert same_values(whole, alone)
+    with pytest.raises(WeightsError, match=r"epoch_11\.pth: expected a head that was trained with the SAM in use"):
+        evaluate(config_of(f"ckpt={path}", "sam=tiny_random", "sam.weights=random", name="other"))
+    with pytest.raises(ConfigError, match=r"^sam: expected the SAM that .*epoch_11\.pth belongs to.*16 channels"):
+        evaluate(config_of(f"ckpt={path}", name="unknown"))
+
+
+def test_several_checkpoints_are_scored_at_once(trained: SimpleNamespace, config_of: Callable[..., DictConfig]) -> None:
+    alone, _ = evaluate(config_of(f"ckpt={trained.last}::tuned", name="alone"))
+    assert set(alone["variant"]) == {"sam", "tuned"}
+    both, _ = evaluate(config_of(f"ckpt=[{trained.last}::tuned,{trained.last}]", name="both"))
+    names = ["sam", "first/tuned", "first_2/hq", "first_2/tuned"]
+    assert list(dict.fromkeys(both["variant"])) == names
+    for name in names[1::2]:
+        of_run = both[both["variant"].isin(["sam", name])].replace({"variant": {name: "tuned"}})
+        assert same_values(of_run, alone)
+
+
+def test_protocols_and_prompts_are_told_apart(trained: SimpleNamespace, config_of: Callable[..., DictConfig]) -> None:
+    overrides = ("protocols=[stretch,pad]", "+prompts@val_prompts.deepest_point=deepest_point", f"ckpt={trained.last}")
+    table, _ = evaluate(config_of(*overrides))
+    assert list(dict.fromkeys(table["prompts"])) == ["box", "deepest_point", "box@pad", "deepest_point@pad"]
+    values = table[(table["metric"] == "iou") & (table["output"] == "sam")].groupby("prompts")["value"].agg(tuple)
+    assert len(set(values)) == 4
+
+
+class Cut:
+    """Stops the scoring at some batch."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int | None, action: Callable[[], Any]) -> None:
+        self.images: list[str] = []
+        score = MaskSuite.score
+
+        def counted(suite: MaskSuite, setting: Any, batch: Any, logits: Any) -> Any:
+            if at is not None and len(self.images) >= at:
+                action()
+            self.images += dict.fromkeys(batch.sample_ids)
+            return score(suite, setting, batch, logits)
+
+        monkeypatch.setattr(MaskSuite, "score", counted)
+
+
+def kill() -> None:
+    raise RuntimeError("killed")
+
+
+@pytest.mark.parametrize(
+    ("action", "error"), [(kill, RuntimeError), (lambda: signal.raise_signal(signal.SIGTERM), Stopped)]
+)
+def test_a_cut_evaluation_continues(
+    config_of: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch, action: Callable[[], Any], error: type
+) -> None:
+    overrides = ("sam=tiny_random", "batch_size=2", "save_every=0")
+    expected, _ = evaluate(config_of(*overrides, name="whole"))
+    with monkeypatch.context() as patch:
+        first = Cut(patch, 4, action)
+        with pytest.raises(error):
+            evaluate(config_of(*overrides))
+    with pytest.raises(ConfigError, match=r"expected the evaluation that began there; protocols: \['stretch'\] before"):
+        evaluate(config_of(*overrides, "protocols=[pad]"))
+    with monkeypatch.context() as patch:
+        second = Cut(patch, None, kill)
+        table, _ = evaluate(config_of(*overrides))
+    assert sorted({*first.images, *second.images}) == [f"folder/{number:04d}" for number in range(7)]
+    assert not {*first.images[:4]} & {*second.images}
+    pd.testing.assert_frame_equal(table, expected, check_exact=True)
+    with pytest.raises(FinishedError, match=r"metrics\.json is there, of a finished evaluation"):
+        evaluate(config_of(*overrides))
+
+
+def test_another_sam_is_refused(trained: SimpleNamespace, config_of: Callable[..., DictConfig], tmp_path: Path) -> None:
+    """By the names and hashes of both."""
+    with pytest.raises(CheckpointError, match=r"last\.ckpt::hq: .*on this SAM \(nano, .*were trained on tiny_random"):
+        evaluate(config_of(f"ckpt={trained.last}", "sam=nano"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "message"),
+    [
+        (["ckpt=/nowhere/last.ckpt"], CheckpointError, r"/nowhere/last\.ckpt: expected a file"),
+        (["ckpt=/nowhere/sam_hq.pth"], WeightsError, r"^/nowhere/sam_hq\.pth: expected a weights file, found none"),
+        (["ckpt={last}::other"], ConfigError, r"^ckpt=.*expected one of hq, tuned; got 'other'"),
+        (["ckpt=[1,2]"], ConfigError, r"^ckpt: expected a run, a file"),
+        (["protocols=[stretch,bent]"], ConfigError, r"^protocols: expected a list of some of stretch, pad"),
+        (["which=worst"], ConfigError, r"^which: expected one of best, last"),
+        (["paths.data_dir=/nowhere"], DataError, r"^problems with the data in /nowhere"),
+        (["suite.sets.val_sources=[]"], ConfigError, r"^data\.sources: expected at least one of folder"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(
+    trained: SimpleNamespace,
+    config_of: Callable[..., DictConfig],
+    overrides: list[str],
+    error: type[HQSamError],
+    message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        evaluate(config_of("sam=tiny_random", *(text.format(last=trained.last) for text in overrides)))
+
+
+def test_a_suite_without_photos_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^suite\.sets: expected at least one photo with masks to score"):
+        MaskSuite({})
+
+
+SUITE = '''
+"""A suite of one's own: it lives outside the package."""
+
+import numpy as np
+
+from hqsam_lightning.evaluation.suites import MaskSuite
+from hqsam_lightning.types import Identity, Sample
+
+
+class Squares:
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        mask = np.zeros((1, 40, 50), np.float32)
+        mask[:, 10:30, 10 : 20 + index] = 1
+        return Sample(np.full((40, 50, 3), 90, np.uint8), mask, f"squares/{index}", "squares")
+
+    def identify(self, index):
+        return Identity(f"squares/{index}", "squares", str(index))
+
+
+class SquareSuite(MaskSuite):
+    def __init__(self):
+        super().__init__({"squares": Squares()})
+'''
+
+
+def test_a_suite_of_ones_own_lives_outside_the_package(tmp_path: Path) -> None:
+    """Two files: a module and its config."""
+    (tmp_path / "my_suite.py").write_text(SUITE)
+    (tmp_path / "conf" / "suite").mkdir(parents=True)
+    (tmp_path / "conf" / "suite" / "squares.yaml").write_text("_target_: my_suite.SquareSuite\n")
+    command = [sys.executable, "-m", "hqsam_lightning.evaluate", "--config-dir", "conf", "suite=squares"]
+    command += ["sam=tiny_random", "trainer=cpu", "loader.num_workers=0", "hydra.run.dir=out"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(tmp_path)])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    assert "squares: mIoU / mBIoU in percent" in done.stdout
+    assert "squares" in (tmp_path / "out" / "results.md").read_text()
+    scores = json.loads((tmp_path / "out" / "metrics.json").read_text())["scores"]
+    assert {record["dataset"] for record in scores} == {"squares"}
+    assert {record["masks"] for record in scores if record["group_of_objects"] == "all"} == {3}
