@@ -56,13 +56,13 @@ class MaskSuite(Suite):
     def score(self, setting: Setting, batch: Batch, logits: Mapping[Row, Tensor]) -> list[list[Record]]:
         """Keeps the lines of the table, by image."""
         scorer = Scorer(
-            setting.metrics,
-            list(self.sets),
-            list(setting.prompts),
-            setting.run,
-            setting.filled_box,
-            setting.group,
-            setting.frame,
+            metrics=setting.metrics,
+            datasets=list(self.sets),
+            prompts=list(setting.prompts),
+            frame=setting.frame,
+            run=setting.run,
+            filled_box=setting.filled_box,
+            group=setting.group,
         )
         records = scorer.update(batch, logits).to_dict("records")
         samples = list(dict.fromkeys(batch.sample_ids))
