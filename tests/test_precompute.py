@@ -15,10 +15,12 @@ from omegaconf import DictConfig
 
 from damage import DAMAGES, flipped
 from hqsam_lightning import precompute as module
+from hqsam_lightning.config import as_plain
 from hqsam_lightning.data.building import open_cache
 from hqsam_lightning.data.cache import FACTS_KIND, VERSION, read_cache_facts, read_images
 from hqsam_lightning.errors import BusyError, CacheError, StorageError
 from hqsam_lightning.precompute import precompute
+from hqsam_lightning.recipe import features_of
 from hqsam_lightning.runtime.signals import Stopped
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.storage.files import write_document
@@ -72,7 +74,7 @@ def put(files: dict[str, bytes], folder: Path) -> Path:
 
 def opened(config: DictConfig) -> None:
     sam = module.instantiate(config.sam)
-    open_cache(config, sam.image_size, sam.weights_sha256)
+    open_cache(config, features_of(as_plain(config), sam.weights_sha256))
 
 
 # --- a cache is bound to its contents --------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from torch import Tensor
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import as_plain, conf_dir
 from hqsam_lightning.data.building import build_sets
-from hqsam_lightning.data.cache import CacheIndex, cache_facts
+from hqsam_lightning.data.cache import CacheIndex
 from hqsam_lightning.data.cache_writing import (
     Entries,
     begin_cache,
@@ -33,6 +33,7 @@ from hqsam_lightning.data.datasets import MergedSets
 from hqsam_lightning.data.shards import Place
 from hqsam_lightning.data.watched_loading import WatchedLoader, sample_name, with_loader_errors
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.recipe import features_of
 from hqsam_lightning.runtime.memory import keep_freed_memory
 from hqsam_lightning.runtime.process_settings import ProcessSettings, begin_loading, with_process_settings
 from hqsam_lightning.runtime.processes import launch, together
@@ -120,7 +121,7 @@ def _prepare(config: DictConfig, fabric: Fabric, views: int) -> tuple[FrozenSam,
 
 def _begin(config: DictConfig, folder: Path, sam: FrozenSam, entries: Entries) -> list[Place]:
     """Places of the shards that are to be written, for which there is space."""
-    facts = cache_facts(as_plain(config), sam.image_size, sam.weights_sha256, entries.views)
+    facts = {**features_of(as_plain(config), sam.weights_sha256), "views": entries.views}
     images, validation = (
         [samples.identify(index) for index in range(len(samples))] for samples in (entries.train, entries.validation)
     )

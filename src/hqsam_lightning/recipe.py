@@ -33,6 +33,8 @@ AFTER_STEPS = (
     *("trainer.limit_val_batches", "trainer.val_check_interval", "trainer.check_val_every_n_epoch"),
 )
 """How long a run trains and what it scores: its results differ by them, its steps do not."""
+FEATURES = ("seed", "augmentation", "sam")
+"""What the features of a training image's views follow from."""
 WEIGHTS = ("sam.weights", "variants.*.weights")
 """Paths that count as they are written where the content of the file is not known."""
 DATA = "data.fingerprint"
@@ -54,6 +56,16 @@ def recipe_of(
     ignored = (*NAMES, *PROCESS, *(("sam.weights",) if sam_sha256 else ()))
     recipe = {key: value for key, value in flatten(config).items() if key not in places and not is_under(key, ignored)}
     return recipe | {key: value for key, value in known.items() if value is not None}
+
+
+def features_of(config: Mapping[str, Any], sam_sha256: str) -> dict[str, Any]:
+    """What the features of a view of an image follow from, besides the image itself.
+
+    Args:
+        config: resolved, as plain values.
+        sam_sha256: fingerprint of the frozen SAM's weights.
+    """
+    return {key: value for key, value in recipe_of(config, sam_sha256).items() if is_under(key, FEATURES)}
 
 
 def without(recipe: Mapping[str, Any], patterns: Iterable[str]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.evaluation.scorer import Scorer
 from hqsam_lightning.heads import Head
+from hqsam_lightning.recipe import features_of
 from hqsam_lightning.report import paper_table_path, print_beside_paper
 from hqsam_lightning.reporting.metric_facts import facts_of
 from hqsam_lightning.reporting.paper import read_paper_table
@@ -152,7 +153,7 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
     sets = build_sets(config)
     require_full_step(sets, "batch.total", plan.total)
     sam = instantiate(config.sam)
-    cache = open_cache(config, sam.image_size, sam.weights_sha256)
+    cache = open_cache(config, features_of(as_plain(config), sam.weights_sha256))
     datamodule = build_datamodule(
         config, sets, sam.image_size, sam.mask_input_size, plan.per_device, plan.accumulate, cache
     )

@@ -120,12 +120,14 @@ class Caches(Target):
     def _read(self) -> str:
         from hydra.utils import instantiate
 
+        from hqsam_lightning.config import as_plain
         from hqsam_lightning.data.building import build_sets, open_cache
         from hqsam_lightning.data.datasets import MergedSets
+        from hqsam_lightning.recipe import features_of
         from hqsam_lightning.storage.files import content_sha256
 
         sam = instantiate(self.config.sam)
-        cache = open_cache(self.config, sam.image_size, sam.weights_sha256)
+        cache = open_cache(self.config, features_of(as_plain(self.config), sam.weights_sha256))
         sets = build_sets(self.config)
         train, validation = MergedSets([samples for samples, _ in sets.train]), MergedSets([*sets.validation.values()])
         first = cache.training_entries([train.identify(index) for index in range(len(train))])

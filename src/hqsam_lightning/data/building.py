@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from hqsam_lightning.config import as_plain, full_key, own_error
-from hqsam_lightning.data.cache import EmbeddingCache, cache_facts
+from hqsam_lightning.config import full_key, own_error
+from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.datamodule import PromptedDataModule
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.errors import ConfigError
@@ -62,21 +64,19 @@ def build_sets(config: DictConfig) -> DataSets:
     return sets
 
 
-def open_cache(config: DictConfig, image_size: int, weights_sha256: str) -> EmbeddingCache | None:
+def open_cache(config: DictConfig, features: Mapping[str, Any]) -> EmbeddingCache | None:
     """Opens the embedding cache that `cache` names; None where it names none.
 
     Args:
         config: of the run.
-        image_size: of SAM.
-        weights_sha256: of SAM.
+        features: what the run's features follow from, see `hqsam_lightning.recipe.features_of`.
 
     Raises:
         CacheError: it is not there, or not of this run's features.
     """
     if config.cache is None:
         return None
-    facts = cache_facts(as_plain(config), image_size, weights_sha256, config.augmentations_per_image)
-    return EmbeddingCache(Path(config.cache).expanduser(), facts)
+    return EmbeddingCache(Path(config.cache).expanduser(), {**features, "views": config.augmentations_per_image})
 
 
 def build_datamodule(

@@ -47,7 +47,7 @@ class CacheIndex:
     """What a cache holds.
 
     Attributes:
-        facts: what the features follow from, see `cache_facts`.
+        facts: what the features follow from, see `hqsam_lightning.recipe.features_of`, and the number of "views".
         images: that are trained on, in order.
         validation: images that are validated on, in order.
     """
@@ -90,7 +90,7 @@ class EmbeddingCache:
 
     Args:
         folder: that `python -m hqsam_lightning.precompute` wrote.
-        facts: what the run's features follow from, see `cache_facts`; ``views`` is taken from the cache where None.
+        facts: what the run's features follow from; ``views`` is taken from the cache where None.
 
     Raises:
         CacheError: the folder holds no cache, an unfinished or damaged one, or one of other facts, which are named; or
@@ -166,26 +166,6 @@ class EmbeddingCache:
         number, row = divmod(entry, SHARD)
         stored = read_entry(shard_path(self.folder, number), self._places[number], row)
         return stored.features, unpack_masks(stored.masks), unpack_ignore(stored.ignore, stored.masks.shape[-1])
-
-
-def cache_facts(config: Mapping[str, Any], image_size: int, weights_sha256: str, views: int | None) -> dict[str, Any]:
-    """What features and masks of a view follow from, besides the image itself.
-
-    Args:
-        config: the run's resolved config: its seed, augmentation, sam.name and sam.precision.
-        image_size: side of the input frame.
-        weights_sha256: fingerprint of the SAM.
-        views: number of views an image, or None for whatever a cache holds.
-    """
-    return {
-        "sam": config["sam"]["name"],
-        "weights_sha256": weights_sha256,
-        "precision": config["sam"]["precision"],
-        "image_size": image_size,
-        "augmentation": config["augmentation"],
-        "seed": config["seed"],
-        "views": views,
-    }
 
 
 def read_cache_facts(folder: Path) -> dict[str, Any] | None:
