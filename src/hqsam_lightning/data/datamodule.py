@@ -66,7 +66,6 @@ class PromptedDataModule(L.LightningDataModule):
     ) -> None:
         super().__init__()
         self.sets = sets
-        self.val_prompts = dict(val_prompts)
         self.batch_size = batch_size
         self.accumulate = accumulate
         self.seed = seed
@@ -78,7 +77,7 @@ class PromptedDataModule(L.LightningDataModule):
         samples = MergedSets([samples for samples, _ in sets.train])
         self.training = TrainingExamples(samples, augmentation, prompts, mask_input_size, seed, views, cache)
         self.validation = {
-            name: EvaluationExamples(samples, image_size, self.val_prompts, mask_input_size, name, cache=cache)
+            name: EvaluationExamples(samples, image_size, val_prompts, mask_input_size, name, cache=cache)
             for name, samples in sets.validation.items()
         }
 
@@ -103,12 +102,6 @@ class PromptedDataModule(L.LightningDataModule):
     def val_dataloader(self) -> list[WatchedLoader]:
         """A loader per validation set."""
         return [self._val_loader(examples) for examples in self.validation.values()]
-
-    @property
-    def val_names(self) -> list[str]:
-        """Names of the validation sets, those of each kind of prompts together."""
-        others = ["", *list(self.val_prompts)[1:]]
-        return [prompted_name(dataset, name) for name in others for dataset in self.sets.validation]
 
     def _val_loader(self, examples: EvaluationExamples) -> WatchedLoader:
         return WatchedLoader(
@@ -137,8 +130,3 @@ class PromptedDataModule(L.LightningDataModule):
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
-
-
-def prompted_name(dataset: str, prompts: str) -> str:
-    """What a validation set is called with some prompts, or with "", the main ones."""
-    return f"{dataset}, {prompts}" if prompts else dataset
