@@ -45,7 +45,6 @@ def recipe(make_config):
         "batch.max_per_device=1",
         "sequential_backward=true",
         "+sam.attention=eager",
-        "sam.compile=true",
         "loader.num_workers=0",
         "process.loader_niceness=3",
         "name=another",

@@ -21,7 +21,7 @@ NAMES = (
 """What a run and its data are called, and what the run shows, logs and saves."""
 PROCESS = (
     *("ckpt_path", "resume", "only_validate", "paths", "loader", "process", "data.**.check", "data.**.allow_missing"),
-    *("batch.max_per_device", "sequential_backward", "sam.attention", "sam.compile", "sam.published", "sam.embedded"),
+    *("batch.max_per_device", "sequential_backward", "sam.attention", "sam.published", "sam.embedded"),
     *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.plugins"),
     *("trainer.deterministic", "trainer.benchmark", "trainer.profiler", "trainer.detect_anomaly"),
     *("trainer.inference_mode", "trainer.log_every_n_steps", "trainer.enable_*", "trainer.num_sanity_val_steps"),
