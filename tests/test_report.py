@@ -71,12 +71,12 @@ def test_the_csv_holds_every_number(tmp_path: Path) -> None:
 
 
 def test_every_metric_and_kind_of_prompts_is_in_every_file(tmp_path: Path) -> None:
-    """Also one of one's own; `metric` picks what recall is of."""
+    """Also one of one's own; `plot_metric` picks what recall is of."""
     metrics = ("iou", "boundary_iou", "own_metric")
     kinds = [make_table(1, prompts=name, metrics=metrics) for name in ("box", "point")]
     run = write_run(tmp_path / "run", pd.concat(kinds, ignore_index=True))
     out = tmp_path / "out"
-    summary = report(make_report_config(f"runs=[{run}]", f"out={out}", "metric=own_metric"))
+    summary = report(make_report_config(f"runs=[{run}]", f"out={out}", "plot_metric=own_metric"))
     numbers = [summary.get("quickstart", ("hq", "hq"), ("scenes", "point"), "all", name) for name in metrics]
     cell = " / ".join(f"{100 * number.mean:.1f}" for number in numbers)
     for name in ("report.md", "report.html"):
@@ -86,8 +86,10 @@ def test_every_metric_and_kind_of_prompts_is_in_every_file(tmp_path: Path) -> No
         assert "scenes, point" in text
         assert "Share of masks whose own_metric is above a threshold" in text
     assert {"own_metric", "iou", "boundary_iou"} == set(pd.read_csv(out / "report.csv")["metric"])
-    with pytest.raises(ConfigError, match=r"metric: expected one of iou, boundary_iou, own_metric, null; got 'miou'"):
-        report(make_report_config(f"runs=[{run}]", f"out={out}", "metric=miou"))
+    with pytest.raises(
+        ConfigError, match="plot_metric: expected one of iou, boundary_iou, own_metric, null; got 'miou'"
+    ):
+        report(make_report_config(f"runs=[{run}]", f"out={out}", "plot_metric=miou"))
 
 
 def test_a_report_stands_beside_the_papers_table(tmp_path: Path) -> None:

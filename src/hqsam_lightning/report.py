@@ -43,9 +43,9 @@ def report(config: DictConfig) -> Summary:
     runs = [read_run(run) for folder in given for run in find_runs(folder)]
     check_comparable(runs)
     known = runs[0].metrics
-    if config.metric is not None and config.metric not in known:
-        raise choice_error("metric", config.metric, [*known, "null"])
-    summary = Summary(group_runs(runs), config.metric)
+    if config.plot_metric is not None and config.plot_metric not in known:
+        raise choice_error("plot_metric", config.plot_metric, [*known, "null"])
+    summary = Summary(group_runs(runs), config.plot_metric)
     write_report(out, summary, paper, own_command("hqsam_lightning.report"))
     print(f"report in {out}")
     return summary
@@ -67,6 +67,7 @@ def print_beside_paper(folders: Sequence[Path], table: str) -> None:
 
 def paper_table_path(table: str) -> Path:
     """The table.yaml of a folder of experiments/, by the folder's name, or of a path that ends in .yaml."""
+    require("table", table, path())
     if table.endswith(".yaml"):
         return Path(table).expanduser()
     return Path(conf_dir()).parent / "experiments" / table / "table.yaml"

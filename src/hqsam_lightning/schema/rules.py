@@ -90,7 +90,7 @@ REPORT: Mapping[str, Expected] = {
     "runs": list_of(path()),
     "out": path(),
     "table": optional(path()),
-    "metric": optional(text(1)),
+    "plot_metric": optional(text(1)),
 }
 SCENES: Mapping[str, Expected] = {
     "file": path(),
