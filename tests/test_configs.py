@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -22,7 +23,7 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 CHOICES = sorted(
     f"{path.parent.relative_to(CONF)}={path.stem}"
     for path in CONF.glob("*/*.yaml")
-    if path.parent.name not in ("experiment", "source", "head", "hydra")
+    if path.parent.name not in ("experiment", "source", "head", "hydra", "suite")
 )
 FULL = ("hqsam_vit_b", "hqsam_vit_h", "hqsam_vit_l", "light_hqsam")
 """Experiments that bring the paper's setting."""
@@ -45,6 +46,13 @@ def test_every_choice_composes(make_config, choice: str) -> None:
     group, _, name = choice.partition("=")
     config = make_config({"sweep": f"+{choice}", "metric": f"metric@metrics.iou={name}"}.get(group, choice))
     OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+@pytest.mark.parametrize("suite", sorted(path.stem for path in (CONF / "suite").glob("*.yaml")))
+def test_every_suite_composes(suite: str) -> None:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        config = compose("evaluate", overrides=[f"suite={suite}", "paths.output_dir=out"])
+    OmegaConf.to_container(config, resolve=True)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +105,8 @@ def test_every_experiment_takes_a_step(make_config, experiment: str) -> None:
     heads, data = objects["module"].heads, objects["datamodule"]
     of_all = means[means["group_of_objects"] == "all"]
     rows = sum(len(head.outputs) for head in heads.values())
-    assert len(of_all) == rows * len(data.sets.validation) * len(data.val_prompts) * 2
+    prompts = objects["module"].scorer.prompts
+    assert len(of_all) == rows * len(data.sets.validation) * len(prompts) * 2
 
 
 @pytest.mark.parametrize("backbone", ["b", "l", "h"])

@@ -25,7 +25,7 @@ from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.data.fingerprint import fingerprint
 from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.data.watched_loading import with_loader_errors
-from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.errors import ConfigError, choice_error
 from hqsam_lightning.evaluation.scorer import Scorer
 from hqsam_lightning.heads import Head
 from hqsam_lightning.recipe import features_of
@@ -169,7 +169,12 @@ def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) ->
         config: composed from conf/train.yaml.
         sam: the frozen model.
         val_sets: names of the validation sets.
+
+    Raises:
+        ConfigError: evaluation.metric is none of the run's metrics.
     """
+    if config.evaluation.metric not in config.metrics:
+        raise choice_error("evaluation.metric", config.evaluation.metric, sorted(config.metrics))
     variants = {name: build_head(head, sam, config.seed) for name, head in config.variants.items()}
     return instantiate(config.module)(
         sam=sam,

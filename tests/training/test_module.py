@@ -224,7 +224,7 @@ def test_without_a_validation_set_nothing_is_scored(run, tmp_path: Path, caplog:
         Image.new("L", (40, 30), 255).save(folder / "masks" / f"{number}.png")
     photos = ["data=folder", f"paths.data_dir={folder}", "data.holdout=0"]
     rows, _ = run(*photos)
-    assert rows == []
+    assert rows.empty
     assert "no validation set: nothing was scored" in caplog.text
 
 
@@ -266,7 +266,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(run, tmp_path: Path) -> None:
     ("overrides", "message"),
     [
         (["evaluation.variant=other"], "evaluation.variant: expected one of hq; got 'other'"),
-        (["evaluation.metric=other"], "callbacks.best.metric: expected one of boundary_iou, iou; got 'other'"),
+        (["evaluation.metric=other"], "evaluation.metric: expected one of boundary_iou, iou; got 'other'"),
         (["evaluation.filled_box=true", "+head@variants.box=hq"], "variants.box: expected another name"),
         (["evaluation.output=both"], "evaluation.output: expected one of hq, sum; got 'both'"),
         (["+head@variants.sam=hq"], "variants.sam: expected another name"),

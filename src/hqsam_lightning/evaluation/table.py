@@ -234,7 +234,7 @@ def _refuse(bad: pd.Series, table: pd.DataFrame, place: str, expected: str) -> N
     """Raises a `DataError` that names the first bad line; the head is line 1."""
     if bad.any():
         position = int(bad.to_numpy().argmax())
-        line = table.iloc[position].tolist()
+        line = list(table.astype(object).iloc[position])
         raise DataError(f"{place}, line {position + 2}: expected {expected}; got {line}; {_REMEDY}")
 
 

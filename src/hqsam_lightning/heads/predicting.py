@@ -23,5 +23,7 @@ def predictions(sam: FrozenSam, heads: Mapping[str, Head], batch: Batch) -> Iter
         if head.own_encoder is not None:
             features = sam.encode_with(head.own_encoder, batch.pixels)
         else:
-            features = shared = shared or sam.features(batch.images)
+            if shared is None:
+                shared = sam.features(batch.images)
+            features = shared
         yield name, head(sam, features, prompts)

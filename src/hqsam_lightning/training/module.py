@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, cast
 
 import lightning as L
@@ -16,6 +16,7 @@ from hqsam_lightning.errors import CheckpointError, ConfigError, choice_error
 from hqsam_lightning.evaluation.scorer import Scorer
 from hqsam_lightning.evaluation.table import BASELINE, BOX_ROW, Row, make_table, mean_over_sets, summarise
 from hqsam_lightning.heads import Head, SamHead
+from hqsam_lightning.heads.predicting import predictions
 from hqsam_lightning.losses import PointSampledMaskLoss
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.training.checkpoint import (
@@ -148,13 +149,13 @@ class HQSamModule(L.LightningModule):
 
     def forward(self, batch: Batch, variants: Mapping[str, Head]) -> dict[str, MaskLogits]:
         """Mask logits of the batch's N masks, by variant."""
-        return dict(self._predictions(batch, variants))
+        return dict(predictions(self.sam, variants, batch))
 
     def losses(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
         """Loss of each trained variant's HQ logits, and its parts, by variant."""
         weights, ignore = batch.mask_weights(), batch.mask_ignore()
         losses = {}
-        for name, logits in self._predictions(batch, self.trained):
+        for name, logits in predictions(self.sam, self.trained, batch):
             terms = self.loss_of(name)(logits.hq, batch.masks, batch.seeds, weights, ignore)
             if self.sequential_backward:
                 terms["loss"] = with_gradients_taken(terms["loss"], list(self.heads[name].learned.values()))
@@ -164,17 +165,6 @@ class HQSamModule(L.LightningModule):
     def loss_of(self, variant: str) -> PointSampledMaskLoss:
         """The loss that a variant is trained by."""
         return self.variant_losses.get(variant, self.loss)
-
-    def _predictions(self, batch: Batch, variants: Mapping[str, Head]) -> Iterator[tuple[str, MaskLogits]]:
-        """One variant's logits after another's; the frozen encoder runs once, where a variant takes its features."""
-        prompts = self.sam.encode_prompts(batch.prompts, batch.image_index)
-        shared = None
-        for name, head in variants.items():
-            if head.own_encoder is not None:
-                features = self.sam.encode_with(head.own_encoder, batch.pixels)
-            else:
-                features = shared = shared or self.sam.features(batch.images)
-            yield name, head(self.sam, features, prompts)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Sum of the variants' losses on their HQ logits."""
@@ -194,7 +184,7 @@ class HQSamModule(L.LightningModule):
             if not all(torch.isfinite(value).all() for value in (features.image_embeddings, features.early)):
                 return "the features of the frozen SAM"
         weights = batch.mask_weights()
-        for name, logits in self._predictions(batch, self.trained):
+        for name, logits in predictions(self.sam, self.trained, batch):
             if not torch.isfinite(logits.select("hq")).all():
                 return f"the logits of variant {name}"
             for term, value in self.loss_of(name)(logits.hq, batch.masks, batch.seeds, weights).items():
@@ -208,8 +198,8 @@ class HQSamModule(L.LightningModule):
         Returns:
             For the pictures: "logits", the (N, 1, 4h, 4w) logits of each row, and "scores", the batch's table.
         """
-        predictions = self(batch, self.heads)
-        logits = {(variant, output): predictions[variant].select(output) for variant, output in self.rows}
+        masks = self(batch, self.heads)
+        logits = {(variant, output): masks[variant].select(output) for variant, output in self.rows}
         return {"logits": logits, "scores": self.scorer.update(batch, logits)}
 
     def on_validation_epoch_start(self) -> None:

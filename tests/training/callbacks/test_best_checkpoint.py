@@ -62,10 +62,9 @@ def validate(callback: BestCheckpoints, epoch: int, greater_is_better: bool = Tr
     strategy = mock.Mock()
     trainer = SimpleNamespace(
         sanity_checking=False,
-        state=SimpleNamespace(fn="fit"),
         strategy=strategy,
         is_global_zero=True,
-        current_epoch=epoch,
+        fit_loop=SimpleNamespace(epoch_progress=SimpleNamespace(current=SimpleNamespace(ready=epoch + 1))),
         global_step=10 * epoch,
     )
     callback.on_validation_end(trainer, module)
@@ -135,3 +134,13 @@ def test_the_best_epoch_is_reported_also_after_a_resume(
         train(make_config(*resumed, "trainer.max_epochs=4"))
     assert "the scores of this checkpoint are left out" in caplog.text
     assert metrics(folder)["best"] == {}
+
+
+def test_the_validation_after_the_last_step_counts_too(make_config, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(make_config(*TINY, "trainer.max_epochs=1", "trainer.check_val_every_n_epoch=5"))
+    left = metrics(folder)
+    best = left["best"]["hq"]
+    assert (best["epoch"], best["step"]) == (0, left["run"]["steps"])
+    assert best["scores"] == left["scores"]
+    assert (folder / "checkpoints" / "best" / "hq.ckpt").is_file()

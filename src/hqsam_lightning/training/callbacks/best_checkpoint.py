@@ -66,14 +66,15 @@ class BestCheckpoints(Checkpoint):
             raise choice_error("callbacks.best.metric", self.metric, sorted(pl_module.scorer.metrics))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Saves the variants whose score is their best so far."""
-        if trainer.sanity_checking or trainer.state.fn != "fit" or not isinstance(pl_module, HQSamModule):
+        """Saves the variants whose score is their best so far; the validation after the last step counts too."""
+        if trainer.sanity_checking or not isinstance(pl_module, HQSamModule):
             return
+        epoch = trainer.fit_loop.epoch_progress.current.ready - 1
         is_better = pl_module.scorer.metrics[self.metric].is_better
         for variant, values in pl_module.objectives.items():
             before, value = self.chosen.get(variant), values[self.metric]
             if before is None or is_better(value, before.value):
-                self.chosen[variant] = Choice(trainer.current_epoch, trainer.global_step, self.metric, value)
+                self.chosen[variant] = Choice(epoch, trainer.global_step, self.metric, value)
                 self._save(trainer, pl_module, variant)
 
     def state_dict(self) -> dict[str, Any]:
