@@ -84,4 +84,4 @@ def read_tensors(
             return metadata, {name.removeprefix(prefix): file.get_tensor(name) for name in own}
     except UNREADABLE as cause:
         reason = f"{type(cause).__name__}: {cause}"
-        raise error(f"{path}: expected a whole safetensors file, cannot read it ({reason}); {remedy}") from cause
+        raise error(f"{path}: expected a safetensors file, this one is damaged ({reason}); {remedy}") from cause
