@@ -68,6 +68,7 @@ def precompute(config: DictConfig) -> Path:
             for a full disk.
         Stopped: after a signal, at the end of the shard.
     """
+    config = check_config(config, "precompute")
     folder, views = _target(config)
     try:
         with stop_on_signals(), ExitStack() as held:
@@ -179,7 +180,7 @@ def _write(
 @clean_errors
 def main(config: DictConfig) -> None:
     """Entry point of the command line."""
-    precompute(check_config(config, "precompute"))
+    precompute(config)
 
 
 if __name__ == "__main__":
