@@ -58,7 +58,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_sealed_journal_comes_back(sound: Path) -> None:
     study = open_checked(sound)
     assert [trial.values for trial in study.trials] == [[0.25], None, [0.5], [0.75], None]
-    assert study.user_attrs["format_version"] == 1
+    assert study.user_attrs["format_version"] == 2
     assert not list(sound.parent.glob("*.lock"))
 
 
