@@ -5,7 +5,6 @@ from itertools import combinations
 import pytest
 import torch
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from conftest import ROOT
@@ -13,6 +12,7 @@ from hqsam_lightning.heads import Head
 from hqsam_lightning.recipe import flatten
 from hqsam_lightning.reporting.paper import read_paper_table
 from hqsam_lightning.sam import FrozenSam
+from hqsam_lightning.training.weights import build_head
 
 TOKEN, FUSION = {"token", "mlp"}, {"fusion.final", "fusion.early", "fusion.decoder"}
 # what each row learns, by the first parts of its parameters' names
@@ -72,7 +72,7 @@ def part_of(name: str) -> str:
 @pytest.fixture(params=LEARNS)
 def rows(request: pytest.FixtureRequest, make_config, tiny_sam: FrozenSam) -> tuple[str, dict[str, Head]]:
     config = make_config(f"+experiment={request.param}", "sam=tiny_random")
-    heads = {name: instantiate(head, sam=tiny_sam, seed=3) for name, head in config.variants.items()}
+    heads = {name: build_head(head, tiny_sam, seed=3) for name, head in config.variants.items()}
     return request.param, heads
 
 
@@ -105,7 +105,7 @@ def test_rows_of_one_head_differ_in_their_config_alone(make_config) -> None:
 
 
 @pytest.mark.parametrize("experiment", SWEPT)
-def test_points_of_a_sweep_differ_in_its_key_alone(make_config, experiment: str) -> None:
+def test_trials_of_a_sweep_differ_in_its_key_alone(make_config, experiment: str) -> None:
     with_hydra = make_config(f"+experiment={experiment}", hydra=True)
     params = dict(with_hydra.hydra.sweeper.params)
     swept = [key for key, value in params.items() if len(split(str(value))) > 1]
@@ -136,17 +136,27 @@ def test_noisy_boxes_are_the_only_difference_of_their_sets(make_config) -> None:
     assert all({**prompts, "box_noise": usual["box_noise"]} == usual for prompts in noises.values())
 
 
-@pytest.mark.parametrize("folder", ["table10_backbones", "table15_data", "table16_leave_one_out"])
-def test_rows_of_a_table_find_their_points(make_config, folder: str) -> None:
-    """What tells a row's run from the others is true of one point of the sweep, and every point has a row."""
-    path = ROOT / "experiments" / folder / "table.yaml"
-    experiment = OmegaConf.load(path).experiment
-    ((key, values),) = make_config(f"+experiment={experiment}", hydra=True).hydra.sweeper.params.items()
-    points = [make_config(f"+experiment={experiment}", f"{key}={value}") for value in split(values)]
-    rows = [row for row in read_paper_table(path) if row.when and row.variant != "sam"]
-    fits = [[all(OmegaConf.select(point, k) == v for k, v in row.when.items()) for point in points] for row in rows]
-    assert [sum(row) for row in fits] == [1] * len(points)
-    assert [sum(column) for column in zip(*fits, strict=True)] == [1] * len(points)
+@pytest.mark.parametrize(
+    ("experiment", "table"),
+    [
+        ("table15_data", "table15_data"),
+        ("table16_leave_one_out", "table16_leave_one_out"),
+        ("[hqsam_vit_l, table10_backbones]", "table10_backbones"),
+        ("[hqsam_vit_l, table15_data]", "table15_data"),
+        ("[hqsam_vit_l, table16_leave_one_out]", "table16_leave_one_out"),
+    ],
+)
+def test_rows_of_a_table_find_their_trials(make_config, experiment: str, table: str) -> None:
+    """What tells a row's run from the others is true of one trial of the sweep, and every trial has a row."""
+    config = make_config(f"+experiment={experiment}", hydra=True)
+    params = {key: split(str(values)) for key, values in config.hydra.sweeper.params.items()}
+    ((key, values),) = ((key, choices) for key, choices in params.items() if len(choices) > 1)
+    trials = [make_config(f"+experiment={experiment}", f"{key}={value}") for value in values]
+    rows = [row for row in read_paper_table(ROOT / "experiments" / table / "table.yaml") if row.variant != "sam"]
+    conditions = [row.miniature if config.setting == "miniature" else row.when for row in rows]
+    fits = [[all(OmegaConf.select(trial, k) == v for k, v in when.items()) for trial in trials] for when in conditions]
+    assert [sum(row) for row in fits if sum(row) < len(trials)] == [1] * len(trials)
+    assert [sum(column) for column in zip(*fits, strict=True)].count(0) == 0
 
 
 def split(values: str) -> list[str]:

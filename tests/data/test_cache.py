@@ -279,7 +279,9 @@ def test_a_damaged_shard_names_its_file(of_photos: Callable, tmp_path: Path) -> 
     precompute(of_photos())
     path = shards(tmp_path / "cache")[0]
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(CacheError, match=r"000000\.safetensors: expected a safetensors file, this one is damaged.*delete the file"):
+    with pytest.raises(
+        CacheError, match=r"000000\.safetensors: expected a safetensors file, this one is damaged.*delete the file"
+    ):
         train(of_photos())
 
 

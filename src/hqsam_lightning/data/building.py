@@ -49,12 +49,12 @@ def build_sets(config: DictConfig) -> DataSets:
     try:
         sets = instantiate(config.data)
     except InstantiationException as error:
-        own, inside = own_error(error), full_key(error)
+        own, key = own_error(error), full_key(error)
         if own is None:
             raise
-        if not inside:
+        if key in (None, "data"):
             raise own from own.__cause__
-        hint = f"these sets are data.{inside}: write data.{inside}.KEY where this names data.KEY"
+        hint = f"these sets are {key}: write {key}.KEY where this names data.KEY"
         raise type(own)(f"{own}\n{hint}") from own
     if not isinstance(sets, DataSets):
         raise ConfigError(
