@@ -55,7 +55,7 @@ def test_a_run_prints_what_it_does_and_the_table(tmp_path: Path) -> None:
     assert 8 < len(before.splitlines()) < 20
     assert "mIoU / mBIoU in percent" in result.stdout
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"metrics.json", "results.md", "results.png"}
-    assert "batch of 2 images a step" in result.stderr + result.stdout
+    assert "batch of 2 images per step" in result.stderr + result.stdout
     assert {path.name for path in (tmp_path / "out" / ".hydra").iterdir()} == {
         "config.yaml",
         "hydra.yaml",

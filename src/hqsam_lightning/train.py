@@ -53,7 +53,7 @@ from hqsam_lightning.training.monitors import check_monitors
 from hqsam_lightning.training.resuming import Resumed, load_resumed
 from hqsam_lightning.training.run_facts import parameter_counts, run_facts
 from hqsam_lightning.training.run_folder import continue_command, is_first_process, owned, write_hydra_files
-from hqsam_lightning.training.run_summary import describe_variants, log_summary
+from hqsam_lightning.training.run_summary import describe_variants, log_setting, log_summary
 from hqsam_lightning.training.stopping import StopOnSignal, stop_if_agreed, stops_reported, together
 from hqsam_lightning.training.weights import begin_from, build_head
 
@@ -83,6 +83,7 @@ def train(config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
     with stop_on_signals(), stops_reported(last, continue_command("train", folder), folder), owned(folder):
         resumed = load_resumed(config, "train", last)
         write_hydra_files(folder, config)
+        log_setting(config)
         return _train(config, callbacks, last, resumed)
 
 

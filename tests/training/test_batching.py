@@ -12,7 +12,7 @@ from hqsam_lightning.training.batching import plan_batch
 def test_the_papers_batch(devices: int, per_device: int, accumulate: int) -> None:
     plan = plan_batch(32, 4, devices)
     assert (plan.per_device, plan.accumulate) == (per_device, accumulate)
-    assert f"batch of 32 images a step = {devices} device(s) x {per_device} image(s)" in plan.describe()
+    assert f"batch of 32 images per step = {devices} device(s) x {per_device} image(s)" in plan.describe()
 
 
 @pytest.mark.parametrize("total", range(1, 40))

@@ -64,7 +64,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_two_processes_report_the_metrics_of_one(folders: tuple[Path, Path]) -> None:
     one, two = (json.loads((folder / "metrics.json").read_text()) for folder in folders)
-    assert two["run"]["batch"].startswith("batch of 4 images a step = 2 device(s) x 2 image(s)")
+    assert two["run"]["batch"].startswith("batch of 4 images per step = 2 device(s) x 2 image(s)")
     assert one["scores"][0]["masks"] > 5, "some scenes should have several masks"
     assert {mean["variant"] for mean in two["scores"]} == {"sam", "hq", "lora", "tuned", "refiner"}
     for a, b in zip(one["scores"], two["scores"], strict=True):

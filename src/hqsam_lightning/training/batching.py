@@ -13,9 +13,9 @@ class BatchPlan:
     """How one optimiser step's images are spread.
 
     Attributes:
-        total: images a step over all devices.
+        total: images per step over all devices.
         world_size: number of devices.
-        per_device: images a device and forward pass.
+        per_device: images per device and forward pass.
         accumulate: forward passes whose gradients are added up.
     """
 
@@ -27,7 +27,7 @@ class BatchPlan:
     def describe(self) -> str:
         """The sentence that the log gives."""
         return (
-            f"batch of {self.total} images a step = {self.world_size} device(s) x {self.per_device} image(s) "
+            f"batch of {self.total} images per step = {self.world_size} device(s) x {self.per_device} image(s) "
             f"x {self.accumulate} accumulated pass(es)"
         )
 

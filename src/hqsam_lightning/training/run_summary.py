@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ MINIATURE = "miniature"
 """Value of `setting` in conf/setting/miniature.yaml."""
 PAPER = "hqsam_vit_l"
 """The experiment that brings the paper's setting."""
+SCENES = ("synthetic_sets", "also_validate_on")
+"""Functions, of `hqsam_lightning.data`, that train on procedural scenes."""
 LISTED = 8
 """Names that a line lists; the others are counted."""
 
@@ -42,14 +45,13 @@ def log_summary(
         trainer: that will run it.
         model: what is trained, see `describe_variants`.
         sets: what is read.
-        images: that an optimiser step sees.
+        images: per optimiser step.
         batch: how a step's images are spread over devices.
         resumed_from: the checkpoint that the run continues from; None begins a new one.
     """
     folder = Path(config.paths.output_dir)
     device = trainer.strategy.root_device.type
     lines = {
-        **_setting(config),
         "run": f"{config.name}, seed {config.seed}, on {trainer.world_size} {device} device(s)",
         "model": model,
         "train": _training(sets),
@@ -60,20 +62,37 @@ def log_summary(
         "folder": str(folder),
         "config": f"{folder / '.hydra' / 'config.yaml'}; --cfg job --resolve prints it",
     }
-    log.info("%s", "\n".join(["", *(f"  {key:<9} {printable(value)}" for key, value in lines.items())]))
+    log.info("%s", _aligned(lines))
 
 
-def _setting(config: DictConfig) -> dict[str, str]:
-    """Says of a miniature that it is one, and how to run the paper's setting."""
+@rank_zero_only
+def log_setting(config: DictConfig) -> None:
+    """Logs that a run is the miniature, before anything is read, and what to add for the paper's recipe.
+
+    Args:
+        config: of the run.
+    """
     if config.get("setting") != MINIATURE:
-        return {}
+        return
+    sam = f"SAM {config.sam.name} at {config.sam.image_size} px"
+    lines = {
+        "setting": f"the miniature: {sam}, accelerator {config.trainer.accelerator}, batch of {config.batch.total}; it "
+        "compares variants in minutes, its numbers cannot be compared with the paper's",
+        "paper": _papers_setting(config),
+    }
+    log.info("%s", _aligned(lines))
+
+
+def _papers_setting(config: DictConfig) -> str:
+    if config.data._target_.rpartition(".")[2] not in SCENES:
+        return (
+            "add setting=paper sam=vit_b for its recipe on this data; few images want a small batch, such as "
+            "batch.total=4 (README, 'Your own photos')"
+        )
     chosen = [name for name in chosen_experiments() if name != "quickstart"]
     experiments = f"'+experiment=[{', '.join([PAPER, *chosen])}]'" if chosen else f"+experiment={PAPER}"
     command = f"python -m hqsam_lightning.train {experiments} paths.data_dir=FOLDER"
-    return {
-        "setting": "the miniature, in minutes; the order of rows can be compared with the paper's, the numbers cannot",
-        "paper": f"its setting (HQSeg-44K, 8 GPUs; more in README, 'Train for real'): {command}",
-    }
+    return f"{command} (HQSeg-44K, 8 GPUs; more in README, 'Train for real')"
 
 
 def describe_variants(sam: Any, parameters: dict[str, int]) -> str:
@@ -114,3 +133,7 @@ def _length(trainer: L.Trainer, epoch_size: int, images: int) -> str:
 def _listed(names: list[str]) -> str:
     more = len(names) - LISTED
     return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _aligned(lines: Mapping[str, str]) -> str:
+    return "\n".join(["", *(f"  {key:<9} {printable(value)}" for key, value in lines.items())])
