@@ -8,8 +8,9 @@ from hydra.utils import instantiate
 
 from conftest import randomise
 from hqsam_lightning.heads import HQHead
-from hqsam_lightning.heads.official import load_official
+from hqsam_lightning.heads.official import put_official
 from hqsam_lightning.prompts import group_prompts
+from hqsam_lightning.sam.state_dicts import read_state_dict
 from hqsam_lightning.types import Prompt
 from reference import official_features, official_logits
 
@@ -34,7 +35,7 @@ def test_a_light_checkpoint_gives_the_authors_logits(make_config, tmp_path: Path
 
     sam = instantiate(config.sam)
     head = HQHead(sam)
-    load_official(head, tmp_path / "light.pth", sam)
+    put_official(head, read_state_dict(tmp_path / "light.pth"), tmp_path / "light.pth", sam)
     images = torch.randint(0, 256, (1, 3, 1024, 1024), generator=generator, dtype=torch.uint8)
     features, (final, early) = sam.encode(images), official_features(official, images)
     assert relative(features.image_embeddings, final) <= 1e-5

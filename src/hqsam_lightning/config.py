@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from hydra.errors import InstantiationException
@@ -43,6 +45,17 @@ def own_errors() -> Iterator[None]:
         if own is None:
             raise
         raise own from own.__cause__
+
+
+def make_callable(module: str, function: Callable[[DictConfig], Any]) -> None:
+    """Makes a module the function of its name: `hqsam_lightning.train(config)` calls `train` of that module."""
+
+    class Entry(ModuleType):
+        def __call__(self, config: DictConfig) -> Any:
+            with own_errors():
+                return function(config)
+
+    sys.modules[module].__class__ = Entry
 
 
 def full_key(error: BaseException) -> str | None:

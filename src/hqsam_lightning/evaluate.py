@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import hydra
@@ -15,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from hqsam_lightning.cli import clean_errors, run_hydra
-from hqsam_lightning.config import as_plain, conf_dir, own_errors
+from hqsam_lightning.config import as_plain, conf_dir, make_callable, own_errors
 from hqsam_lightning.data.framing import FRAMES
 from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import FinishedError
@@ -27,7 +26,7 @@ from hqsam_lightning.evaluation_config import Trained, complete, name_variants
 from hqsam_lightning.heads import Head, SamHead
 from hqsam_lightning.reporting.evaluation_report import report_evaluation
 from hqsam_lightning.runtime.process_settings import begin_loading, with_process_settings
-from hqsam_lightning.runtime.processes import launch, together
+from hqsam_lightning.runtime.processes import launch, together, together_in_first
 from hqsam_lightning.runtime.signals import Stopped, stop_on_signals
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
@@ -78,7 +77,7 @@ def _evaluate(config: DictConfig, trained: list[Trained], folder: Path) -> tuple
     fabric = launch(config.trainer)
     evaluation = together(fabric, partial(build, config, trained, fabric.device))
     journal = Journal(folder / UNFINISHED)
-    together(fabric, partial(_begin, journal, config, trained, evaluation) if fabric.is_global_zero else _nothing)
+    together_in_first(fabric, partial(_begin, journal, config, trained, evaluation))
     loading = {
         "num_workers": config.loader.num_workers,
         "timeout": config.loader.timeout,
@@ -123,10 +122,6 @@ def _begin(journal: Journal, config: DictConfig, trained: list[Trained], evaluat
     journal.begin(facts)
 
 
-def _nothing() -> None:
-    pass
-
-
 def build_heads(trained: list[Trained], sam: FrozenSam) -> dict[str, Head]:
     """Plain SAM, then the heads of the checkpoints under names that are unique.
 
@@ -161,15 +156,7 @@ def main(config: DictConfig) -> None:
     evaluate(config)
 
 
-class _Entry(ModuleType):
-    """Makes `hqsam_lightning.evaluate(config)` the function, though the name is this module's."""
-
-    def __call__(self, config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
-        with own_errors():
-            return evaluate(config)
-
-
-sys.modules[__name__].__class__ = _Entry
+make_callable(__name__, evaluate)
 
 
 if __name__ == "__main__":

@@ -36,8 +36,7 @@ from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.recipe import features_of
 from hqsam_lightning.runtime.memory import keep_freed_memory
 from hqsam_lightning.runtime.process_settings import ProcessSettings, begin_loading, with_process_settings
-from hqsam_lightning.runtime.processes import launch, together
-from hqsam_lightning.runtime.progress import track
+from hqsam_lightning.runtime.processes import launch, rounds, together, together_in_first
 from hqsam_lightning.runtime.signals import Stopped, stop_on_signals, stops_deferred
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
@@ -74,8 +73,7 @@ def precompute(config: DictConfig) -> Path:
         with stop_on_signals(), ExitStack() as held:
             check_devices(config.trainer)
             fabric = launch(config.trainer)
-            claimed = partial(held.enter_context, claim(folder, BUSY_REMEDY))
-            together(fabric, claimed if fabric.is_global_zero else _nothing)
+            together_in_first(fabric, partial(held.enter_context, claim(folder, BUSY_REMEDY)))
             made = _fill(config, fabric, folder, views)
     except Stopped as stop:
         _say_how_to_continue(folder, stop)
@@ -91,10 +89,6 @@ def _say_how_to_continue(folder: Path, stop: Stopped) -> None:
     print(
         f"{stop.signal.name}: stopped with {done} whole shards in {folder}; the same command continues", file=sys.stderr
     )
-
-
-def _nothing() -> None:
-    pass
 
 
 def _fill(config: DictConfig, fabric: Fabric, folder: Path, views: int) -> str:
@@ -170,9 +164,8 @@ def _write(
         for place in places:
             write_shard(folder, place, list(islice(made, place.entries)), encode, config.batch.max_per_device)
 
-    rounds = range(-(-len(missing) // fabric.world_size))
     with stops_deferred():
-        for turn in track(rounds, "encoding") if fabric.is_global_zero else rounds:
+        for turn in rounds(fabric, len(missing), "encoding"):
             together(fabric, partial(write, own[turn : turn + 1]))
 
 

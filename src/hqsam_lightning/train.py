@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import hydra
@@ -17,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from hqsam_lightning.cli import clean_errors, run_hydra
-from hqsam_lightning.config import as_plain, conf_dir, own_errors
+from hqsam_lightning.config import as_plain, conf_dir, make_callable
 from hqsam_lightning.data import DataSets, PromptedDataModule
 from hqsam_lightning.data.building import build_datamodule, build_sets, open_cache, require_full_step
 from hqsam_lightning.data.cache import EmbeddingCache
@@ -252,15 +250,7 @@ def main(config: DictConfig) -> dict[str, float]:
     return module.objectives.get(module.searched, {})
 
 
-class _Entry(ModuleType):
-    """Makes `hqsam_lightning.train(config)` the function, though the name is this module's."""
-
-    def __call__(self, config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
-        with own_errors():
-            return train(config)
-
-
-sys.modules[__name__].__class__ = _Entry
+make_callable(__name__, train)
 
 
 if __name__ == "__main__":

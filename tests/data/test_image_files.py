@@ -14,9 +14,10 @@ from PIL import Image, PngImagePlugin
 from hqsam_lightning.data.catalogue import Source
 from hqsam_lightning.data.image_files import FORMATS, file_fingerprint, naming_damage, open_image
 from hqsam_lightning.data.inspection import inspect_sources
-from hqsam_lightning.data.reading import image_size, read_image, read_mask
+from hqsam_lightning.data.reading import image_size, read_image
 from hqsam_lightning.errors import DataError
 from mask_pictures import disc
+from one_mask import read_mask
 
 WHITE = disc() * np.uint8(255)
 READERS = [read_image, read_mask, image_size]

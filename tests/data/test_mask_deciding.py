@@ -11,10 +11,10 @@ from PIL import Image
 
 from hqsam_lightning.data.mask_deciding import SAMPLE, decide, spread
 from hqsam_lightning.data.mask_values import MaskValues
-from hqsam_lightning.data.reading import read_mask
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.types import OBJECT_THRESHOLD
 from mask_pictures import DAVIS, VOC, antialiased, classes, disc, palette, rgba, save
+from one_mask import read_mask
 
 AUTO = MaskValues("auto")
 GREY = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)

@@ -10,9 +10,10 @@ from PIL import Image
 
 from hqsam_lightning.data.catalogue import source_from_config
 from hqsam_lightning.data.mask_values import MaskValues, mask_values_from_config
-from hqsam_lightning.data.reading import read_mask, read_masks
+from hqsam_lightning.data.reading import read_masks
 from hqsam_lightning.errors import ConfigError, DataError
 from mask_pictures import VOC, antialiased, classes, disc, palette, rgba, save
+from one_mask import read_mask
 
 KEY = "data.catalogue.birds.mask_values"
 

@@ -12,9 +12,10 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 from hqsam_lightning.data.image_files import MAX_PIXELS
 from hqsam_lightning.data.mask_deciding import decide
 from hqsam_lightning.data.mask_values import MaskValues
-from hqsam_lightning.data.reading import image_size, read_image, read_mask, read_pair
+from hqsam_lightning.data.reading import image_size, read_image, read_pair
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.types import OBJECT_THRESHOLD
+from one_mask import read_mask
 
 HEIGHT, WIDTH = 7, 10
 

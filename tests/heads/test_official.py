@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from conftest import randomise, sizes
 from hqsam_lightning.errors import WeightsError
 from hqsam_lightning.heads import HQHead
-from hqsam_lightning.heads.official import from_official, load_official, to_official
+from hqsam_lightning.heads.official import from_official, put_official, to_official
 from hqsam_lightning.sam import FrozenSam
+from hqsam_lightning.sam.state_dicts import read_state_dict
 
 StateDict = dict[str, Tensor]
 # the sizes of `tiny_sam`
@@ -55,7 +56,8 @@ def decoder_alone(sam: FrozenSam, decoder: nn.Module) -> StateDict:
 
 def official_head(sam: Any, path: str, **options: Any) -> HQHead:
     head = HQHead(sam, **options)
-    load_official(head, Path(path), sam if isinstance(sam, FrozenSam) else None)
+    content = read_state_dict(Path(path))
+    put_official(head, content, Path(path), sam if isinstance(sam, FrozenSam) else None)
     return head
 
 

@@ -83,22 +83,6 @@ def read_image(path: str | Path, exif: bool = True) -> np.ndarray:
     return turn(pixels, orientation)
 
 
-def read_mask(path: str | Path, values: MaskValues = SOFT) -> np.ndarray:
-    """Reads the one mask of a file, or all its instances as one.
-
-    Args:
-        path: a bilevel, grey (8- or 16-bit), palette or colour image, with or without transparency.
-        values: what its values mean.
-
-    Returns:
-        (H, W) float32 in [0, 1]; an object pixel is one > `OBJECT_THRESHOLD`.
-
-    Raises:
-        DataError: see `read_masks`.
-    """
-    return read_masks([path], values).masks.max(0)
-
-
 def read_masks(
     paths: Sequence[str | Path], values: MaskValues = SOFT, most: int | None = None, order: Order = range
 ) -> MasksRead:

@@ -22,8 +22,7 @@ from hqsam_lightning.evaluation.suites import Record, Setting, Suite
 from hqsam_lightning.evaluation.table import Row, make_table
 from hqsam_lightning.heads import Head
 from hqsam_lightning.heads.predicting import predictions
-from hqsam_lightning.runtime.processes import together
-from hqsam_lightning.runtime.progress import track
+from hqsam_lightning.runtime.processes import rounds, together
 from hqsam_lightning.runtime.signals import stops_deferred
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.types import Batch
@@ -106,10 +105,10 @@ def _run_setting(
     )
     batches = _scored(evaluation, setting, iter(loader), fabric)
     saver = _Saver(journal, name, own, work.save_every)
-    rounds = range(-(-len(missing) // (fabric.world_size * work.batch_size)))
+    batches_left = -(-len(missing) // work.batch_size)
     with stops_deferred():
         try:
-            for _ in track(rounds, f"evaluating, {name}") if fabric.is_global_zero else rounds:
+            for _ in rounds(fabric, batches_left, f"evaluating, {name}"):
                 together(fabric, partial(saver.take, batches))
         finally:
             saver.save()

@@ -12,7 +12,6 @@ from hqsam_lightning.errors import WeightsError
 from hqsam_lightning.heads.fusion import SOURCES
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.sam.mobile_sam import from_mobile_sam, is_mobile_sam
-from hqsam_lightning.sam.state_dicts import read_state_dict
 
 OFFICIAL_PREFIX = "mask_decoder."
 OFFICIAL_NAMES = {
@@ -63,20 +62,6 @@ def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if name.startswith(tuple(ours)):
             found[_renamed(name, ours)] = value
     return found
-
-
-def load_official(head: nn.Module, path: Path, sam: FrozenSam | None) -> None:
-    """Loads the HQ parameters of an official ``.pth`` into a head of the same architecture.
-
-    Args:
-        head: an `HQHead`.
-        path: of a whole model or of the decoder alone; ``~`` is expanded.
-        sam: see `put_official`.
-
-    Raises:
-        WeightsError: when the file cannot be read, or see `put_official`.
-    """
-    put_official(head, read_state_dict(path, "variants.<name>.weights"), path, sam)
 
 
 def put_official(head: nn.Module, content: Mapping[str, Tensor], path: Path, sam: FrozenSam | None) -> None:

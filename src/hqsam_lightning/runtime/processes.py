@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from lightning import Fabric
 
 from hqsam_lightning.errors import HQSamError
+from hqsam_lightning.runtime.progress import track
 from hqsam_lightning.runtime.signals import Stopped, stop_requested
 
 T = TypeVar("T")
@@ -56,3 +57,14 @@ def together(fabric: Fabric, action: Callable[[], T]) -> T:
         # the status of the command is process 0's; Lightning kills that one when another's is not 0
         sys.exit(0)
     raise failure if isinstance(failure, HQSamError) else Stopped(failure)
+
+
+def together_in_first(fabric: Fabric, action: Callable[[], object]) -> None:
+    """Does something in process 0, as `together` does; the others wait for it."""
+    together(fabric, action if fabric.is_global_zero else lambda: None)
+
+
+def rounds(fabric: Fabric, count: int, title: str) -> Iterable[int]:
+    """Numbers of the rounds in which each process takes one of `count` pieces of work; process 0 shows the progress."""
+    numbers = range(-(-count // fabric.world_size))
+    return track(numbers, title) if fabric.is_global_zero else numbers
