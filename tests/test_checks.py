@@ -23,7 +23,7 @@ from hqsam_lightning.errors import ConfigError
         (checks.mapping_of(checks.integer(0), ["a"]), [{}, {"a": 0}], [{"b": 0}, {"a": -1}, [("a", 0)], None]),
         (checks.optional(checks.integer()), [None, 3], ["null", 0.5]),
         (checks.either(checks.boolean(), checks.integer(5)), [True, 5], [4, "x"]),
-        (checks.rising_pair(1), [[1, 3], (2, 2)], [[3, 1], [0, 1], [1], [1, 2, 3], [1, 2.0], 3]),
+        (checks.rising_pair(), [[1, 3], (2, 2)], [[3, 1], [0, 1], [1], [1, 2, 3], [1, 2.0], 3]),
     ],
 )
 def test_what_is_accepted(expected: checks.Expected, good: list, bad: list) -> None:

@@ -219,10 +219,10 @@ def share_or_count() -> Expected:
     return Expected("a share in [0, 1), or an integer >= 1", either(number(0, 1, below=True), integer(1)).accepts)
 
 
-def rising_pair(least: int) -> Expected:
-    """Two integers, the first at least `least` and the second no smaller."""
+def rising_pair() -> Expected:
+    """Two integers, the first at least 1 and the second no smaller."""
     return where(
-        list_of(integer(least), 2, 2),
-        f"two integers [least, most], {least} <= least <= most",
+        list_of(integer(1), 2, 2),
+        "two integers [least, most], 1 <= least <= most",
         lambda pair: pair[0] <= pair[1],
     )

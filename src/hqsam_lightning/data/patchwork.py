@@ -32,7 +32,7 @@ class Patchwork(A.ImageOnlyTransform):
 
     def __init__(self, patches: tuple[int, int] = (3, 11), share: float = 0.65, p: float = 0.85) -> None:
         super().__init__(p=p)
-        require("augmentation.appearance, patches", patches, rising_pair(1))
+        require("augmentation.appearance, patches", patches, rising_pair())
         require("augmentation.appearance, share", share, number(0, 1))
         self.patches = (patches[0], patches[1])
         self.share = share

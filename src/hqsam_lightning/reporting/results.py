@@ -30,6 +30,7 @@ from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.runs import Recipe, Run
 from hqsam_lightning.reporting.tables import overview, set_differences, set_scores
 from hqsam_lightning.storage.files import write_document, write_whole
+from hqsam_lightning.training.callbacks.best_checkpoint import Choice
 
 METRICS_FILE, RESULTS_FILE = "metrics.json", "results.md"
 METRICS_KIND, METRICS_VERSION = "metrics", 2
@@ -38,21 +39,13 @@ LEFT_ALIGNED = ("recipe", "method", "logits")
 
 
 @dataclass(frozen=True)
-class BestWeights:
+class BestWeights(Choice):
     """The validation that a variant's best checkpoint is of.
 
     Attributes:
-        epoch: counted from 0.
-        step: optimiser steps that were taken.
-        metric: what it was chosen by.
-        value: of the metric.
         table: of scores, by these weights.
     """
 
-    epoch: int
-    step: int
-    metric: str
-    value: float
     table: pd.DataFrame
 
 

@@ -123,7 +123,7 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
     "lightning.pytorch.trainer.trainer.Trainer": TRAINER,
     "albumentations.core.transforms_interface.BasicTransform": {"p": PROBABILITY},
     "hqsam_lightning.data.patchwork.Patchwork": {
-        "patches": rising_pair(1),
+        "patches": rising_pair(),
         "share": PROBABILITY,
     },
     "torch.optim.optimizer.Optimizer": {

@@ -17,7 +17,7 @@ MIN_IMAGE_SIZE, MAX_IMAGE_SIZE = 64, 8192
 SCENES = {
     "image_size": integer(MIN_IMAGE_SIZE, MAX_IMAGE_SIZE),
     "seed": integer(0, 2**32 - 1),
-    "objects": rising_pair(1),
+    "objects": rising_pair(),
     "masks": choice(*MASKS),
     "coarseness": number(0, 10),
     "thin_objects": boolean(),
