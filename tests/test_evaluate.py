@@ -111,10 +111,16 @@ def official(tiny_sam: FrozenSam, tmp_path_factory: pytest.TempPathFactory) -> S
     return SimpleNamespace(model=model, path=path)
 
 
-def plain_iou(logits: torch.Tensor, mask: np.ndarray) -> float:
-    predicted = F.interpolate(logits, mask.shape, mode="bilinear", align_corners=False)[0, 0].numpy() > 0
+def plain_iou(predicted: np.ndarray, mask: np.ndarray) -> float:
     union = (predicted | mask).sum()
     return float((predicted & mask).sum() / union) if union else 1.0
+
+
+def plain_boundary(mask: np.ndarray) -> np.ndarray:
+    """The pixels that erosions by 2 % of the diagonal take away, as in their code."""
+    rounds = max(1, round(0.02 * float(np.hypot(*mask.shape))))
+    inner = cv2.erode(np.pad(mask, 1).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=rounds)
+    return mask & (inner[1:-1, 1:-1] == 0)
 
 
 def stretched(array: np.ndarray) -> torch.Tensor:
@@ -128,8 +134,8 @@ def test_an_official_file_gives_the_scores_of_the_authors_package(
     """Image and mask stretched, the mask's box, one call per image, logits to the mask's size: their evaluation."""
     table, objects = evaluate(config_of(f"ckpt={official.path}", "sam=tiny_random"))
     assert list(objects["evaluation"].heads) == ["sam", "hq"]
-    scores = table[table["metric"] == "iou"].set_index(["sample", "output"])["value"]
-    found = []
+    scores = table.set_index(["metric", "sample", "output"])["value"]
+    found: dict[str, list[float]] = {"iou": [], "boundary_iou": []}
     for path in sorted((photos / "images").iterdir()):
         image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
         mask = cv2.imread(str(photos / "masks" / path.name), cv2.IMREAD_GRAYSCALE)
@@ -139,11 +145,16 @@ def test_an_official_file_gives_the_scores_of_the_authors_package(
         final, early = official_features(official.model, pixels)
         for output, hq_only in (("hq", True), ("sum", False)):
             logits, _ = official_logits(official.model, final, early, [Prompt(box=box)], False, hq_only)
-            theirs = plain_iou(logits, mask > 128)
-            assert scores[f"folder/{path.stem}", output] == pytest.approx(theirs, abs=1e-6)
-            found.append(theirs)
-    assert len(found) == 14
-    assert np.ptp(found) > 0.01
+            predicted = F.interpolate(logits, mask.shape, mode="bilinear", align_corners=False)[0, 0].numpy() > 0
+            theirs = {
+                "iou": plain_iou(predicted, mask > 128),
+                "boundary_iou": plain_iou(plain_boundary(predicted), plain_boundary(mask > 128)),
+            }
+            for metric, value in theirs.items():
+                assert scores[metric, f"folder/{path.stem}", output] == pytest.approx(value, abs=1e-6)
+                found[metric].append(value)
+    assert [len(values) for values in found.values()] == [14, 14]
+    assert min(np.ptp(values) for values in found.values()) > 0.01
 
 
 def test_the_authors_decoder_alone_needs_its_sam(
@@ -241,18 +252,25 @@ def test_another_sam_is_refused(trained: SimpleNamespace, config_of: Callable[..
         (["protocols=[stretch,bent]"], ConfigError, r"^protocols: expected a list of some of stretch, pad"),
         (["which=worst"], ConfigError, r"^which: expected one of best, last"),
         (["paths.data_dir=/nowhere"], DataError, r"^problems with the data in /nowhere"),
+        (["paths.data_dir=/nowhere"], DataError, r"write suite\.sets\.KEY where this names data\.KEY$"),
         (["suite.sets.val_sources=[]"], ConfigError, r"^data\.sources: expected at least one of folder"),
+        (["ckpt={run}"], CheckpointError, r"best/VARIANT\.ckpt; found checkpoints/last\.ckpt; set which=last, or name"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(
     trained: SimpleNamespace,
     config_of: Callable[..., DictConfig],
+    tmp_path: Path,
     overrides: list[str],
     error: type[HQSamError],
     message: str,
 ) -> None:
+    without_best = tmp_path / "cut"
+    (without_best / "checkpoints").mkdir(parents=True)
+    (without_best / "checkpoints" / "last.ckpt").symlink_to(trained.last)
+    places = {"last": trained.last, "run": without_best}
     with pytest.raises(error, match=message):
-        evaluate(config_of("sam=tiny_random", *(text.format(last=trained.last) for text in overrides)))
+        evaluate(config_of("sam=tiny_random", *(text.format(**places) for text in overrides)))
 
 
 def test_a_suite_without_photos_is_refused() -> None:

@@ -36,15 +36,22 @@ def own_error(error: BaseException) -> HQSamError | None:
 
 
 @contextmanager
-def own_errors() -> Iterator[None]:
-    """Raises the package's own error where Hydra raises one of instantiating that stands before it."""
+def own_errors(section: str | None = None) -> Iterator[None]:
+    """Raises the package's own error where Hydra raises one of instantiating that stands before it.
+
+    Args:
+        section: of the config, that is instantiated; where sets within it fail, the error says what their keys are.
+    """
     try:
         yield
     except InstantiationException as error:
-        own = own_error(error)
+        own, key = own_error(error), full_key(error)
         if own is None:
             raise
-        raise own from own.__cause__
+        if section is None or key in (None, section) or "data." not in str(own):
+            raise own from own.__cause__
+        hint = f"these sets are {key}: write {key}.KEY where this names data.KEY"
+        raise type(own)(f"{own}\n{hint}") from own
 
 
 def make_callable(module: str, function: Callable[[DictConfig], Any]) -> None:
@@ -59,6 +66,6 @@ def make_callable(module: str, function: Callable[[DictConfig], Any]) -> None:
 
 
 def full_key(error: BaseException) -> str | None:
-    """The key, in what was instantiated, of the code that Hydra's error is about; None where it is not said."""
+    """The key, in the whole config, of the code that Hydra's error is about; None where it is not said."""
     found = [line.removeprefix("full_key:").strip() for line in str(error).splitlines() if line.startswith("full_key:")]
     return found[0] if found else None

@@ -99,8 +99,9 @@ def build(config: DictConfig, trained: list[Trained], device: torch.device) -> E
         trained: heads to evaluate.
         device: that SAM and heads are moved to.
     """
-    with own_errors():
+    with own_errors("suite"):
         suite: Suite = instantiate(config.suite)
+    with own_errors():
         sam: FrozenSam = instantiate(config.sam)
         heads = build_heads(trained, sam)
         settings = {name: build_setting(config, sam, name) for name in config.protocols}

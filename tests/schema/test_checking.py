@@ -164,15 +164,21 @@ def test_holdout_is_a_share_or_a_number() -> None:
     assert (good, bad) == ([0, 0.1, 1, 20], [2.5, -0.1, True, "all"])
 
 
-def test_sources_are_checked_where_they_are_listed() -> None:
-    plain, _ = resolve(composed("train", "data=hqseg44k"))
+@pytest.mark.parametrize(
+    ("arguments", "sets"),
+    [(("train", "data=hqseg44k"), ("data",)), (("evaluate", "suite=fine_grained"), ("suite", "sets"))],
+)
+def test_sources_are_checked_where_they_are_listed(arguments: tuple[str, ...], sets: tuple[str, ...]) -> None:
+    config = composed(*arguments)
+    plain, _ = resolve(config)
+    # an evaluation's seed and SAM are its run's
+    known = list(problems_of(config, arguments[0]))
+    source = (*sets, "catalogue", "coift")
     for field, value in (("weight", 0), ("image_suffixes", [".jpg", "png"]), ("exclude", 7), ("expected", -3)):
-        parts = ("data", "catalogue", "coift", field)
-        assert list(problems_with(plain, "train", parts, value)) == [".".join(parts)]
-    assert (
-        "expected one of"
-        in problems_with(plain, "train", ("data", "catalogue", "coift", "wieght"), 1)["data.catalogue.coift.wieght"]
-    )
+        parts = (*source, field)
+        assert sorted(problems_with(plain, arguments[0], parts, value)) == sorted([*known, ".".join(parts)])
+    misspelt = (*source, "wieght")
+    assert "expected one of" in problems_with(plain, arguments[0], misspelt, 1)[".".join(misspelt)]
 
 
 def test_every_problem_is_in_one_error() -> None:

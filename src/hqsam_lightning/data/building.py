@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from hqsam_lightning.config import full_key, own_error
+from hqsam_lightning.config import own_errors
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.datamodule import PromptedDataModule
 from hqsam_lightning.data.sets import DataSets
@@ -46,16 +45,8 @@ def build_sets(config: DictConfig) -> DataSets:
         HQSamError: the sets cannot be used; one of sets within others, such as ``data.validation``, names that key.
         ConfigError: what data._target_ names gives no `DataSets`.
     """
-    try:
+    with own_errors("data"):
         sets = instantiate(config.data)
-    except InstantiationException as error:
-        own, key = own_error(error), full_key(error)
-        if own is None:
-            raise
-        if key in (None, "data"):
-            raise own from own.__cause__
-        hint = f"these sets are {key}: write {key}.KEY where this names data.KEY"
-        raise type(own)(f"{own}\n{hint}") from own
     if not isinstance(sets, DataSets):
         raise ConfigError(
             f"data._target_: expected a function that returns hqsam_lightning.data.DataSets; {config.data._target_} "

@@ -110,6 +110,8 @@ def _run_setting(
         try:
             for _ in rounds(fabric, batches_left, f"evaluating, {name}"):
                 together(fabric, partial(saver.take, batches))
+            # all have written before any reads
+            together(fabric, saver.save)
         finally:
             saver.save()
     together(fabric, partial(_require_all, journal, name, count))
@@ -142,9 +144,9 @@ class _Saver:
 
     def save(self) -> None:
         """Writes what is kept."""
-        if self.kept:
-            self.journal.add(self.setting, self.kept)
-        self.kept, self.saved = {}, time.monotonic()
+        kept, self.kept, self.saved = self.kept, {}, time.monotonic()
+        if kept:
+            self.journal.add(self.setting, kept)
 
 
 def _require_all(journal: Journal, setting: str, count: int) -> None:

@@ -19,6 +19,8 @@ from hqsam_lightning.schema.target_rules import expected_of
 from hqsam_lightning.schema.targets import target_problems
 
 RUNS = ("train", "precompute", "pretrain", "evaluate")
+SOURCES = ("data.**.catalogue.*", "suite.**.catalogue.*")
+"""Patterns of the keys that hold a source's fields."""
 
 
 def check_config(config: DictConfig, command: str) -> DictConfig:
@@ -90,7 +92,7 @@ def _source_problems(values: dict[str, Any]) -> Iterator[Found]:
     """Checks the fields of every source in a catalogue, whether or not it is used."""
     expected = {field: what for field, what in expected_of(Source).items() if field != "name"}
     for key, value in entries(values):
-        if matches("data.**.catalogue.*", key) and isinstance(value, dict):
+        if any(matches(pattern, key) for pattern in SOURCES) and isinstance(value, dict):
             for field, given in value.items():
                 if field not in expected:
                     yield f"{key}.{field}", f"expected one of {', '.join(expected)}"

@@ -212,9 +212,10 @@ def _files_of(folder: Path, key: str, which: str) -> list[Path]:
         return files
     wanted = checkpoints / ("best/VARIANT.ckpt" if which == "best" else "last.ckpt")
     there = sorted(str(file.relative_to(folder)) for file in checkpoints.rglob("*.ckpt"))
+    other = "set which=last, or " if key == "ckpt" and "checkpoints/last.ckpt" in there else ""
     raise CheckpointError(
         f"{key}={folder}: expected the folder of a run with {wanted}; found {', '.join(there) or 'no checkpoint'}; "
-        "name one of its files"
+        f"{other}name one of its files"
     )
 
 
