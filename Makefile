@@ -19,13 +19,13 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install -e '.[dev]'
 	@touch $(STAMP)
 
-train: $(STAMP)  ## train HQ-SAM on the embedded default; prints a table, leaves results.png
+train: $(STAMP)  ## train HQ-SAM's head on SAM-nano, the miniature; prints a table, writes results.png
 	$(BIN)/python -m hqsam_lightning.train +experiment=quickstart
 
 scenes: $(STAMP)  ## draw a contact sheet of the procedural scenes: outputs/scenes.jpg
 	$(BIN)/python -m hqsam_lightning.scenes
 
-pretrain: $(STAMP)  ## train SAM-nano, the shipped SAM, again from scratch; hours
+pretrain: $(STAMP)  ## train SAM-nano, the shipped SAM, again from scratch: hours
 	$(BIN)/python -m hqsam_lightning.pretrain trainer=cpu hydra.run.dir=outputs/pretrain/first
 	$(BIN)/python -m hqsam_lightning.pretrain trainer=cpu hydra.run.dir=outputs/pretrain/second \
 	  sam.weights=outputs/pretrain/first/sam.safetensors start_share=0.5 \
@@ -42,9 +42,9 @@ lint: $(STAMP)  ## check style and types
 oldest: $(STAMP)  ## resolve the oldest allowed releases of all dependencies; needs the package index
 	@timeout 300 $(BIN)/uv pip compile --quiet --no-header --resolution lowest-direct --python-version 3.10 \
 	  $(addprefix --extra ,$(EXTRAS)) pyproject.toml --output-file $(VENV)/oldest.txt \
-	  || { echo "error: no set of the oldest allowed releases was found, see above; is the package index reached?"; exit 1; }
-	@echo "the oldest allowed releases go together: $$(grep -c == $(VENV)/oldest.txt) packages, $(VENV)/oldest.txt"
+	  || { echo "error: no set of the oldest allowed releases was found, see above; is the package index reachable?"; exit 1; }
+	@echo "the oldest allowed releases are compatible: $$(grep -c == $(VENV)/oldest.txt) packages, $(VENV)/oldest.txt"
 
-clean:  ## remove what the targets above made, but no run
+clean:  ## remove what the targets above created, except runs
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
