@@ -84,15 +84,16 @@ def log_setting(config: DictConfig) -> None:
 
 
 def _papers_setting(config: DictConfig) -> str:
-    if config.data._target_.rpartition(".")[2] not in SCENES:
-        return (
-            "add setting=paper sam=vit_b for its recipe on this data; few images want a small batch, such as "
-            "batch.total=4 (README, 'Your own photos')"
-        )
     chosen = [name for name in chosen_experiments() if name != "quickstart"]
     experiments = f"'+experiment=[{', '.join([PAPER, *chosen])}]'" if chosen else f"+experiment={PAPER}"
     command = f"python -m hqsam_lightning.train {experiments} paths.data_dir=FOLDER"
-    return f"{command} (HQSeg-44K, 8 GPUs; more in README, 'Train for real')"
+    whole = f"{command} (HQSeg-44K, 8 GPUs; more in README, 'Train for real')"
+    if config.data._target_.rpartition(".")[2] in SCENES:
+        return whole
+    return (
+        "add setting=paper sam=vit_b for its recipe on this data; few images want a small batch, such as batch.total=4 "
+        f"(README, 'Your own photos'). Its whole setting: {whole}"
+    )
 
 
 def describe_variants(sam: Any, parameters: dict[str, int]) -> str:
