@@ -107,7 +107,7 @@ def test_mappings_of_a_sweep_replace(tmp_path: Path, sweep: list[str]) -> None:
 
 
 def test_an_experiment_that_sweeps_needs_no_flag(tmp_path: Path) -> None:
-    result = run(tmp_path, "+experiment=ablate_points", "prompts.num_points=3,5", multirun=False)
+    result = run(tmp_path, "experiment=ablate_points", "prompts.num_points=3,5", multirun=False)
     assert result.returncode == 0, result.stderr
     assert len(begun(tmp_path)) == 2
 

@@ -53,9 +53,9 @@ def test_refines_sams_masks(tiny_sam: FrozenSam, weights: Path) -> None:
 def test_is_scored_beside_what_learns(make_config, weights: Path) -> None:
     small = (*SMALL, "batch.total=4", "loader.num_workers=0", "~callbacks.progress_bar")
     brought = ("+head@variants.cascade_psp=cascade_psp", f"variants.cascade_psp.weights={weights}")
-    rows, objects = train(make_config("+experiment=table4_finetuning", *small, *brought))
+    means, objects = train(make_config("+experiment=table4_finetuning", *small, *brought))
     assert objects["trainer"].global_step == 1
-    assert ("cascade_psp", "hq") in {(row["variant"], row["logits"]) for row in rows}
+    assert ("cascade_psp", "hq") in set(zip(means["variant"], means["output"], strict=True))
     assert not any("cascade_psp" in key for key in objects["module"].trainable_state)
 
 

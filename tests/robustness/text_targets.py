@@ -25,6 +25,7 @@ class Studies(Target):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        self.config = OmegaConf.to_container(composed("setting=paper", "paths.output_dir=out"), resolve=True)
         self._search(folder / "sound.log").run(Launcher())
         self.sound = (folder / "sound.log").read_bytes()
 
@@ -44,7 +45,7 @@ class Studies(Target):
         from hqsam_lightning.search.searcher import Search
 
         overrides = OverridesParser.create().parse_overrides(self.space)
-        return Search(str(path), "study", 4, ["mbiou"], 0, overrides)
+        return Search(str(path), "study", 4, ["boundary_iou"], 0, overrides, lambda _: self.config)
 
 
 class Launcher:
@@ -52,7 +53,7 @@ class Launcher:
 
     def launch(self, batch: list[list[str]], initial_job_idx: int) -> list[object]:
         """Gives a result without training."""
-        return [SimpleNamespace(return_value={"mbiou": 0.5, "miou": 0.5})]
+        return [SimpleNamespace(return_value={"boundary_iou": 0.5, "iou": 0.5})]
 
 
 class Reports(Target):
@@ -62,16 +63,15 @@ class Reports(Target):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        from example_runs import make_masks, write_run
+        from example_runs import make_table, write_run
 
-        self.run = write_run(folder / "run", make_masks(1))
+        self.run = write_run(folder / "run", make_table(1))
         self.files = {name: (self.run / name).read_bytes() for name in ("metrics.json", "scores.csv")}
 
     def use(self, rng: random.Random) -> None:
         """Reads the run and writes the report's lines."""
-        from hqsam_lightning.reporting.summary import Summary
-
         from hqsam_lightning.reporting.report_files import report_lines
+        from hqsam_lightning.reporting.numbers import Summary
         from hqsam_lightning.reporting.run_folders import read_run
         from hqsam_lightning.reporting.runs import check_comparable, group_runs
         from hqsam_lightning.storage.files import content_sha256, file_sha256
