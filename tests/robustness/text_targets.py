@@ -70,8 +70,8 @@ class Reports(Target):
 
     def use(self, rng: random.Random) -> None:
         """Reads the run and writes the report's lines."""
-        from hqsam_lightning.reporting.report_files import report_lines
         from hqsam_lightning.reporting.numbers import Summary
+        from hqsam_lightning.reporting.report_files import report_lines
         from hqsam_lightning.reporting.run_folders import read_run
         from hqsam_lightning.reporting.runs import check_comparable, group_runs
         from hqsam_lightning.storage.files import content_sha256, file_sha256
