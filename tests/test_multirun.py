@@ -15,7 +15,7 @@ from pathlib import Path
 
 import hydra
 
-from hqsam_lightning.cli import clean_errors
+from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError, FinishedError
 
@@ -24,7 +24,7 @@ from hqsam_lightning.errors import ConfigError, FinishedError
 @clean_errors
 def main(config):
     with open("begun", "a") as file:
-        file.write(f"{config.seed}\\n")
+        file.write(f"{config.seed} {config.prompts.mix}\\n")
     first = config.name == "fails_once" and not Path("failed").exists()
     Path("failed").touch()
     if config.seed == 2 or first:
@@ -40,7 +40,7 @@ def main(config):
     return {"iou": 0.5, "boundary_iou": config.seed / 100}
 
 
-main()
+run_hydra(main, "train")
 """
 
 
@@ -96,18 +96,15 @@ def test_a_single_trial_fails_by_its_message(tmp_path: Path) -> None:
     assert result.stderr.strip() == "error: batch.total: expected at most 4"
 
 
-@pytest.mark.parametrize(
-    "sweep", [["prompts.mix={box:1},{points:2}"], ["hydra.sweeper.params={prompts.mix:'{box:1},{points:2}'}"]]
-)
-def test_mappings_of_a_sweep_replace(tmp_path: Path, sweep: list[str]) -> None:
-    result = run(tmp_path, *sweep)
+def test_mappings_of_a_sweep_replace(tmp_path: Path) -> None:
+    result = run(tmp_path, "prompts.mix={box:1},{points:2}")
     assert result.returncode == 0, result.stderr
     mixes = [line.partition(" ")[2] for line in (tmp_path / "begun").read_text().splitlines()]
     assert mixes == ["{'box': 1}", "{'points': 2}"]
 
 
 def test_an_experiment_that_sweeps_needs_no_flag(tmp_path: Path) -> None:
-    result = run(tmp_path, "experiment=ablate_points", "prompts.num_points=3,5", multirun=False)
+    result = run(tmp_path, "+experiment=ablate_points", "prompts.num_points=3,5", multirun=False)
     assert result.returncode == 0, result.stderr
     assert len(begun(tmp_path)) == 2
 
