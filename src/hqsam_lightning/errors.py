@@ -24,6 +24,10 @@ class WeightsError(HQSamError):
     """A weights file cannot be fetched, or does not belong to the model it is loaded into."""
 
 
+class PromptError(HQSamError, ValueError):
+    """An image or prompt that a predictor is given has a shape, type or value that cannot work."""
+
+
 class CacheError(HQSamError):
     """An embedding cache is missing, unfinished, damaged, of another run, or does not fit on the disk."""
 

@@ -78,14 +78,19 @@ class Pad(Frame):
         """Resizes and pads image and masks."""
         height, width = self.inside(image.shape)
         side = self.image_size
-        pixels = np.empty((side, side, 3), np.float32)
-        pixels[:] = PIXEL_MEAN
-        resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-        pixels[:height, :width] = np.asarray(resized)
         inside, touched = resize_masks(masks, (height, width), ignore)
         padding = ((0, side - height), (0, side - width))
         around = None if touched is None else np.pad(touched, padding)
-        return Framed(pixels, np.pad(inside, ((0, 0), *padding)), around)
+        return Framed(self.pixels(image), np.pad(inside, ((0, 0), *padding)), around)
+
+    def pixels(self, image: np.ndarray) -> np.ndarray:
+        """(H0, W0, 3) uint8 photo -> (H, W, 3) float32 values 0 to 255 in the frame."""
+        height, width = self.inside(image.shape)
+        pixels = np.empty((self.image_size, self.image_size, 3), np.float32)
+        pixels[:] = PIXEL_MEAN
+        resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+        pixels[:height, :width] = np.asarray(resized)
+        return pixels
 
     def restore(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Resizes the logits to the frame, takes the padding off, and resizes to the photo."""
