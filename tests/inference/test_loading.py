@@ -91,7 +91,7 @@ def test_another_sam_is_refused_by_both_names(run: Path, tmp_path: Path) -> None
     model.save_pretrained(tmp_path)
     state = {name: value + 1 for name, value in model.sam.sam.state_dict().items()}
     torch.save(state, tmp_path / "other.pth")
-    with pytest.raises(WeightsError, match="expected the SAM that the head was trained with, tiny_random .* got tiny"):
+    with pytest.raises(WeightsError, match=r"expected the SAM that the head was trained with, tiny_random .* got tiny"):
         HQSam.from_pretrained(tmp_path, sam_weights=tmp_path / "other.pth")
 
 
@@ -235,5 +235,5 @@ def test_a_file_of_the_hub_is_compared_with_its_digest(hub: Path, tmp_path: Path
     assert path.read_bytes() == (hub / "model.safetensors").read_bytes()
     assert download_file(*arguments) == path
     path.resolve().write_bytes(b"damaged")
-    with pytest.raises(WeightsError, match="expected SHA-256 [0-9a-f]{64}, as the Hub says; delete the file"):
+    with pytest.raises(WeightsError, match=r"expected SHA-256 [0-9a-f]{64}, as the Hub says; delete the file"):
         download_file(*arguments)
