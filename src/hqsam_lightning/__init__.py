@@ -1,7 +1,7 @@
 """HQ-SAM (Segment Anything in High Quality, NeurIPS 2023) as a Lightning + Hydra experiment framework.
 
-From Python: `compose` a config, `train` it, `load_run` what it has learned; `HQSam` and `SamPredictor` predict with it. They
-are imported when they are first used.
+From Python: `compose` a config, `train` it, `load_run` what it has learned; `HQSam` and `SamPredictor` predict with it.
+They are imported when they are first used.
 """
 
 import importlib
