@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hqsam_lightning.data.exports import read_cvat, read_labelme
 from hqsam_lightning.data.photo_names import name_problem, names_of, tidy_name
 from hqsam_lightning.data.problems import raise_problems, shown
 from hqsam_lightning.data.segmentations import Segmentation, is_size, segmentation_problem, stated_size
@@ -99,13 +100,13 @@ def read_coco(path: Path, exclude: Sequence[str]) -> CocoContent:
     """Reads and checks a file.
 
     Args:
-        path: of the JSON file.
+        path: of the JSON file; or a folder of labelme's files, or an XML of CVAT's, see `hqsam_lightning.data.exports`.
         exclude: names of images to leave out, see `names_of`; their annotations are not checked.
 
     Raises:
         DataError: one for all problems, one line each.
     """
-    content = read_annotations(path, ("images", "annotations"), "set data.annotations (or data.val_annotations)")
+    content = _content(path)
     problems: list[str] = []
     listed = _read_images(content["images"], problems)
     wanted = set(exclude)
@@ -115,6 +116,14 @@ def read_coco(path: Path, exclude: Sequence[str]) -> CocoContent:
     images = [image for key, image in listed.items() if image and key not in excluded]
     names = [image.name for image in listed.values() if image]
     return CocoContent(sorted(images, key=lambda image: image.name), names, left_out)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        return read_labelme(path)
+    if path.suffix == ".xml":
+        return read_cvat(path)
+    return read_annotations(path, ("images", "annotations"), "set data.annotations (or data.val_annotations)")
 
 
 def _read_images(listed: list[Any], problems: list[str]) -> dict[Hashable, CocoImage | None]:
