@@ -1,9 +1,11 @@
 """What README and docs/ show works: Python is run, command lines are composed, pages and files are there."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,6 +83,18 @@ def test_python_runs(page: Path, run: Path, tmp_path: Path, monkeypatch: pytest.
     for code in blocks(page, "python"):
         exec(compile(code, str(page), "exec"), names)
     assert len(names["masks"])
+
+
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads((ROOT / "docs" / "your_photos.ipynb").read_text())["cells"]
+    names: dict[str, Any] = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), "your_photos.ipynb", "exec"), names)
+    assert {"sam", "hq"} <= set(names["rows"].variant)
+    assert names["masks"].any()
+    assert (tmp_path / "my_head" / "model.safetensors").is_file()
 
 
 def test_pages_and_files_are_there() -> None:
