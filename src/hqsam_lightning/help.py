@@ -45,6 +45,10 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("", "only_validate=true sam.weights=embedded precision=fp32"),
     ),
     "scenes": ("draws the procedural scenes", ("file=scenes.jpg",)),
+    "demo": (
+        "opens a page on which SAM and HQ-SAM segment what you click on",
+        ("model=outputs/quickstart/RUN", "model=hq_vit_l", "model=RUN::VARIANT device=cuda port=8080"),
+    ),
     "dashboard": ("saves a view and a report of a project in Weights & Biases", ("entity=TEAM",)),
 }
 """What each command does, and arguments to try."""

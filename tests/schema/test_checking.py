@@ -39,6 +39,7 @@ CONFIGS = [
     ("report",),
     ("scenes",),
     ("dashboard", "entity=team"),
+    ("demo",),
 ]
 KINDS = [{"-1", "abc"}, {"0", "abc"}, {"0", "true"}, {"[]", "true"}, {"{}", "abc"}, {"1e38", "abc"}]
 NAMED = ("catalogue", "variants", "val_prompts", "variant_losses")
@@ -46,7 +47,7 @@ NAMED = ("catalogue", "variants", "val_prompts", "variant_losses")
 
 @lru_cache
 def composed(command: str, *overrides: str) -> DictConfig:
-    places = {"report": ["out=out"], "scenes": [], "dashboard": []}.get(command, ["paths.output_dir=out"])
+    places = {"report": ["out=out"], "scenes": [], "dashboard": [], "demo": []}.get(command, ["paths.output_dir=out"])
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         return compose(command, overrides=as_hydra_takes([*places, *overrides], command, conf_dir()))
 

@@ -28,7 +28,7 @@ def check_config(config: DictConfig, command: str) -> DictConfig:
 
     Args:
         config: as composed.
-        command: which the config is for: train, precompute, pretrain, evaluate, report, scenes or dashboard.
+        command: which the config is for: train, precompute, pretrain, evaluate, report, scenes, dashboard or demo.
 
     Returns:
         The config with ``~`` expanded in every path.

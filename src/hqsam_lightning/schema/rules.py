@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 
 from hqsam_lightning.checks import (
     Expected,
@@ -21,6 +22,14 @@ from hqsam_lightning.checks import (
 )
 from hqsam_lightning.data.framing import FRAMES
 from hqsam_lightning.runtime import process_settings
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return host == "localhost" or bool(ip_address(host))
+    except ValueError:
+        return False
+
 
 SEED = integer(0, 2**32 - 1)
 NAME = text(1, 200)
@@ -104,6 +113,21 @@ DASHBOARD: Mapping[str, Expected] = {
     "name": text(1, 128),
     "metrics": list_of(text(1), least=1),
 }
+DEMO: Mapping[str, Expected] = {
+    "model": path(),
+    "output": optional(choice("sam", "hq", "sum")),
+    "sam_name": optional(text(1)),
+    "sam_weights": optional(path()),
+    "precision": optional(choice("fp32", "bf16", "fp16")),
+    "device": text(1),
+    "host": where(text(1), "localhost or an IP address such as 127.0.0.1", _is_address),
+    "port": optional(integer(1, 65_535)),
+    "limits.upload_megabytes": integer(1, 1000),
+    "limits.photo_megapixels": integer(1, 200),
+    "limits.sessions": integer(1, 10_000),
+    "limits.embeddings": integer(1, 10_000),
+    "limits.waiting": integer(1, 10_000),
+}
 
 COMMANDS: Mapping[str, Mapping[str, Expected]] = {
     "train": TRAIN,
@@ -113,6 +137,7 @@ COMMANDS: Mapping[str, Mapping[str, Expected]] = {
     "report": REPORT,
     "scenes": SCENES,
     "dashboard": DASHBOARD,
+    "demo": DEMO,
 }
 """Rules of each command."""
 
