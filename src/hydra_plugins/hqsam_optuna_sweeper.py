@@ -91,17 +91,20 @@ class HQSamOptunaSweeper(Sweeper):
         from hydra.core.override_parser.overrides_parser import OverridesParser
         from hydra.errors import HydraException
 
+        from hqsam_lightning.config import conf_dir
         from hqsam_lightning.errors import ConfigError
+        from hqsam_lightning.overrides import replace_mappings
 
         assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         if not isinstance(self.params, Mapping):
             raise ConfigError(f"hydra.sweeper.params: expected a mapping of keys to sweeps; got {self.params!r}")
         overrides = []
-        for key, value in self.params.items():
+        for text in replace_mappings([f"{key}={value}" for key, value in self.params.items()], conf_dir()):
             try:
-                overrides.append(parser.parse_override(f"{key}={value}"))
+                overrides.append(parser.parse_override(text))
             except HydraException as error:
+                key, _, value = text.partition("=")
                 raise ConfigError(
                     f"hydra.sweeper.params.{key}: expected a sweep in Hydra's grammar, e.g. 'choice(a, b)'; got "
                     f"{value!r} ({str(error).splitlines()[0]})"

@@ -1,13 +1,31 @@
-"""Where Hydra looks for plugins: the launcher of `hydra/launcher=continuing`, which conf/hydra/default.yaml selects."""
+"""Where Hydra looks for plugins: how a multirun takes its sweep, runs its trials, and ends.
+
+conf/hydra/default.yaml selects all three.
+"""
 
 from __future__ import annotations
 
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+
+class GridSweeper(BasicSweeper):
+    """Hydra's own sweeper, but that mappings among its `params` replace the config's, as on the command line."""
+
+    def _parse_config(self) -> list[str]:
+        from hqsam_lightning.config import conf_dir
+        from hqsam_lightning.overrides import replace_mappings
+
+        return replace_mappings(super()._parse_config(), conf_dir())
 
 
 class ContinuingLauncher(BasicLauncher):
@@ -28,12 +46,8 @@ class ContinuingLauncher(BasicLauncher):
             SystemExit: with status 1 after the last trial where one failed; at once, with a signal's status, where a
                 signal stopped one.
         """
-        from hqsam_lightning.config import conf_dir
-        from hqsam_lightning.overrides import replace_mappings
         from hqsam_lightning.runtime.interruption import describe_error, interruption_status, is_finished
 
-        # of a search, or of a sweep in a YAML file
-        job_overrides = [replace_mappings(overrides, conf_dir()) for overrides in job_overrides]
         if len(job_overrides) == 1:
             return super().launch(job_overrides, initial_job_idx)
         jobs: list[JobReturn] = []
@@ -60,3 +74,16 @@ class ContinuingLauncher(BasicLauncher):
             print("\n".join([head, *failed]), file=sys.stderr)
             sys.exit(1)
         return jobs
+
+
+class SweepEnd(Callback):
+    """Sets the runs of a finished multirun beside the table of the paper that its experiment names."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Prints the table, or how to make a report where the experiment names none."""
+        from hqsam_lightning.report import print_beside_paper
+
+        folder = Path(config.hydra.sweep.dir)
+        if config.get("paper_table") is not None:
+            print_beside_paper([folder], config.paper_table)
+        print(f"all runs in one report: python -m hqsam_lightning.report 'runs=[{folder}]' out={folder / 'report'}")
