@@ -26,7 +26,6 @@ from hqsam_lightning.data.cache_writing import (
     begin_cache,
     entry_bytes,
     require_space,
-    shard_entries,
     write_shard,
 )
 from hqsam_lightning.data.datasets import MergedSets
@@ -149,7 +148,7 @@ def _write(
     loader = WatchedLoader(
         entries,
         name_of=lambda key: sample_name(*entries.find(key[0])[:2]),
-        sampler=[entry for place in own for entry in shard_entries(place)],
+        sampler=[entry for place in own for entry in place.numbers],
         batch_size=None,
         num_workers=config.loader.num_workers,
         timeout=config.loader.timeout,
