@@ -211,7 +211,7 @@ def test_inspection_gives_the_pairs_of_every_source(tmp_path: Path) -> None:
     sources = [Source("one", "one/im", "one/gt", expected=2), Source("two", "two/im", "two/gt")]
     for check in ("quick", "full"):
         found = inspect_sources(sources, tmp_path, allow_missing=False, check=check)
-        assert {name: checked.pairs for name, checked in found.items()} == {
+        assert {name: checked.photos for name, checked in found.items()} == {
             source.name: list_pairs(source, tmp_path) for source in sources
         }
 
@@ -220,7 +220,7 @@ def test_excluded_photos_are_left_out_but_counted(tmp_path: Path, source: Source
     _folder(tmp_path, "abc")
     short = replace(source, exclude=("b",), expected=3)
     checked = inspect_sources([short], tmp_path, allow_missing=False)
-    assert [pair.stem for pair in checked[source.name].pairs] == ["a", "c"]
+    assert [pair.stem for pair in checked[source.name].photos] == ["a", "c"]
     unknown = replace(source, exclude=("z",))
     with pytest.raises(DataError, match=r"exclude names 'z', which no photo"):
         inspect_sources([unknown], tmp_path, allow_missing=False)
@@ -279,7 +279,7 @@ def test_allow_missing_warns_once_and_goes_on(tmp_path: Path, caplog: pytest.Log
     sources = [source for source in _break_everything(tmp_path) if source.name in ("absent", "empty", "few", "good")]
     with caplog.at_level(logging.WARNING):
         found = inspect_sources(sources, tmp_path, allow_missing=True)
-    assert {name: len(checked.pairs) for name, checked in found.items()} == {"few": 2, "good": 2}
+    assert {name: len(checked) for name, checked in found.items()} == {"few": 2, "good": 2}
     record = caplog.records[-1]
     for name in ("absent", "empty", "few"):
         assert f"- {name}: " in record.getMessage()
@@ -295,7 +295,7 @@ def test_quick_compares_sizes_after_exif_orientation(tmp_path: Path, source: Sou
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (6, 8)).save(tmp_path / "im/a.jpg", exif=exif)
-    assert len(inspect_sources([source], tmp_path, allow_missing=False)["tiny"].pairs) == 1
+    assert len(inspect_sources([source], tmp_path, allow_missing=False)["tiny"]) == 1
     Image.new("RGB", (8, 6)).save(tmp_path / "im/a.jpg", exif=exif)
     with pytest.raises(DataError, match=r"tiny: .*width x height 6x8 in .*a\.jpg and 8x6 in .*a\.png"):
         inspect_sources([source], tmp_path, allow_missing=False)
@@ -320,7 +320,7 @@ def test_full_finds_what_headers_hide(
 ) -> None:
     _folder(tmp_path, "ab")
     damage(tmp_path / file)
-    assert len(inspect_sources([source], tmp_path, allow_missing=False)["tiny"].pairs) == 2
+    assert len(inspect_sources([source], tmp_path, allow_missing=False)["tiny"]) == 2
     with pytest.raises(DataError, match=rf"\(paths\.data_dir\): 1\n  - tiny: .*{message}"):
         inspect_sources([source], tmp_path, allow_missing=False, check="full")
 
@@ -374,7 +374,7 @@ def test_all_missing_sets_are_named_in_one_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("check", ["quick", "full"])
 def test_the_900_pairs_of_ecssd_pass_when_a_part_is_allowed(data_dir: Path, check: str) -> None:
     found = inspect_sources([_shipped()["ecssd"]], data_dir, allow_missing=True, check=check)
-    assert len(found["ecssd"].pairs) == 900
+    assert len(found["ecssd"]) == 900
 
 
 def test_the_900_pairs_of_ecssd_are_refused_as_the_whole_set(data_dir: Path) -> None:

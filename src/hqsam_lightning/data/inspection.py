@@ -7,12 +7,12 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from hqsam_lightning.checks import choice, require
 from hqsam_lightning.data.catalogue import MissingDataError, Source
-from hqsam_lightning.data.listing import Listing, Pair, list_source
+from hqsam_lightning.data.datasets.photo_pairs import PhotoPairs
+from hqsam_lightning.data.listing import Pair, list_source
 from hqsam_lightning.data.mask_deciding import decide, is_unlike, tolerated
 from hqsam_lightning.data.mask_facts import facts_of
 from hqsam_lightning.data.mask_pixels import MaskPixels, levels_of, read_mask_pixels
@@ -27,19 +27,6 @@ _QUICK_THREADS = 16
 _FULL_THREADS = 4
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class CheckedSource:
-    """A source that can be read.
-
-    Attributes:
-        pairs: photos with their masks.
-        mask_values: what the masks' values mean.
-    """
-
-    pairs: list[Pair]
-    mask_values: MaskValues
 
 
 Finding = tuple[str, str]
@@ -58,7 +45,7 @@ NOTES = {
 
 def inspect_sources(
     sources: Sequence[Source], data_dir: Path, allow_missing: bool, check: str = "quick"
-) -> dict[str, CheckedSource]:
+) -> dict[str, PhotoPairs]:
     """Lists the pairs of all sources, decides what their masks' values mean, and checks them.
 
     Args:
@@ -75,12 +62,21 @@ def inspect_sources(
         DataError: one for all problems, a line each; or nothing is left to work on.
     """
     require("data.check", check, choice(*CHECKS))
-    found, gaps, problems = _list_sources(sources, data_dir)
-    checked: dict[str, CheckedSource] = {}
+    found: dict[str, PhotoPairs] = {}
+    gaps: list[str] = []
+    problems: list[str] = []
     notes: list[str] = []
     for source in sources:
-        if source.name in found:
-            checked[source.name] = _check_source(source, found[source.name].pairs, check, problems, notes)
+        try:
+            listing = list_source(source, data_dir)
+        except MissingDataError as error:
+            gaps.append(str(error))
+        except DataError as error:
+            problems.append(str(error))
+        else:
+            _log.log(logging.WARNING if listing.lost else logging.INFO, "%s: %s", source.name, listing.describe())
+            gaps += _count_gaps(source, len(listing.pairs) + listing.excluded)
+            found[source.name] = _check_source(source, listing.pairs, check, problems, notes)
     if notes:
         _log.warning(_as_list("data.check=full: masks to look at", notes))
     if gaps and not allow_missing:
@@ -91,26 +87,7 @@ def inspect_sources(
         raise DataError(_as_list(f"no pair of photo and mask is left in {data_dir} (paths.data_dir)", gaps))
     if gaps:
         _log.warning(_as_list("data.allow_missing=true: continuing with what is there", gaps))
-    return checked
-
-
-def _list_sources(sources: Sequence[Source], data_dir: Path) -> tuple[dict[str, Listing], list[str], list[str]]:
-    """Lists all sources: what they hold, what is missing or of an unexpected count, and what cannot be listed."""
-    found: dict[str, Listing] = {}
-    gaps: list[str] = []
-    problems: list[str] = []
-    for source in sources:
-        try:
-            listing = list_source(source, data_dir)
-        except MissingDataError as error:
-            gaps.append(str(error))
-        except DataError as error:
-            problems.append(str(error))
-        else:
-            found[source.name] = listing
-            _log.log(logging.WARNING if listing.lost else logging.INFO, "%s: %s", source.name, listing.describe())
-            gaps.extend(_count_gaps(source, len(listing.pairs) + listing.excluded))
-    return found, gaps, problems
+    return found
 
 
 def _as_list(title: str, lines: list[str]) -> str:
@@ -127,9 +104,7 @@ def _count_gaps(source: Source, count: int) -> list[str]:
     ]
 
 
-def _check_source(
-    source: Source, pairs: list[Pair], check: str, problems: list[str], notes: list[str]
-) -> CheckedSource:
+def _check_source(source: Source, pairs: list[Pair], check: str, problems: list[str], notes: list[str]) -> PhotoPairs:
     """Decides what the masks mean and checks the pairs; appends to the problems and the notes."""
     wanted = mask_values_from_config(f"data.catalogue.{source.name}.mask_values", source.mask_values)
     found: dict[str, list[str]] = defaultdict(list)
@@ -161,7 +136,7 @@ def _check_source(
         for kind, text in NOTES.items()
         if found[kind]
     ]
-    return CheckedSource(pairs, values)
+    return PhotoPairs(source.name, pairs, values, source.max_masks)
 
 
 def _inspect(pair: Pair, check: str, values: MaskValues) -> Iterator[Finding]:
@@ -197,15 +172,15 @@ def _compare_headers(pair: Pair) -> Iterator[Finding]:
 
 
 def _decode_masks(pair: Pair, values: MaskValues) -> Iterator[Finding]:
-    files = [(path, read_mask_pixels(path)) for path in pair.masks]
-    for path, pixels in files:
-        facts = facts_of(pixels, path)
+    files = list(map(read_mask_pixels, pair.masks))
+    for pixels in files:
+        facts = facts_of(pixels)
         if is_unlike(facts, values):
-            yield UNLIKE, f"{path} ({facts.text})"
+            yield UNLIKE, f"{pixels.path} ({facts.text})"
         if facts.inverted and values.kind in ("soft", "binary"):
-            yield "inverted", str(path)
+            yield "inverted", str(pixels.path)
         if strangers := _unlisted(pixels, values):
-            yield "unlisted", f"{path} ({strangers})"
+            yield "unlisted", f"{pixels.path} ({strangers})"
     # instances are never empty, and may be many
     read = masks_of(files, values, 1 if values.kind == "ids" else None)
     if (read.masks > OBJECT_THRESHOLD).all((1, 2)).any():

@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 
 from hqsam_lightning.data.annotated import AnnotatedPhoto, PhotoMasks, no_mask, size_problem
+from hqsam_lightning.data.datasets.base import PhotoSet
 from hqsam_lightning.data.image_files import file_fingerprint
 from hqsam_lightning.data.reading import read_image, take_objects
 from hqsam_lightning.data.segmentations import decode
 from hqsam_lightning.errors import DataError
-from hqsam_lightning.seeding import derive_rng
 from hqsam_lightning.types import Identity, Sample
 
 
-class AnnotatedPhotos(ABC):
-    """Photos with several masks each; a subclass knows where the masks are.
+class AnnotatedPhotos(PhotoSet):
+    """Photos whose masks are in JSON; a subclass knows where.
 
     Args:
-        name: of the set, which begins the sample ids.
-        photos: what the set holds.
-        max_masks: maximum number of masks per photo: where it has more, these are drawn at random, always the same
-            ones; None takes all. Masks without a pixel do not count.
+        name: see `PhotoSet`.
+        photos: see there.
+        max_masks: see there.
         exif: whether photos are turned the way their EXIF orientation says; otherwise the pixels come as stored.
     """
 
-    def __init__(self, name: str, photos: Sequence[AnnotatedPhoto], max_masks: int | None, exif: bool = True) -> None:
-        self.name = name
-        self.photos = list(photos)
-        self.max_masks = max_masks
-        self.exif = exif
+    photos: list[AnnotatedPhoto]
 
-    def __len__(self) -> int:
-        return len(self.photos)
+    def __init__(self, name: str, photos: Sequence[AnnotatedPhoto], max_masks: int | None, exif: bool = True) -> None:
+        super().__init__(name, photos, max_masks)
+        self.exif = exif
 
     def __getitem__(self, index: int) -> Sample:
         """Reads one photo and its masks.
@@ -47,16 +42,11 @@ class AnnotatedPhotos(ABC):
         """
         photo = self.photos[index]
         masks, image = self.read_masks(photo), read_image(photo.path, exif=self.exif)
-        problem = size_problem(photo, masks, image.shape[:2])
-        if problem:
+        size = (image.shape[0], image.shape[1])
+        if problem := size_problem(photo, masks, size):
             raise DataError(f"{problem}; use the photos that were annotated, or list the photo in data.exclude")
-        found, size = masks.segmentations, (image.shape[0], image.shape[1])
-        taken, _ = take_objects(
-            len(found),
-            lambda number: decode(found[number], size),
-            self.max_masks,
-            lambda count: derive_rng("masks", photo.sample_id).permutation(count).tolist(),
-        )
+        found = masks.segmentations
+        taken, _ = take_objects(found, lambda each: decode(each, size), self.max_masks, photo.sample_id)
         if not taken:
             raise DataError(no_mask(photo))
         return Sample(image, np.stack(taken).astype(np.float32), photo.sample_id, self.name)
@@ -66,12 +56,6 @@ class AnnotatedPhotos(ABC):
         photo = self.photos[index]
         content = f"{file_fingerprint(photo.path)} {_fingerprint(photo)} {self.max_masks}"
         return Identity(photo.sample_id, self.name, content if self.exif else f"{content} as stored")
-
-    def part(self, first: int, last: int) -> AnnotatedPhotos:
-        """The set of the photos from number `first` up to, not including, `last`."""
-        chosen = copy.copy(self)
-        chosen.photos = self.photos[first:last]
-        return chosen
 
     @abstractmethod
     def read_masks(self, photo: AnnotatedPhoto) -> PhotoMasks:
