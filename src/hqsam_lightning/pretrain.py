@@ -129,6 +129,7 @@ def build(config: DictConfig) -> tuple[PretrainingModule, PromptedDataModule]:
         name=sam.name,
         loss=instantiate(config.loss),
         optimizer=instantiate(config.optimizer),
+        decoder_lr_scale=config.decoder_lr_scale,
         scheduler=instantiate(config.scheduler),
         rounds=config.rounds,
         precision=config.precision,

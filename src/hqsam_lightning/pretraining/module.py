@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from segment_anything.modeling import Sam
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.metrics import MeanMaskIoU
+from hqsam_lightning.metrics import mask_iou
 from hqsam_lightning.pretraining.evaluation import PROTOCOLS, predict_protocols
 from hqsam_lightning.pretraining.losses import PretrainingLoss
 from hqsam_lightning.pretraining.model import TrainableSam
+from hqsam_lightning.pretraining.optimizer import build_optimizer
 from hqsam_lightning.pretraining.rounds import correction_rounds, coverage_of, ignored_cells
 from hqsam_lightning.sam.state_dicts import state_dict_sha256
 from hqsam_lightning.training.checkpoint import INFO_KEY, checkpoint_info, require_finite
@@ -31,7 +32,8 @@ class PretrainingModule(L.LightningModule):
         sam: the model; all of it learns.
         name: shown in reports and checkpoints.
         loss: of one round.
-        optimizer: makes the optimiser of a `Sam`.
+        optimizer: makes the optimiser of groups of parameters, e.g. a partial `torch.optim.AdamW`.
+        decoder_lr_scale: see `build_optimizer`.
         scheduler: makes its learning-rate schedule, stepped every step.
         rounds: per mask and step: the first prompt, then one click each.
         precision: see `TrainableSam`.
@@ -46,7 +48,8 @@ class PretrainingModule(L.LightningModule):
         sam: Sam,
         name: str,
         loss: PretrainingLoss,
-        optimizer: Callable[[Sam], Optimizer],
+        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
+        decoder_lr_scale: float,
         scheduler: Callable[[Optimizer], LRScheduler],
         rounds: int,
         precision: str,
@@ -59,10 +62,11 @@ class PretrainingModule(L.LightningModule):
         self.name = name
         self.loss = loss
         self.rounds = rounds
-        self.metrics = nn.ModuleDict({name: MeanMaskIoU() for name in PROTOCOLS})
         self.scores: dict[str, float] = {}
         self.scored_masks = 0
+        self._sums = torch.zeros(len(PROTOCOLS), dtype=torch.float64)
         self._optimizer = optimizer
+        self._decoder_lr_scale = decoder_lr_scale
         self._scheduler = scheduler
         self.data_facts: dict[str, Any] | None = None
         """Fingerprint of the run's data, kept in checkpoints."""
@@ -97,26 +101,27 @@ class PretrainingModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Scores every protocol at original size."""
-        for name, masks in predict_protocols(self.model, batch).items():
-            for row, (predicted, target) in enumerate(zip(masks, batch.original_masks or [], strict=True)):
-                cast(MeanMaskIoU, self.metrics[name]).update(predicted, target, batch.original_ignore_of(row))
+        predicted = predict_protocols(self.model, batch)
+        for row, target in enumerate(batch.original_masks or []):
+            ignore = batch.original_ignore_of(row)
+            masks = torch.stack([predicted[name][row] for name in PROTOCOLS])
+            self._sums += mask_iou(masks, target[None], None if ignore is None else ignore[None]).cpu()
+            self.scored_masks += 1
 
     def on_validation_epoch_start(self) -> None:
-        """Resets the sums."""
-        for metric in self.metrics.values():
-            cast(MeanMaskIoU, metric).reset()
+        """Begins with no scores."""
+        self._sums, self.scored_masks = torch.zeros(len(PROTOCOLS), dtype=torch.float64), 0
 
     def on_validation_epoch_end(self) -> None:
         """Logs each protocol's mIoU over the masks of all validation sets."""
         if self.trainer.sanity_checking:
             return
-        self.scores = {name: float(cast(MeanMaskIoU, metric).compute()) for name, metric in self.metrics.items()}
-        self.scored_masks = int(cast(Tensor, self.metrics["box"].count))
+        self.scores = dict(zip(PROTOCOLS, (self._sums / self.scored_masks).tolist(), strict=True))
         self.log_dict({f"val/{name}/miou": score for name, score in self.scores.items()})
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimiser and its schedule, stepped every step."""
-        optimizer = self._optimizer(self.model.sam)
+        optimizer = build_optimizer(self.model.sam, self._optimizer, self._decoder_lr_scale)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

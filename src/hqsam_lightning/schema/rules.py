@@ -66,6 +66,7 @@ PRETRAIN: Mapping[str, Expected] = {
     "only_validate": boolean(),
     "batch_size": integer(1),
     "rounds": integer(1, 1000),
+    "decoder_lr_scale": number(0, 1000),
     "precision": choice("fp32", "bf16"),
     "start_share": number(0, 1, below=True),
 }
