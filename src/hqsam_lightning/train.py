@@ -43,7 +43,7 @@ from hqsam_lightning.training.callbacks.best_checkpoint import BestCheckpoints
 from hqsam_lightning.training.callbacks.fit_clock import FitClock
 from hqsam_lightning.training.callbacks.inference_speed import InferenceSpeed
 from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint, find_last
-from hqsam_lightning.training.checkpoint import check_checkpoint, check_recipe
+from hqsam_lightning.training.checkpoint import INFO_KEY, check_checkpoint, check_recipe
 from hqsam_lightning.training.finite import FiniteWatch
 from hqsam_lightning.training.loggers import finish_wandb
 from hqsam_lightning.training.module import HQSamModule
@@ -102,9 +102,7 @@ def _train(
         model = describe_variants(module.sam, parameter_counts(module))
         path = resumed.path if resumed else None
         log_summary(config, trainer, model, datamodule.sets, plan.total, plan.describe(), path)
-        _check_resumed(resumed, config, module, datamodule.sets)
-        if resumed is None:
-            begin_from(module.heads, config.variants, module.sam)
+        _begin(resumed, config, module, datamodule.sets)
         for logger in loggers:
             logger.log_hyperparams(as_plain(config))
         if trainer.is_global_zero:
@@ -218,13 +216,17 @@ def _refuse_cache(cache: EmbeddingCache | None, variants: dict[str, Head]) -> No
         )
 
 
-def _check_resumed(resumed: Resumed | None, config: DictConfig, module: HQSamModule, sets: DataSets) -> None:
+def _begin(resumed: Resumed | None, config: DictConfig, module: HQSamModule, sets: DataSets) -> None:
+    """Gives the variants the weights that they begin from, or makes sure that the resumed run is this one."""
     if is_first_process():
         module.data_facts = fingerprint(sets)
+    before = None
     if resumed is not None:
         check_checkpoint(resumed.content, module.trainable_state, module.sam.name, module.sam.weights_sha256)
-        if module.data_facts is not None:
-            check_recipe(resumed.content, as_plain(config), module.data_facts)
+        before = resumed.content[INFO_KEY]
+    module.begun_from = begin_from(module.heads, config.variants, module.sam, before)
+    if resumed is not None and module.data_facts is not None:
+        check_recipe(resumed.content, as_plain(config), module.data_facts, module.begun_from)
 
 
 def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:

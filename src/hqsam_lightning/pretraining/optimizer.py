@@ -17,9 +17,7 @@ from hqsam_lightning.errors import ConfigError
 DECAYED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
-def build_optimizer(
-    sam: Sam, make: Callable[[list[dict[str, Any]]], Optimizer], decoder_lr_scale: float
-) -> Optimizer:
+def build_optimizer(sam: Sam, make: Callable[[list[dict[str, Any]]], Optimizer], decoder_lr_scale: float) -> Optimizer:
     """Builds the optimiser of a whole SAM, with groups of encoder and decoder, each with and without weight decay.
 
     Weights of linear and convolution layers decay; biases, norms, embeddings and position tables do not.
@@ -33,7 +31,7 @@ def build_optimizer(
         id(module.weight) for module in sam.modules() if isinstance(module, DECAYED) and module.weight is not None
     }
     decoder = [*sam.prompt_encoder.parameters(), *sam.mask_decoder.parameters()]
-    groups = []
+    groups: list[dict[str, Any]] = []
     for part, parameters in (("encoder", list(sam.image_encoder.parameters())), ("decoder", decoder)):
         groups.append({"name": part, "params": [each for each in parameters if id(each) in decayed]})
         exempt = [each for each in parameters if id(each) not in decayed]

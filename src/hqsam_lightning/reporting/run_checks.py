@@ -37,6 +37,7 @@ OPTIONAL = {
     **{f"run.{key}": _COUNT for key in ("epochs", "steps")},
     **{f"run.{key}": _NUMBER for key in ("fit_seconds", "step_seconds", "peak_memory_gib")},
     **{f"run.{key}": mapping_of(_COUNT) for key in ("trainable_parameters", "total_parameters")},
+    "run.begun_from": mapping_of(_WORDS),
     "run.inference": mapping_of(mapping_of(_NUMBER)),
     "config.evaluation": _MAPPING,
 }

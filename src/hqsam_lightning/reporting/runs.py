@@ -41,7 +41,8 @@ class Run:
     def recipe_keys(self) -> dict[str, Any]:
         """The run's recipe but for its seed, see `recipe_of`."""
         sam, data = (str(self.facts.get(key))[:12] for key in ("sam_sha256", "data_sha256"))
-        return without(recipe_of(self.config, sam, data), ("seed",))
+        begun_from = {name: sha256[:12] for name, sha256 in self.facts.get("begun_from", {}).items()}
+        return without(recipe_of(self.config, sam, data, begun_from), ("seed",))
 
     @property
     def sam(self) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hqsam_lightning import __version__
 from hqsam_lightning.errors import CheckpointError
-from hqsam_lightning.recipe import differences, recipe_of, steps_of
+from hqsam_lightning.recipe import BEGINNING, differences, recipe_of, steps_of, without
 from hqsam_lightning.storage.files import UNREADABLE, content_sha256, require_regular_file
 from hqsam_lightning.training.foreign import describe_foreign, describe_unreadable
 
@@ -24,16 +24,15 @@ REMEDY = "use another checkpoint of the run"
 
 
 def checkpoint_info(
-    sam_name: str, sam_sha256: str, config: dict[str, Any], data: dict[str, Any] | None = None
+    sam_name: str,
+    sam_sha256: str,
+    config: dict[str, Any],
+    data: dict[str, Any] | None = None,
+    begun_from: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What a checkpoint says about its run, as plain values."""
-    return {
-        "version": __version__,
-        "sam": sam_name,
-        "sam_sha256": sam_sha256,
-        "config": config,
-        "data": data,
-    }
+    """What a checkpoint says about its run, as plain values; see `recipe_of`."""
+    facts = {"config": config, "data": data, "begun_from": dict(begun_from or {})}
+    return {"version": __version__, "sam": sam_name, "sam_sha256": sam_sha256, **facts}
 
 
 def require_finite(state_dict: Mapping[str, Tensor]) -> None:
@@ -145,7 +144,10 @@ def is_of_pretraining(checkpoint: Mapping[str, Any]) -> bool:
 
 
 def check_recipe(
-    checkpoint: Mapping[str, Any], config: Mapping[str, Any], data: Mapping[str, Any] | None = None
+    checkpoint: Mapping[str, Any],
+    config: Mapping[str, Any],
+    data: Mapping[str, Any] | None = None,
+    begun_from: Mapping[str, str] | None = None,
 ) -> None:
     """Makes sure that a resumed run takes the steps of the run that it continues, see `recipe.steps_of`.
 
@@ -153,6 +155,7 @@ def check_recipe(
         checkpoint: as read.
         config: the resuming run's config as plain values.
         data: `fingerprint` of what the resuming run found; None compares the configs alone.
+        begun_from: see `recipe_of`.
 
     Raises:
         CheckpointError: naming the keys and sets that differ, with both values.
@@ -160,8 +163,14 @@ def check_recipe(
     info = checkpoint[INFO_KEY]
     # of the frozen SAM, which `check_checkpoint` compares; pretraining changes its own
     sam = None if is_of_pretraining(checkpoint) else info["sam_sha256"]
-    before = recipe_of(info["config"], sam, None if data is None else info["data"])
-    if changed := differences(steps_of(before), steps_of(recipe_of(config, sam, data))):
+    if data is None:
+        recipes = [without(recipe_of(each, sam), [BEGINNING.format("*")]) for each in (info["config"], config)]
+    else:
+        recipes = [
+            recipe_of(info["config"], sam, info["data"], info.get("begun_from")),
+            recipe_of(config, sam, data, begun_from),
+        ]
+    if changed := differences(*map(steps_of, recipes)):
         raise CheckpointError(
             f"ckpt_path: expected the recipe that the run began with, which its optimiser and data position belong to; "
             f"{'; '.join(changed)}; set these as before, or begin a new run in another hydra.run.dir"

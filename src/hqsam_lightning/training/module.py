@@ -97,6 +97,8 @@ class HQSamModule(L.LightningModule):
         self._scheduler = scheduler
         self.data_facts: dict[str, Any] | None = None
         """Fingerprint of the run's data, kept in checkpoints."""
+        self.begun_from: dict[str, str] = {}
+        """SHA-256 of the weights that variants began from, kept in checkpoints."""
         self._config = config or {}
         # checkpoints lack the frozen SAM on purpose; on_load_checkpoint checks the other keys
         self.strict_loading = False
@@ -264,7 +266,8 @@ class HQSamModule(L.LightningModule):
         return {**steps, "state_dict": state, INFO_KEY: self._info()}
 
     def _info(self) -> dict[str, Any]:
-        return checkpoint_info(self.sam.name, self.sam.weights_sha256, self._config, self.data_facts)
+        facts = self._config, self.data_facts, self.begun_from
+        return checkpoint_info(self.sam.name, self.sam.weights_sha256, *facts)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Checks that the checkpoint belongs to this SAM and these variants.

@@ -46,6 +46,7 @@ def run_facts(
         "output": module.output,
         "data": data,
         "data_sha256": content_sha256(module.data_facts),
+        **({"begun_from": module.begun_from} if module.begun_from else {}),
         "batch": plan.describe(),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
