@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,29 +32,22 @@ from hqsam_lightning.reporting.paper import read_paper_table
 from hqsam_lightning.reporting.results import BestWeights, Results
 from hqsam_lightning.reporting.run_report import report_run
 from hqsam_lightning.run_names import is_multirun
-from hqsam_lightning.runtime.process_settings import apply_to_device, with_process_settings
-from hqsam_lightning.runtime.signals import stop_on_signals, stops_deferred
+from hqsam_lightning.runtime.process_settings import with_process_settings
+from hqsam_lightning.runtime.signals import stops_deferred
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
-from hqsam_lightning.training.build_trainer import build_trainer
 from hqsam_lightning.training.callbacks.best_checkpoint import BestCheckpoints
-from hqsam_lightning.training.callbacks.fit_clock import FitClock
 from hqsam_lightning.training.callbacks.inference_speed import InferenceSpeed
-from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint, find_last
 from hqsam_lightning.training.checkpoint import INFO_KEY, check_checkpoint, check_recipe
-from hqsam_lightning.training.finite import FiniteWatch
-from hqsam_lightning.training.loggers import finish_wandb
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.monitors import check_monitors
-from hqsam_lightning.training.resuming import Resumed, load_resumed
 from hqsam_lightning.training.run_facts import parameter_counts, run_facts
-from hqsam_lightning.training.run_folder import continue_command, is_first_process, owned, write_hydra_files
-from hqsam_lightning.training.run_summary import describe_variants, log_setting, log_summary
-from hqsam_lightning.training.stopping import StopOnSignal, stop_if_agreed, stops_reported, together
+from hqsam_lightning.training.run_folder import is_first_process
+from hqsam_lightning.training.run_summary import describe_variants, log_summary
+from hqsam_lightning.training.session import Resumed, Session, open_session
+from hqsam_lightning.training.stopping import stop_if_agreed, together
 from hqsam_lightning.training.weights import begin_from, build_head
-
-log = logging.getLogger(__name__)
 
 
 @with_process_settings
@@ -74,54 +66,37 @@ def train(config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
         HQSamError: for input that cannot work, before any long work starts.
     """
     config = check_config(config, "train")
-    L.seed_everything(config.seed, verbose=False)
-    folder = Path(config.paths.output_dir)
-    callbacks = {name: instantiate(value) for name, value in config.callbacks.items()}
-    last = find_last(callbacks.values())
-    with stop_on_signals(), stops_reported(last, continue_command("train", folder), folder), owned(folder):
-        resumed = load_resumed(config, "train", last)
-        write_hydra_files(folder, config)
-        log_setting(config)
-        return _train(config, callbacks, last, resumed)
+    with open_session(config, "train") as session:
+        return _train(config, session)
 
 
-def _train(
-    config: DictConfig, callbacks: dict[str, L.Callback], last: LastCheckpoint | None, resumed: Resumed | None
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    clock = FitClock()
-    loggers = [instantiate(value) for value in (config.get("logger") or {}).values()]
-    try:
-        watching = [clock, *callbacks.values(), FiniteWatch(last), StopOnSignal(last)]
-        trainer = build_trainer(config, watching, loggers)
-        apply_to_device(config, trainer)
-        _refuse_multirun_on_many_devices(trainer)
-        plan = plan_batch(config.batch.total, config.batch.max_per_device, trainer.world_size)
-        trainer.accumulate_grad_batches = plan.accumulate
-        module, datamodule = build(config, plan)
-        check_monitors(callbacks, module)
-        model = describe_variants(module.sam, parameter_counts(module))
-        path = resumed.path if resumed else None
-        log_summary(config, trainer, model, datamodule.sets, plan.total, plan.describe(), path)
-        _begin(resumed, config, module, datamodule.sets)
-        for logger in loggers:
-            logger.log_hyperparams(as_plain(config))
-        if trainer.is_global_zero:
-            write_contact_sheets(datamodule.sets, Path(config.paths.output_dir), config.seed)
-        with together(trainer), stops_deferred():
-            trainer.fit(module, datamodule, ckpt_path=path, weights_only=True)
+def _train(config: DictConfig, session: Session) -> tuple[pd.DataFrame, dict[str, Any]]:
+    trainer, callbacks = session.trainer, session.callbacks
+    _refuse_multirun_on_many_devices(trainer)
+    plan = plan_batch(config.batch.total, config.batch.max_per_device, trainer.world_size)
+    trainer.accumulate_grad_batches = plan.accumulate
+    module, datamodule = build(config, plan)
+    check_monitors(callbacks, module)
+    model = describe_variants(module.sam, parameter_counts(module))
+    log_summary(config, trainer, model, datamodule.sets, plan.total, plan.describe(), session.ckpt_path)
+    _begin(session.resumed, config, module, datamodule.sets)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(as_plain(config))
+    if trainer.is_global_zero:
+        write_contact_sheets(datamodule.sets, session.folder, config.seed)
+    with together(trainer), stops_deferred():
+        trainer.fit(module, datamodule, ckpt_path=session.ckpt_path, weights_only=True)
+        stop_if_agreed(trainer)
+        if datamodule.sets.validation and module.scored_step != trainer.global_step:
+            trainer.validate(module, datamodule, verbose=False)
             stop_if_agreed(trainer)
-            if datamodule.sets.validation and module.scored_step != trainer.global_step:
-                trainer.validate(module, datamodule, verbose=False)
-                stop_if_agreed(trainer)
-        facts = run_facts(config, trainer, module, plan, datamodule.sets.describe(), clock)
-        for callback in callbacks.values():
-            if isinstance(callback, InferenceSpeed):
-                facts["inference"] = callback.costs
-        with stops_deferred():
-            results = results_of(config, module, callbacks.values(), facts)
-            report_run(Path(config.paths.output_dir), results, trainer, list(callbacks.values()))
-    finally:
-        finish_wandb()
+    facts = run_facts(config, trainer, module, plan, datamodule.sets.describe(), session.clock)
+    for callback in callbacks.values():
+        if isinstance(callback, InferenceSpeed):
+            facts["inference"] = callback.costs
+    with stops_deferred():
+        results = results_of(config, module, callbacks.values(), facts)
+        report_run(session.folder, results, trainer, list(callbacks.values()))
     return results.means, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}
 
 

@@ -190,7 +190,7 @@ def test_two_masks_of_one_stem_are_refused(tmp_path: Path, source: Source) -> No
 def test_absent_folders_say_where_the_set_is_from(tmp_path: Path, absent: str) -> None:
     (tmp_path / ({"im", "gt"} - {absent}).pop()).mkdir()
     source = Source("tiny", "im", "gt", title="Tiny", paper="A. Author 2020", note="From example.org")
-    message = rf"folder .*{absent} does not exist; set paths.data_dir, download the set \(Tiny; A\. Author 2020; From"
+    message = rf"folder .*{absent} does not exist; set paths.data_dir, or download the set \(Tiny; A\. Author 2020; From"
     with pytest.raises(MissingDataError, match=message):
         list_pairs(source, tmp_path)
 
@@ -283,6 +283,9 @@ def test_allow_missing_warns_once_and_goes_on(tmp_path: Path, caplog: pytest.Log
     record = caplog.records[-1]
     for name in ("absent", "empty", "few"):
         assert f"- {name}: " in record.getMessage()
+    # an evaluation's sets have other keys, and the one that forgives is set
+    assert "data.allow_missing" not in record.getMessage()
+    assert "data.catalogue" not in record.getMessage()
 
 
 def test_nothing_left_is_an_error(tmp_path: Path, source: Source) -> None:

@@ -63,30 +63,31 @@ def inspect_sources(
     """
     require("data.check", check, choice(*CHECKS))
     found: dict[str, PhotoPairs] = {}
-    gaps: list[str] = []
+    gaps: dict[str, str] = {}
     problems: list[str] = []
     notes: list[str] = []
     for source in sources:
         try:
             listing = list_source(source, data_dir)
         except MissingDataError as error:
-            gaps.append(str(error))
+            gaps[str(error)] = ", or set data.allow_missing=true to continue without it"
         except DataError as error:
             problems.append(str(error))
         else:
             _log.log(logging.WARNING if listing.lost else logging.INFO, "%s: %s", source.name, listing.describe())
-            gaps += _count_gaps(source, len(listing.pairs) + listing.excluded)
+            gaps |= _count_gaps(source, len(listing.pairs) + listing.excluded)
             found[source.name] = _check_source(source, listing.pairs, check, problems, notes)
+    # warnings name no whole keys: of an evaluation's sets they are not below `data`
     if notes:
-        _log.warning(_as_list("data.check=full: masks to look at", notes))
-    if gaps and not allow_missing:
-        problems = gaps + problems
+        _log.warning(_as_list("check=full: masks to look at", notes))
+    if not allow_missing:
+        problems = [gap + remedy for gap, remedy in gaps.items()] + problems
     if problems:
         raise DataError(_as_list(f"problems with the data in {data_dir} (paths.data_dir): {len(problems)}", problems))
     if not found:
-        raise DataError(_as_list(f"no pair of photo and mask is left in {data_dir} (paths.data_dir)", gaps))
+        raise DataError(_as_list(f"no pair of photo and mask is left in {data_dir} (paths.data_dir)", list(gaps)))
     if gaps:
-        _log.warning(_as_list("data.allow_missing=true: continuing with what is there", gaps))
+        _log.warning(_as_list("allow_missing=true: continuing with what is there", list(gaps)))
     return found
 
 
@@ -94,14 +95,14 @@ def _as_list(title: str, lines: list[str]) -> str:
     return "\n  - ".join([title, *lines])
 
 
-def _count_gaps(source: Source, count: int) -> list[str]:
+def _count_gaps(source: Source, count: int) -> dict[str, str]:
     if source.expected is None or count == source.expected:
-        return []
-    return [
-        f"{source.name}: expected {source.expected} pairs, found {count} in {source.images}; download the set again, "
-        f"set data.catalogue.{source.name}.expected={count} if the set is as it should be, or set "
+        return {}
+    gap = f"{source.name}: expected {source.expected} pairs, found {count} in {source.images}; download the set again"
+    return {
+        gap: f", set data.catalogue.{source.name}.expected={count} if the set is as it should be, or set "
         "data.allow_missing=true to continue with what is there"
-    ]
+    }
 
 
 def _check_source(source: Source, pairs: list[Pair], check: str, problems: list[str], notes: list[str]) -> PhotoPairs:

@@ -91,7 +91,7 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
     "hqsam_lightning.metrics.functional.boundary_iou": {"dilation_ratio": DILATION},
     "hqsam_lightning.metrics.contours.boundary_f": {"dilation_ratio": DILATION},
     "hqsam_lightning.data.catalogue.Source": FIELDS,
-    "hqsam_lightning.training.loggers.build_wandb_logger": {
+    "hqsam_lightning.training.loggers.RunWandbLogger": {
         "project": text(1, 128),
         "name": optional(text(1, 128)),
         "group": optional(text(1, 128)),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,15 @@ from torch import Tensor
 from hqsam_lightning import __version__
 from hqsam_lightning.errors import CheckpointError
 from hqsam_lightning.recipe import BEGINNING, differences, recipe_of, steps_of, without
+from hqsam_lightning.storage.file_kinds import stand_in
 from hqsam_lightning.storage.files import UNREADABLE, content_sha256, require_regular_file
-from hqsam_lightning.training.foreign import describe_foreign, describe_unreadable
 
 INFO_KEY = "hqsam_lightning"
 FORMAT_VERSION = 3
 """Of the layout; checkpoints before 2 had no checksum, those before 3 belonged to a number of devices."""
 
 REMEDY = "use another checkpoint of the run"
+SAM_PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
 
 
 def checkpoint_info(
@@ -73,11 +76,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # of pickles that other programs wrote
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
-        raise CheckpointError(f"ckpt_path={path}: {describe_unreadable(path, error)}; {REMEDY}") from error
+        raise CheckpointError(f"ckpt_path={path}: {_describe_unreadable(path, error)}; {REMEDY}") from error
     info = checkpoint.get(INFO_KEY) if isinstance(checkpoint, dict) else None
     if not isinstance(info, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         raise CheckpointError(
-            f"ckpt_path={path}: expected a checkpoint written by hqsam_lightning, got {describe_foreign(checkpoint)}"
+            f"ckpt_path={path}: expected a checkpoint written by hqsam_lightning, got {_describe_foreign(checkpoint)}"
         )
     if info.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(
@@ -181,3 +184,39 @@ def _some(keys: list[str]) -> str:
     if not keys:
         return "none"
     return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+
+
+def _describe_unreadable(path: Path, error: Exception) -> str:
+    """Why a file cannot be read as a checkpoint; torch's own message advises to run the code in the file."""
+    expected = "expected a whole checkpoint; it is damaged or of another kind"
+    try:
+        if zipfile.is_zipfile(path):
+            if isinstance(error, pickle.UnpicklingError):
+                return f"{expected}: it holds objects other than tensors and plain values, which could run code"
+            return f"{expected}: its archive cannot be read ({type(error).__name__})"
+        kind, remedy = stand_in(path) or ("", "")
+    except OSError as cause:
+        return f"{expected}: it cannot be read ({cause})"
+    return f"{expected}: it is {kind}; {remedy}" if kind else f"{expected}: it does not end, or does not begin, as one"
+
+
+def _describe_foreign(content: Any) -> str:
+    """What a file that torch could read holds in place of a checkpoint, and what to do with it."""
+    if not isinstance(content, Mapping):
+        return f"a {type(content).__name__}; check ckpt_path"
+    keys = [key for key in content if isinstance(key, str)]
+    if "pytorch-lightning_version" in keys:
+        return "a Lightning checkpoint of another project; check ckpt_path"
+    inner = content.get("model", content.get("state_dict", content))
+    tensors = inner.items() if isinstance(inner, Mapping) else ()
+    names = [key for key, value in tensors if isinstance(value, Tensor)]
+    wrapped = [key for key in names if key.startswith("module.")]
+    note = f" whose keys begin with 'module.' ({wrapped[0]}), as DataParallel saves them" if wrapped else ""
+    names = [key.removeprefix("module.") for key in names]
+    if any(key.startswith(("hf_token", "mask_decoder.hf_")) for key in names):
+        return f"weights of HQ-SAM{note}, which hold no state of a run; give them as variants.hq.weights"
+    if any(key.startswith(SAM_PARTS) for key in names):
+        return f"weights of a SAM{note}, which hold no state of a run; give them as sam.weights"
+    if names:
+        return f"bare weights{note} ({names[0]}, ...), which hold no state of a run; check ckpt_path"
+    return f"a dict with keys {', '.join(sorted(keys)[:3]) or 'none'}; check ckpt_path"

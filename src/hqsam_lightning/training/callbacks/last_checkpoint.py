@@ -14,11 +14,6 @@ from hqsam_lightning.errors import CheckpointError, ConfigError
 from hqsam_lightning.training.trainer import FitLoop, rescale, settled
 
 
-def find_last(callbacks: Iterable[L.Callback]) -> LastCheckpoint | None:
-    """The one that writes last.ckpt; None where the run has none."""
-    return next((each for each in callbacks if isinstance(each, LastCheckpoint)), None)
-
-
 class LastCheckpoint(L.Callback):
     """Writes last.ckpt every n optimiser steps, before every validation, and when training ends, for whatever reason.
 
