@@ -19,10 +19,10 @@ from hqsam_lightning.data.framing import FRAMES
 from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import FinishedError
 from hqsam_lightning.evaluation.journal import Journal
-from hqsam_lightning.evaluation.running import Evaluation, Work, run
+from hqsam_lightning.evaluation.running import Evaluation, run
 from hqsam_lightning.evaluation.suites import Setting, Suite
 from hqsam_lightning.evaluation.table import BASELINE
-from hqsam_lightning.evaluation_config import Trained, complete, name_variants
+from hqsam_lightning.evaluation_config import Trained, complete
 from hqsam_lightning.heads import Head, SamHead
 from hqsam_lightning.reporting.evaluation_report import report_evaluation
 from hqsam_lightning.runtime.process_settings import begin_loading, with_process_settings
@@ -77,14 +77,15 @@ def _evaluate(config: DictConfig, trained: list[Trained], folder: Path) -> tuple
     fabric = launch(config.trainer)
     evaluation = together(fabric, partial(build, config, trained, fabric.device))
     journal = Journal(folder / UNFINISHED)
-    together_in_first(fabric, partial(_begin, journal, config, trained, evaluation))
+    together_in_first(fabric, lambda: journal.begin(_facts(config, trained, evaluation)))
     loading = {
+        "batch_size": config.batch_size,
         "num_workers": config.loader.num_workers,
         "timeout": config.loader.timeout,
         "worker_init_fn": begin_loading(config),
         "pin_memory": fabric.device.type == "cuda",
     }
-    table = run(evaluation, fabric, journal, Work(config.batch_size, config.save_every, loading))
+    table = run(evaluation, fabric, journal, config.save_every, loading)
     if fabric.is_global_zero:
         report_evaluation(folder, config, evaluation, table, [str(each.weights.path) for each in trained])
         journal.remove()
@@ -108,19 +109,17 @@ def build(config: DictConfig, trained: list[Trained], device: torch.device) -> E
     return Evaluation(suite, settings, sam.to(device), {name: head.to(device) for name, head in heads.items()})
 
 
-def _begin(journal: Journal, config: DictConfig, trained: list[Trained], evaluation: Evaluation) -> None:
-    """Writes, or compares, what the numbers depend on."""
+def _facts(config: DictConfig, trained: list[Trained], evaluation: Evaluation) -> dict[str, Any]:
+    """What the numbers depend on."""
     plain = as_plain(config)
-    names = name_variants(trained)
-    identities = [each.weights.identity for each in trained]
-    facts = {
+    heads = {name: each.weights.identity[variant] for each in trained for variant, name in each.names.items()}
+    return {
         "sam": evaluation.sam.weights_sha256,
         "precision": evaluation.sam.precision,
-        "heads": {name: identities[place][variant] for (place, variant), name in names.items()},
+        "heads": heads,
         "images": evaluation.suite.facts(),
         **{key: plain[key] for key in NUMBERS_DEPEND_ON},
     }
-    journal.begin(facts)
 
 
 def build_heads(trained: list[Trained], sam: FrozenSam) -> dict[str, Head]:
@@ -129,10 +128,9 @@ def build_heads(trained: list[Trained], sam: FrozenSam) -> dict[str, Head]:
     Raises:
         HQSamError: one was trained with another SAM.
     """
-    names = name_variants(trained)
     heads: dict[str, Head] = {BASELINE: SamHead()}
-    for number, each in enumerate(trained):
-        heads |= {names[number, variant]: each.weights.build(variant, sam) for variant in each.variants}
+    for each in trained:
+        heads |= {name: each.weights.build(variant, sam) for variant, name in each.names.items()}
     return {name: head.eval() for name, head in heads.items()}
 
 
