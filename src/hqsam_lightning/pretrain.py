@@ -19,8 +19,7 @@ from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.data.fingerprint import fingerprint
 from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.pretraining.blending import blend, check_start_share, copy_of_state
-from hqsam_lightning.pretraining.ema import WeightEMA
+from hqsam_lightning.pretraining.ema import WeightEMA, blend, copy_of_state
 from hqsam_lightning.pretraining.module import PretrainingModule
 from hqsam_lightning.reporting.pretraining_report import round_to_half, score_table, write_results
 from hqsam_lightning.reporting.results import print_table, wide_console
@@ -89,7 +88,11 @@ def _pretrain(config: DictConfig, session: Session, ema: WeightEMA) -> tuple[dic
 
 def build(config: DictConfig) -> tuple[PretrainingModule, PromptedDataModule]:
     """Builds the data first, so that what is missing is reported before anything else; then SAM."""
-    check_start_share(config.start_share, config.sam.weights)
+    if config.start_share and config.sam.weights == "random":
+        raise ConfigError(
+            f"start_share: expected 0 for a run that begins with random weights; got {config.start_share}; "
+            "set sam.weights=embedded or a file"
+        )
     sets = build_sets(config)
     require_full_step(sets, "batch_size", config.batch_size)
     if len(sets.validation) != 1:

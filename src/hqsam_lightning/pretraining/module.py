@@ -13,16 +13,20 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.evaluation.scorer import fill_box
 from hqsam_lightning.metrics import mask_iou
-from hqsam_lightning.pretraining.evaluation import PROTOCOLS, predict_protocols
 from hqsam_lightning.pretraining.losses import PretrainingLoss
 from hqsam_lightning.pretraining.model import TrainableSam
 from hqsam_lightning.pretraining.optimizer import build_optimizer
 from hqsam_lightning.pretraining.rounds import correction_rounds, coverage_of, ignored_cells
+from hqsam_lightning.prompts.clicks import deepest_points
 from hqsam_lightning.sam.state_dicts import state_dict_sha256
 from hqsam_lightning.training.checkpoint import INFO_KEY, checkpoint_info, require_finite
 from hqsam_lightning.types import Batch
+
+PROTOCOLS = ("filled_box", "box", "point")
 
 
 class PretrainingModule(L.LightningModule):
@@ -40,7 +44,7 @@ class PretrainingModule(L.LightningModule):
         config: the run's resolved config as plain values, kept in checkpoints.
 
     Raises:
-        ConfigError: for fewer than one round, or an unknown precision.
+        ConfigError: for an unknown precision.
     """
 
     def __init__(
@@ -56,8 +60,6 @@ class PretrainingModule(L.LightningModule):
         config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if rounds < 1:
-            raise ConfigError(f"rounds: expected an integer >= 1; got {rounds}")
         self.model = TrainableSam(sam, precision)
         self.name = name
         self.loss = loss
@@ -133,3 +135,33 @@ class PretrainingModule(L.LightningModule):
         state = self.model.sam.state_dict()
         require_finite(state)
         checkpoint[INFO_KEY] = checkpoint_info(self.name, state_dict_sha256(state), self._config, self.data_facts)
+
+
+def predict_protocols(model: TrainableSam, batch: Batch) -> dict[str, list[Tensor]]:
+    """Predicts the masks of an evaluation batch by each protocol; the encoder runs once.
+
+    Args:
+        model: in eval mode.
+        batch: with box prompts and original masks.
+
+    Returns:
+        N (H0, W0) bool masks at the photos' own size: the box filled, the single-mask output with the box, and with
+        the point that is deepest inside the object (the paper, figure 5).
+
+    Raises:
+        ConfigError: when a mask's prompt is not a box.
+    """
+    originals = batch.original_masks
+    if originals is None:
+        raise ValueError("expected a batch with original_masks, got a training batch")
+    if any(group.boxes is None for group in batch.prompts):
+        raise ConfigError(
+            "val_prompts: expected a box for every mask, got other prompts; use prompts@val_prompts.box=box"
+        )
+    embeddings = model.encode(batch.pixels)
+    predicted = {"filled_box": [fill_box(mask) for mask in originals]}
+    frame = Stretch(batch.masks.shape[-1])
+    for name, groups in (("box", batch.prompts), ("point", [deepest_points(batch.masks)])):
+        logits = model.decode(embeddings, groups, batch.image_index).logits[:, :1]
+        predicted[name] = [frame.restore(row, mask.shape)[0] for row, mask in zip(logits, originals, strict=True)]
+    return predicted

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
 
 from hqsam_lightning import __version__
-from hqsam_lightning.errors import CheckpointError
+from hqsam_lightning.errors import CheckpointError, StorageError
 from hqsam_lightning.recipe import BEGINNING, differences, recipe_of, steps_of, without
 from hqsam_lightning.storage.file_kinds import stand_in
-from hqsam_lightning.storage.files import UNREADABLE, content_sha256, require_regular_file
+from hqsam_lightning.storage.files import UNREADABLE, content_sha256, replacing, require_regular_file
 
 INFO_KEY = "hqsam_lightning"
 FORMAT_VERSION = 3
@@ -47,17 +48,12 @@ def require_finite(state_dict: Mapping[str, Tensor]) -> None:
     for key, value in state_dict.items():
         if not torch.isfinite(value).all():
             raise CheckpointError(
-                f"{key}: expected finite weights to save, got NaN or infinity; checkpoints written before stay as they "
-                "are"
+                f"{key}: expected finite weights to save, got NaN or infinity; checkpoints written before stay as they are"
             )
 
 
 def seal(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Puts the version of the layout and a checksum over everything in a checkpoint.
-
-    Args:
-        checkpoint: as Lightning made it, with the run's info where its module wrote one.
-    """
+    """Puts the version of the layout and a checksum over everything into a checkpoint of Lightning's."""
     info = {**checkpoint.get(INFO_KEY, {}), "format_version": FORMAT_VERSION}
     sealed = {**checkpoint, INFO_KEY: info}
     return {**sealed, INFO_KEY: {**info, "sha256": content_sha256(sealed)}}
@@ -109,6 +105,33 @@ def _floats(value: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             yield from _floats(inner, f"{prefix}.{index}")
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the target, flushes to the disk and renames; puts a checksum in, and checks it when reading.
+
+    Lightning writes to the system's temporary folder and moves; where that is another file system, the move is a copy,
+    and a kill during it leaves a part of a file in place of the last good checkpoint.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Raises a `StorageError` where the disk cannot be written; the checkpoint before stays as it was."""
+        path = Path(path)
+        for abandoned in path.parent.glob(f".{path.name}.*.part"):  # of a run killed while it saved
+            abandoned.unlink(missing_ok=True)
+        with replacing(path) as file:
+            try:
+                torch.save(seal(checkpoint), file)
+            except RuntimeError as cause:
+                # torch's writer says so when a write fails
+                raise StorageError(
+                    f"{path}: cannot be written ({str(cause).splitlines()[0]}); the checkpoint before is whole: make "
+                    "room and run the same command again"
+                ) from cause
+
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """See `read_checkpoint`."""
+        return read_checkpoint(Path(path))
 
 
 def check_checkpoint(

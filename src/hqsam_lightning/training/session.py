@@ -124,7 +124,6 @@ def _load_resumed(config: DictConfig, command: str, last: LastCheckpoint | None)
     plain, before = as_plain(config), content[INFO_KEY]["config"]
     check_recipe(content, plain)
     if last is not None:
-        last.resumes_folder = last.path.parent.resolve() == path.parent.resolve()
         last.resumes_plan = all(before[key] == plain[key] for key in ("trainer", "callbacks"))
     log.info("continuing at step %d, from %s", content["global_step"], path)
     return Resumed(path, content)
