@@ -60,29 +60,27 @@ def pretrain(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
 
 
 def _pretrain(config: DictConfig, session: Session, ema: WeightEMA) -> tuple[dict[str, float], dict[str, Any]]:
-    trainer, resumed = session.trainer, session.resumed
+    trainer = session.trainer
     _refuse_many_devices(trainer)
     module, datamodule = build(config)
     _summarise(config, trainer, module, datamodule, session.ckpt_path)
     module.data_facts = fingerprint(datamodule.sets)
-    if resumed is not None:
-        check_recipe(resumed.content, as_plain(config), module.data_facts)
+    if session.checkpoint is not None:
+        check_recipe(session.checkpoint, as_plain(config), module.data_facts)
     for logger in trainer.loggers:
         logger.log_hyperparams(as_plain(config))
-    facts = {}
     if not config.only_validate:
         write_contact_sheets(datamodule.sets, session.folder, config.seed)
         start = copy_of_state(module.model.sam)
         with stops_deferred():
             trainer.fit(module, datamodule, ckpt_path=session.ckpt_path, weights_only=True)
-        facts = _training_facts(config, trainer, session.clock.seconds)
         ema.hand_over(module)
         blend(module.model.sam, start, config.start_share)
         round_to_half(module.model.sam)
     with stops_deferred():
         trainer.validate(module, datamodule, verbose=False)
     with stops_deferred():
-        _report(config, module, facts)
+        _report(config, session, module)
     return module.scores, {"trainer": trainer, "module": module, "datamodule": datamodule}
 
 
@@ -154,39 +152,27 @@ def _summarise(
     log_summary(config, trainer, f"{model}, all trained", datamodule.sets, config.batch_size, batch, resumed_from)
 
 
-def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]) -> None:
-    folder = Path(config.paths.output_dir)
-    run = {
+def _report(config: DictConfig, session: Session, module: PretrainingModule) -> None:
+    folder, trained = session.folder, not config.only_validate
+    facts: dict[str, Any] = {
         "name": config.name,
         **command_facts("hqsam_lightning.pretrain"),
         "sam": config.sam.name,
         "weights_sha256": state_dict_sha256(module.model.sam.state_dict()),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "validation_masks": module.scored_masks,
-        **facts,
-        **version_facts(),
     }
-    weights = folder / "sam.safetensors"
-    if not config.only_validate:
-        save_shipped(module.model.sam, weights)
+    if trained:
+        facts |= {key: config[key] for key in ("seed", "batch_size", "rounds", "precision")}
+        facts |= {"steps": session.trainer.global_step, "start_share": config.start_share}
+        facts["fit_seconds"] = round(session.clock.seconds, 1)
+        save_shipped(module.model.sam, folder / "sam.safetensors")
     # last: a folder with metrics.json holds a finished run
-    write_results(folder, module.scores, run, as_plain(config))
+    write_results(folder, module.scores, {**facts, **version_facts()}, as_plain(config))
     print_table(score_table(module.scores), "pretraining", wide_console())
     print(f"results in {folder}")
-    if not config.only_validate:
-        print(f"use the model with sam={config.sam.name} sam.weights={weights}")
-
-
-def _training_facts(config: DictConfig, trainer: L.Trainer, seconds: float) -> dict[str, Any]:
-    return {
-        "seed": config.seed,
-        "batch_size": config.batch_size,
-        "rounds": config.rounds,
-        "precision": config.precision,
-        "steps": trainer.global_step,
-        "start_share": config.start_share,
-        "fit_seconds": round(seconds, 1),
-    }
+    if trained:
+        print(f"use the model with sam={config.sam.name} sam.weights={folder / 'sam.safetensors'}")
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="pretrain")

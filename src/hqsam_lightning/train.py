@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from hqsam_lightning.recipe import features_of
 from hqsam_lightning.report import paper_table_path, print_beside_paper
 from hqsam_lightning.reporting.metric_facts import facts_of
 from hqsam_lightning.reporting.paper import read_paper_table
-from hqsam_lightning.reporting.results import BestWeights, Results
+from hqsam_lightning.reporting.results import Results
 from hqsam_lightning.reporting.run_report import report_run
 from hqsam_lightning.run_names import is_multirun
 from hqsam_lightning.runtime.process_settings import with_process_settings
@@ -37,7 +36,7 @@ from hqsam_lightning.runtime.signals import stops_deferred
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
-from hqsam_lightning.training.callbacks.best_checkpoint import BestCheckpoints
+from hqsam_lightning.training.callbacks.best_checkpoint import BestCheckpoints, BestWeights
 from hqsam_lightning.training.callbacks.inference_speed import InferenceSpeed
 from hqsam_lightning.training.checkpoint import INFO_KEY, check_checkpoint, check_recipe
 from hqsam_lightning.training.module import HQSamModule
@@ -45,7 +44,7 @@ from hqsam_lightning.training.monitors import check_monitors
 from hqsam_lightning.training.run_facts import parameter_counts, run_facts
 from hqsam_lightning.training.run_folder import is_first_process
 from hqsam_lightning.training.run_summary import describe_variants, log_summary
-from hqsam_lightning.training.session import Resumed, Session, open_session
+from hqsam_lightning.training.session import Session, open_session
 from hqsam_lightning.training.stopping import stop_if_agreed, together
 from hqsam_lightning.training.weights import begin_from, build_head
 
@@ -79,7 +78,7 @@ def _train(config: DictConfig, session: Session) -> tuple[pd.DataFrame, dict[str
     check_monitors(callbacks, module)
     model = describe_variants(module.sam, parameter_counts(module))
     log_summary(config, trainer, model, datamodule.sets, plan.total, plan.describe(), session.ckpt_path)
-    _begin(session.resumed, config, module, datamodule.sets)
+    _begin(session.checkpoint, config, module, datamodule.sets)
     for logger in trainer.loggers:
         logger.log_hyperparams(as_plain(config))
     if trainer.is_global_zero:
@@ -91,33 +90,16 @@ def _train(config: DictConfig, session: Session) -> tuple[pd.DataFrame, dict[str
             trainer.validate(module, datamodule, verbose=False)
             stop_if_agreed(trainer)
     facts = run_facts(config, trainer, module, plan, datamodule.sets.describe(), session.clock)
+    best: dict[str, BestWeights] = {}
     for callback in callbacks.values():
         if isinstance(callback, InferenceSpeed):
             facts["inference"] = callback.costs
+        if isinstance(callback, BestCheckpoints):
+            best |= callback.best
     with stops_deferred():
-        results = results_of(config, module, callbacks.values(), facts)
+        results = Results(module.scores, facts_of(module.scorer.metrics), facts, as_plain(config), best)
         report_run(session.folder, results, trainer, list(callbacks.values()))
     return results.means, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}
-
-
-def results_of(
-    config: DictConfig, module: HQSamModule, callbacks: Iterable[L.Callback], facts: dict[str, Any]
-) -> Results:
-    """What a run gives, by its last weights and by its best checkpoints.
-
-    Args:
-        config: of the run.
-        module: whose scores are of the last weights.
-        callbacks: of the run.
-        facts: of the run.
-    """
-    best: dict[str, BestWeights] = {}
-    for callback in callbacks:
-        if isinstance(callback, BestCheckpoints):
-            for name, choice in callback.chosen.items():
-                if (table := callback.scores(name)) is not None:
-                    best[name] = BestWeights(**asdict(choice), table=table)
-    return Results(module.scores, facts_of(module.scorer.metrics), facts, as_plain(config), best)
 
 
 def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDataModule]:
@@ -135,12 +117,7 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
 
 
 def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) -> HQSamModule:
-    """Builds the variants, their losses and their optimiser over a SAM.
-
-    Args:
-        config: composed from conf/train.yaml.
-        sam: the frozen model.
-        val_sets: names of the validation sets.
+    """Builds the variants, their losses and their optimiser over a SAM; `val_sets` names the validation sets.
 
     Raises:
         ConfigError: evaluation.metric is none of the run's metrics.
@@ -164,13 +141,7 @@ def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) ->
 
 
 def build_scorer(config: DictConfig, val_sets: Sequence[str], image_size: int) -> Scorer:
-    """Builds what scores a run's validation.
-
-    Args:
-        config: with metrics, val_prompts, evaluation and name.
-        val_sets: names of the validation sets.
-        image_size: side of the model's frame.
-    """
+    """Builds what scores a run's validation sets, stretched to the model's frame of `image_size` pixels."""
     return Scorer(
         metrics={name: instantiate(metric) for name, metric in config.metrics.items()},
         datasets=val_sets,
@@ -191,17 +162,16 @@ def _refuse_cache(cache: EmbeddingCache | None, variants: dict[str, Head]) -> No
         )
 
 
-def _begin(resumed: Resumed | None, config: DictConfig, module: HQSamModule, sets: DataSets) -> None:
+def _begin(checkpoint: dict[str, Any] | None, config: DictConfig, module: HQSamModule, sets: DataSets) -> None:
     """Gives the variants the weights that they begin from, or makes sure that the resumed run is this one."""
     if is_first_process():
         module.data_facts = fingerprint(sets)
-    before = None
-    if resumed is not None:
-        check_checkpoint(resumed.content, module.trainable_state, module.sam.name, module.sam.weights_sha256)
-        before = resumed.content[INFO_KEY]
+    if checkpoint is not None:
+        check_checkpoint(checkpoint, module.trainable_state, module.sam.name, module.sam.weights_sha256)
+    before = None if checkpoint is None else checkpoint[INFO_KEY]
     module.begun_from = begin_from(module.heads, config.variants, module.sam, before)
-    if resumed is not None and module.data_facts is not None:
-        check_recipe(resumed.content, as_plain(config), module.data_facts, module.begun_from)
+    if checkpoint is not None and module.data_facts is not None:
+        check_recipe(checkpoint, as_plain(config), module.data_facts, module.begun_from)
 
 
 def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:

@@ -20,12 +20,12 @@ from hqsam_lightning.reporting.metric_facts import MetricFacts
 from hqsam_lightning.reporting.results import (
     METRICS_KIND,
     METRICS_VERSION,
-    BestWeights,
     Results,
     print_results,
     write_results,
 )
 from hqsam_lightning.storage.files import file_sha256, read_document
+from hqsam_lightning.training.callbacks.best_checkpoint import BestWeights
 
 SAM, HQ = ("sam", "sam"), ("hq", "hq")
 

@@ -127,11 +127,7 @@ class PretrainingModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what the checkpoint belongs to.
-
-        Raises:
-            CheckpointError: when a weight is not finite.
-        """
+        """Adds what the checkpoint belongs to; a `CheckpointError` where a weight is not finite."""
         state = self.model.sam.state_dict()
         require_finite(state)
         checkpoint[INFO_KEY] = checkpoint_info(self.name, state_dict_sha256(state), self._config, self.data_facts)

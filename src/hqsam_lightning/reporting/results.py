@@ -30,23 +30,12 @@ from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.runs import Recipe, Run
 from hqsam_lightning.reporting.tables import overview, set_differences, set_scores
 from hqsam_lightning.storage.files import write_document, write_whole
-from hqsam_lightning.training.callbacks.best_checkpoint import Choice
+from hqsam_lightning.training.callbacks.best_checkpoint import BestWeights
 
 METRICS_FILE, RESULTS_FILE = "metrics.json", "results.md"
 METRICS_KIND, METRICS_VERSION = "metrics", 2
 WIDE = 400
 LEFT_ALIGNED = ("recipe", "method", "logits")
-
-
-@dataclass(frozen=True)
-class BestWeights(Choice):
-    """The validation that a variant's best checkpoint is of.
-
-    Attributes:
-        table: of scores, by these weights.
-    """
-
-    table: pd.DataFrame
 
 
 @dataclass(frozen=True)

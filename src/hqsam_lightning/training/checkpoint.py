@@ -48,7 +48,8 @@ def require_finite(state_dict: Mapping[str, Tensor]) -> None:
     for key, value in state_dict.items():
         if not torch.isfinite(value).all():
             raise CheckpointError(
-                f"{key}: expected finite weights to save, got NaN or infinity; checkpoints written before stay as they are"
+                f"{key}: expected finite weights to save, got NaN or infinity; checkpoints written before stay as they "
+                "are"
             )
 
 

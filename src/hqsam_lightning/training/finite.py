@@ -73,7 +73,7 @@ class FiniteWatch(L.Callback):
         # a scaler skips steps of infinite gradients, and lowers its scale
         if gradients and getattr(trainer.precision_plugin, "scaler", None) is None:
             self._seen[-1].finite.append(torch.isfinite(torch.stack(torch._foreach_norm(gradients))).all())
-        interval = trainer.log_every_n_steps or 1
+        interval = getattr(trainer, "log_every_n_steps", 0) or 1
         if not gradients or gradients[0].device.type == "cpu" or trainer.global_step % interval == 0:
             self._check_all(pl_module)
 

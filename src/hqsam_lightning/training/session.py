@@ -31,19 +31,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Resumed:
-    """A checkpoint that a run continues.
-
-    Attributes:
-        path: of its file.
-        content: as read.
-    """
-
-    path: Path
-    content: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Session:
     """A run in its folder, before its model and data are built.
 
@@ -52,19 +39,16 @@ class Session:
         callbacks: of the config, by name.
         trainer: with these callbacks and those of every run.
         clock: of the trainer.
-        resumed: what the run continues; None begins a new one.
+        ckpt_path: of the checkpoint that the run continues; None begins a new one.
+        checkpoint: its content.
     """
 
     folder: Path
     callbacks: dict[str, L.Callback]
     trainer: L.Trainer
     clock: FitClock
-    resumed: Resumed | None
-
-    @property
-    def ckpt_path(self) -> Path | None:
-        """Of the checkpoint that the run continues."""
-        return self.resumed.path if self.resumed else None
+    ckpt_path: Path | None
+    checkpoint: dict[str, Any] | None
 
 
 @contextmanager
@@ -85,7 +69,8 @@ def open_session(config: DictConfig, command: str, first: Sequence[L.Callback] =
     callbacks = {name: instantiate(value) for name, value in config.callbacks.items()}
     last = next((each for each in callbacks.values() if isinstance(each, LastCheckpoint)), None)
     with stop_on_signals(), stops_reported(last, continue_command(command, folder), folder), owned(folder):
-        resumed = _load_resumed(config, command, last)
+        path = find_checkpoint(folder, config.ckpt_path, config.resume)
+        checkpoint = None if path is None else _read_resumed(path, config, command, last)
         write_hydra_files(folder, config)
         log_setting(config)
         loggers = [instantiate(value) for value in (config.get("logger") or {}).values()]
@@ -94,21 +79,13 @@ def open_session(config: DictConfig, command: str, first: Sequence[L.Callback] =
             every = [*first, clock, *callbacks.values(), FiniteWatch(last), StopOnSignal(last)]
             trainer = build_trainer(config, every, loggers)
             apply_to_device(config, trainer)
-            yield Session(folder, callbacks, trainer, clock, resumed)
+            yield Session(folder, callbacks, trainer, clock, path, checkpoint)
         finally:
             finish_wandb()
 
 
-def _load_resumed(config: DictConfig, command: str, last: LastCheckpoint | None) -> Resumed | None:
-    """Reads the checkpoint that the run continues, if any; nothing in the run's folder is touched.
-
-    Raises:
-        ConfigError: the folder holds another run, see `find_checkpoint`.
-        CheckpointError: the checkpoint is damaged, another command's, or of another recipe.
-    """
-    path = find_checkpoint(Path(config.paths.output_dir), config.ckpt_path, config.resume)
-    if path is None:
-        return None
+def _read_resumed(path: Path, config: DictConfig, command: str, last: LastCheckpoint | None) -> dict[str, Any]:
+    """Reads the checkpoint that the run continues; `last` learns what of it still holds."""
     content = read_checkpoint(path)
     if "loops" not in content:
         raise CheckpointError(
@@ -126,4 +103,4 @@ def _load_resumed(config: DictConfig, command: str, last: LastCheckpoint | None)
     if last is not None:
         last.resumes_plan = all(before[key] == plain[key] for key in ("trainer", "callbacks"))
     log.info("continuing at step %d, from %s", content["global_step"], path)
-    return Resumed(path, content)
+    return content

@@ -130,7 +130,6 @@ class OfficialWeights(LearnedWeights):
 
     Attributes:
         holds_sam: whether the file is a whole model, of which SAM can be taken too.
-        early_dim: channels of the early feature that the head takes, which tell SAM's architectures apart.
 
     Raises:
         WeightsError: the file cannot be read, or has no HQ parameters.
@@ -150,7 +149,7 @@ class OfficialWeights(LearnedWeights):
 
     @property
     def early_dim(self) -> int:
-        """See the class; a file of a part of a head may lack it."""
+        """Channels of the early feature that the head takes, which tell SAM's architectures apart."""
         return len(self.states[OFFICIAL_VARIANT]["fusion.early.0.weight"])
 
     def untrained(self, variant: str, sam: FrozenSam) -> Head:
@@ -206,13 +205,7 @@ def _files_of(folder: Path, key: str, which: str) -> list[Path]:
 
 
 def build_head(config: Mapping[str, Any], sam: FrozenSam, seed: int) -> Head:
-    """Builds a variant's head, untrained; what its config names as `WEIGHTS_KEY` is for `begin_from`.
-
-    Args:
-        config: of the variant, with ``_target_``.
-        sam: that it is used with.
-        seed: of its initial weights.
-    """
+    """Builds a variant's head, with initial weights by the seed; what `WEIGHTS_KEY` names is for `begin_from`."""
     config = config if isinstance(config, DictConfig) else OmegaConf.create(dict(config))
     kept = [key for key in config if key != WEIGHTS_KEY or _takes_weights(config)]
     return cast(Head, instantiate(OmegaConf.masked_copy(config, cast(list[Any], kept)), sam=sam, seed=seed))
