@@ -20,6 +20,7 @@ from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import FinishedError
 from hqsam_lightning.evaluation.journal import Journal
 from hqsam_lightning.evaluation.running import Evaluation, run
+from hqsam_lightning.evaluation.scorer import build_scorer
 from hqsam_lightning.evaluation.suites import Setting, Suite
 from hqsam_lightning.evaluation.table import BASELINE
 from hqsam_lightning.evaluation_config import Trained, complete
@@ -93,13 +94,7 @@ def _evaluate(config: DictConfig, trained: list[Trained], folder: Path) -> tuple
 
 
 def build(config: DictConfig, trained: list[Trained], device: torch.device) -> Evaluation:
-    """Builds the suite first, so that missing data is reported before weights are fetched; then SAM and the heads.
-
-    Args:
-        config: whole.
-        trained: heads to evaluate.
-        device: that SAM and heads are moved to.
-    """
+    """Builds the suite first, so that missing data is reported before weights are fetched; then SAM and the heads."""
     with own_errors("suite"):
         suite: Suite = instantiate(config.suite)
     with own_errors():
@@ -137,15 +132,8 @@ def build_heads(trained: list[Trained], sam: FrozenSam) -> dict[str, Head]:
 def build_setting(config: DictConfig, sam: FrozenSam, protocol: str) -> Setting:
     """How the images are shown and scored under a protocol, of `FRAMES`."""
     frame = FRAMES[protocol](sam.image_size)
-    return Setting(
-        run=config.name,
-        frame=frame,
-        mask_input_size=sam.mask_input_size,
-        prompts={name + frame.suffix: instantiate(prompts) for name, prompts in config.val_prompts.items()},
-        metrics={name: instantiate(metric) for name, metric in config.metrics.items()},
-        filled_box=config.evaluation.filled_box,
-        group=config.evaluation.group,
-    )
+    prompts = {name + frame.suffix: instantiate(prompts) for name, prompts in config.val_prompts.items()}
+    return Setting(build_scorer(config, (), list(prompts), frame), prompts, sam.mask_input_size)
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="evaluate")

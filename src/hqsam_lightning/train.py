@@ -22,7 +22,7 @@ from hqsam_lightning.data.fingerprint import fingerprint
 from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.data.watched_loading import with_loader_errors
 from hqsam_lightning.errors import ConfigError, choice_error
-from hqsam_lightning.evaluation.scorer import Scorer
+from hqsam_lightning.evaluation.scorer import build_scorer
 from hqsam_lightning.heads import Head
 from hqsam_lightning.recipe import features_of
 from hqsam_lightning.report import paper_table_path, print_beside_paper
@@ -131,25 +131,12 @@ def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) ->
         loss=instantiate(config.loss),
         optimizer=instantiate(config.optimizer),
         scheduler=instantiate(config.scheduler),
-        scorer=build_scorer(config, val_sets, sam.image_size),
+        scorer=build_scorer(config, val_sets, list(config.val_prompts), Stretch(sam.image_size)),
         output=config.evaluation.output,
         variant=config.evaluation.variant,
         config=as_plain(config),
         sequential_backward=config.sequential_backward,
         variant_losses={name: instantiate(loss) for name, loss in config.variant_losses.items()},
-    )
-
-
-def build_scorer(config: DictConfig, val_sets: Sequence[str], image_size: int) -> Scorer:
-    """Builds what scores a run's validation sets, stretched to the model's frame of `image_size` pixels."""
-    return Scorer(
-        metrics={name: instantiate(metric) for name, metric in config.metrics.items()},
-        datasets=val_sets,
-        prompts=list(config.val_prompts),
-        frame=Stretch(image_size),
-        run=config.name,
-        filled_box=config.evaluation.filled_box,
-        group=config.evaluation.group,
     )
 
 

@@ -190,7 +190,9 @@ def test_two_masks_of_one_stem_are_refused(tmp_path: Path, source: Source) -> No
 def test_absent_folders_say_where_the_set_is_from(tmp_path: Path, absent: str) -> None:
     (tmp_path / ({"im", "gt"} - {absent}).pop()).mkdir()
     source = Source("tiny", "im", "gt", title="Tiny", paper="A. Author 2020", note="From example.org")
-    message = rf"folder .*{absent} does not exist; set paths.data_dir, or download the set \(Tiny; A\. Author 2020; From"
+    message = (
+        rf"folder .*{absent} does not exist; set paths.data_dir, or download the set \(Tiny; A\. Author 2020; From"
+    )
     with pytest.raises(MissingDataError, match=message):
         list_pairs(source, tmp_path)
 

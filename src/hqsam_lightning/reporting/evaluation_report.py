@@ -33,7 +33,7 @@ def report_evaluation(
         StorageError: the results cannot be written.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    metrics = next(iter(evaluation.settings.values())).metrics
+    metrics = next(iter(evaluation.settings.values())).scorer.metrics
     results = Results(table, facts_of(metrics), _facts(plain, evaluation, table, checkpoints), plain)
     write_results(folder, results)
     print_results(results)

@@ -203,12 +203,7 @@ def _known_id(folder: Path, ckpt_path: str | None) -> str | None:
 
 
 def log_results(loggers: Sequence[Logger], means: pd.DataFrame) -> None:
-    """Logs the result table to W&B: a line per mean over masks.
-
-    Args:
-        loggers: of the run; others than W&B's are left alone.
-        means: see `hqsam_lightning.evaluation.table.summarise`.
-    """
+    """Logs the result table to W&B: a line per mean over masks, see `hqsam_lightning.evaluation.table.summarise`."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.log_table("results", columns=list(means.columns), data=means.to_numpy().tolist())

@@ -56,11 +56,7 @@ class LearnedWeights(ABC):
         return {name: state_dict_sha256(state) for name, state in self.states.items()}
 
     def build(self, variant: str, sam: FrozenSam) -> Head:
-        """Builds a head with its weights.
-
-        Raises:
-            HQSamError: it was trained with another SAM, or cannot be built.
-        """
+        """Builds a head with its weights; an `HQSamError` where it was trained with another SAM."""
         head = self.untrained(variant, sam)
         self.fill(head, variant, sam)
         return head
@@ -71,11 +67,7 @@ class LearnedWeights(ABC):
 
     @abstractmethod
     def fill(self, head: Head, variant: str, sam: FrozenSam) -> None:
-        """Gives a head of the same architecture the weights of a variant.
-
-        Raises:
-            HQSamError: they do not fit, or were trained with another SAM.
-        """
+        """Gives a head of the same architecture the weights of a variant; an `HQSamError` where they do not fit."""
 
 
 class RunWeights(LearnedWeights):
