@@ -15,7 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from hqsam_lightning.config import as_plain, conf_dir
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.training.weights import LearnedWeights, OfficialWeights, open_weights
+from hqsam_lightning.training.weights import LearnedWeights, open_weights
 
 ARCHITECTURES = {768: "vit_b", 1024: "vit_l", 1280: "vit_h", 160: "vit_tiny"}
 """SAM's config by the channels of its early feature."""
@@ -95,7 +95,6 @@ def _architecture(trained: Sequence[Trained], sam: Mapping[str, Any]) -> str:
     if "_target_" in sam or not trained:
         return DEFAULT_SAM
     first = trained[0].weights
-    assert isinstance(first, OfficialWeights)
     if first.early_dim not in ARCHITECTURES:
         known = ", ".join(f"{width} ({name})" for width, name in ARCHITECTURES.items())
         raise ConfigError(
@@ -115,18 +114,15 @@ def _composed(sam: str) -> dict[str, Any]:
 
 def _sam(base: Mapping[str, Any], given: Mapping[str, Any], trained: Sequence[Trained]) -> dict[str, Any]:
     """What the command line says of SAM, over the run's; a whole model of the authors' brings its own weights."""
-    chosen = {key: value for key, value in given.items() if value is not None}
-    whole = next(
-        (each.weights for each in trained if isinstance(each.weights, OfficialWeights) and each.weights.holds_sam), None
-    )
     if "_target_" in given:
-        sam = {**given, **chosen}
-        named = given["weights"] not in ("published", "random")
+        sam, named = dict(given), given["weights"] not in ("published", "random")
     else:
+        chosen = {key: value for key, value in given.items() if value is not None}
         sam = {**base, **chosen}
         named = "weights" in chosen or any(each.weights.config is not None for each in trained)
+    whole = next((each.weights.path for each in trained if each.weights.holds_sam), None)
     if whole is not None and not named:
-        sam["weights"] = str(whole.path)
+        sam["weights"] = str(whole)
     return sam
 
 

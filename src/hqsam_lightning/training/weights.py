@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,18 +32,23 @@ WEIGHTS_KEY = "weights"
 """Of a variant's config: what it begins from. It is not an argument of the head, unless the head takes one."""
 
 
-class LearnedWeights(ABC):
+@dataclass(frozen=True)
+class LearnedWeights:
     """Trained heads of one run or file.
 
     Attributes:
         path: the run's folder, or the file.
         states: weights of each head, by name.
-        config: of the run that trained them, as plain values; None where the file does not hold it.
+        config: of the run that trained them, as plain values; None for an official file.
+        infos: what the run's checkpoints say of each head.
+        content: all tensors of an official file.
     """
 
     path: Path
     states: dict[str, dict[str, Tensor]]
     config: dict[str, Any] | None = None
+    infos: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    content: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def variants(self) -> list[str]:
@@ -55,57 +60,35 @@ class LearnedWeights(ABC):
         """A fingerprint of each head's weights, by name."""
         return {name: state_dict_sha256(state) for name, state in self.states.items()}
 
+    @property
+    def holds_sam(self) -> bool:
+        """Whether an official file is a whole model, of which SAM can be taken too."""
+        return any(name.startswith("image_encoder.") for name in self.content)
+
+    @property
+    def early_dim(self) -> int:
+        """Channels of an official head's early feature, which tell SAM's architectures apart."""
+        return len(self.states[OFFICIAL_VARIANT]["fusion.early.0.weight"])
+
     def build(self, variant: str, sam: FrozenSam) -> Head:
         """Builds a head with its weights; an `HQSamError` where it was trained with another SAM."""
-        head = self.untrained(variant, sam)
+        if self.config is None:
+            head: Head = HQHead(sam)
+        else:
+            head = build_head(self.config["variants"][variant], sam, self.config["seed"])
         self.fill(head, variant, sam)
         return head
 
-    @abstractmethod
-    def untrained(self, variant: str, sam: FrozenSam) -> Head:
-        """Builds a head of a variant's architecture."""
-
-    @abstractmethod
     def fill(self, head: Head, variant: str, sam: FrozenSam) -> None:
-        """Gives a head of the same architecture the weights of a variant; an `HQSamError` where they do not fit."""
+        """Gives a head of the same architecture the weights of a variant.
 
-
-class RunWeights(LearnedWeights):
-    """Heads that `python -m hqsam_lightning.train` trained, in the order of the run's config.
-
-    Args:
-        path: of the run's folder, or of one of its checkpoints.
-        files: the checkpoints to read.
-
-    Raises:
-        CheckpointError: one cannot be read or holds no variant.
-    """
-
-    config: dict[str, Any]
-
-    def __init__(self, path: Path, files: list[Path]) -> None:
-        self.path = path
-        self._infos: dict[str, dict[str, Any]] = {}
-        found: dict[str, dict[str, Tensor]] = {}
-        for file in files:
-            checkpoint = read_checkpoint(file)
-            self.config = checkpoint[INFO_KEY]["config"]
-            keys = [key for key in checkpoint["state_dict"] if key.startswith("variants.")]
-            if not keys or "variants" not in self.config:
-                raise CheckpointError(f"{file}: expected a checkpoint of hqsam_lightning.train; it holds no variants")
-            for key in keys:
-                _, name, parameter = key.split(".", 2)
-                found.setdefault(name, {})[parameter] = checkpoint["state_dict"][key]
-                self._infos[name] = checkpoint[INFO_KEY]
-        self.states = {name: found[name] for name in self.config["variants"] if name in found}
-
-    def untrained(self, variant: str, sam: FrozenSam) -> Head:
-        """Builds the head as the run's config says."""
-        return build_head(self.config["variants"][variant], sam, self.config["seed"])
-
-    def fill(self, head: Head, variant: str, sam: FrozenSam) -> None:
-        """Loads what the variant learned; SAM and the names and shapes are compared first."""
-        checkpoint = {INFO_KEY: self._infos[variant], "state_dict": self.states[variant]}
+        Raises:
+            HQSamError: they do not fit, or were trained with another SAM.
+        """
+        if self.config is None:
+            put_official(head, self.content, self.path, sam)
+            return
+        checkpoint = {INFO_KEY: self.infos[variant], "state_dict": self.states[variant]}
         try:
             check_checkpoint(checkpoint, head.learned, sam.name, sam.weights_sha256)
         except CheckpointError as error:
@@ -113,44 +96,34 @@ class RunWeights(LearnedWeights):
         head.load_state_dict(self.states[variant], strict=False)
 
 
-class OfficialWeights(LearnedWeights):
-    """The HQ head of an official file: a whole model, or the decoder that the authors' training script saves.
+def _read_run(path: Path, files: list[Path]) -> LearnedWeights:
+    """Reads the checkpoints of a run of `python -m hqsam_lightning.train`; heads are in the order of its config."""
+    states: dict[str, dict[str, Tensor]] = {}
+    infos: dict[str, dict[str, Any]] = {}
+    config: dict[str, Any] = {}
+    for file in files:
+        checkpoint = read_checkpoint(file)
+        config = checkpoint[INFO_KEY]["config"]
+        keys = [key for key in checkpoint["state_dict"] if key.startswith("variants.")]
+        if not keys or "variants" not in config:
+            raise CheckpointError(f"{file}: expected a checkpoint of hqsam_lightning.train; it holds no variants")
+        for key in keys:
+            _, name, parameter = key.split(".", 2)
+            states.setdefault(name, {})[parameter] = checkpoint["state_dict"][key]
+            infos[name] = checkpoint[INFO_KEY]
+    return LearnedWeights(path, {name: states[name] for name in config["variants"] if name in states}, config, infos)
 
-    Args:
-        path: a ``.pth``, ``.pt`` or ``.safetensors`` file.
-        key: config key that the file was named in, for the messages.
 
-    Attributes:
-        holds_sam: whether the file is a whole model, of which SAM can be taken too.
-
-    Raises:
-        WeightsError: the file cannot be read, or has no HQ parameters.
-    """
-
-    def __init__(self, path: Path, key: str) -> None:
-        self.path = path
-        self._content = read_state_dict(path, key)
-        state = from_official(self._content)
-        if not state:
-            raise WeightsError(
-                f"{key}={path}: expected a file with the parameters of an HQ head, found none in its "
-                f"{len(self._content)} tensors; plain SAM is scored with ckpt=null sam.weights={path}"
-            )
-        self.states = {OFFICIAL_VARIANT: state}
-        self.holds_sam = any(name.startswith("image_encoder.") for name in self._content)
-
-    @property
-    def early_dim(self) -> int:
-        """Channels of the early feature that the head takes, which tell SAM's architectures apart."""
-        return len(self.states[OFFICIAL_VARIANT]["fusion.early.0.weight"])
-
-    def untrained(self, variant: str, sam: FrozenSam) -> Head:
-        """Builds a full HQ head."""
-        return HQHead(sam)
-
-    def fill(self, head: Head, variant: str, sam: FrozenSam) -> None:
-        """Loads the HQ parameters; what the file holds of SAM has to equal the SAM in use."""
-        put_official(head, self._content, self.path, sam)
+def _read_official(path: Path, key: str) -> LearnedWeights:
+    """Reads the HQ head of a whole model of the authors', or of the decoder that their training script saves."""
+    content = read_state_dict(path, key)
+    state = from_official(content)
+    if not state:
+        raise WeightsError(
+            f"{key}={path}: expected a file with the parameters of an HQ head, found none in its {len(content)} "
+            f"tensors; plain SAM is scored with ckpt=null sam.weights={path}"
+        )
+    return LearnedWeights(path, {OFFICIAL_VARIANT: state}, content=content)
 
 
 def open_weights(where: str, key: str, which: str = "best") -> tuple[LearnedWeights, str | None]:
@@ -169,12 +142,10 @@ def open_weights(where: str, key: str, which: str = "best") -> tuple[LearnedWeig
     """
     place, _, variant = where.partition(SEPARATOR)
     path = Path(place).expanduser()
-    if path.is_dir():
-        weights: LearnedWeights = RunWeights(path, _files_of(path, key, which))
-    elif path.suffix == OWN_SUFFIX:
-        weights = RunWeights(path, [path])
+    if path.is_dir() or path.suffix == OWN_SUFFIX:
+        weights = _read_run(path, _files_of(path, key, which) if path.is_dir() else [path])
     else:
-        weights = OfficialWeights(path, key)
+        weights = _read_official(path, key)
     if variant and variant not in weights.variants:
         raise choice_error(f"{key}={place}{SEPARATOR}VARIANT", variant, weights.variants)
     return weights, variant or None

@@ -157,11 +157,11 @@ class ImagePanels(L.Callback):
                 kept = self._kept.setdefault((dataset, rule), [])
                 place = bisect(kept, rank, key=itemgetter(0))
                 if place < count:
-                    kept.insert(place, (rank, self.make(module, batch, row, shown, lines, judged)))
+                    kept.insert(place, (rank, self.make(module, batch, row, shown, lines)))
                     del kept[count:]
 
     def make(
-        self, module: HQSamModule, batch: Batch, row: int, shown: dict[Row, Tensor], scored: pd.DataFrame, judged: Row
+        self, module: HQSamModule, batch: Batch, row: int, shown: dict[Row, Tensor], scored: pd.DataFrame
     ) -> Panel:
         """Makes the panel of one mask, see `make_panel`."""
         return make_panel(batch, row, shown, scored, module.scorer)
