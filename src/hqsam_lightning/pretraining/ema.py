@@ -32,13 +32,7 @@ class WeightEMA(WeightAveraging):
 
     @torch.no_grad()
     def average(self, averages: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
-        """Moves averages towards the current values, in place.
-
-        Args:
-            averages: tensors of one type and device.
-            current: as averages.
-            updates: number of earlier updates, at least 1.
-        """
+        """Moves averages in place towards the current values, all of one type and device, at update >= 1."""
         if averages[0].is_floating_point():
             torch._foreach_lerp_(averages, current, 1 - min(self.decay, (1 + int(updates)) / (10 + int(updates))))
         else:
