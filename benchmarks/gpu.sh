@@ -27,26 +27,25 @@ bench() {  # bench NAME SECONDS OVERRIDES...
 
 case $part in
 right)
-  step cuda 420 "$python" -m pytest -q -n 6 --tb=short --show-capture=no -k "cuda${QUICK:+ and scores}" \
+  step cuda 420 "$python" -m pytest -q -p no:benchmark -n 6 --tb=short --show-capture=no -k "cuda${QUICK:+ and scores}" \
     tests/test_cuda.py tests/test_parity.py tests/sam/test_attention.py tests/heads/test_methods.py &
   # the tests of runs on a CPU, on the GPU
   copy=$(mktemp -d) && cp -r ./* "$copy" && cd "$copy" || exit
   grep -rl trainer=cpu tests | xargs sed -i 's/"trainer=cpu"/"trainer=gpu"/'
-  step runs 420 "$python" -m pytest -q -n 10 --tb=short --show-capture=no ${QUICK:+-k test_sam_alone} \
+  step runs 420 "$python" -m pytest -q -p no:benchmark -n 10 --tb=short --show-capture=no ${QUICK:+-k test_sam_alone} \
     tests/test_pretrain.py tests/test_precompute.py tests/test_evaluate.py tests/test_rows.py tests/test_benchmark.py \
     tests/training/test_module.py tests/training/test_resume.py tests/training/test_finite.py tests/training/callbacks \
     tests/evaluation tests/heads tests/data/test_cache.py tests/data/test_ignore.py &
   wait
   ;;
 fast)
-  bench encoder-b 150 'cases=[encoder]' sam=vit_b 'images=[1,4,8]' 'precisions=[bf16]' compiled=true rounds=10
-  bench step-b 120 'cases=[step]' sam=vit_b batch_size=4 rounds=10
-  bench encoder-h 150 'cases=[encoder]' sam=vit_h 'images=[1,4,8]' 'precisions=[bf16]' compiled=true rounds=5
-  bench variants-b 120 'cases=[variants]' sam=vit_b batch_size=4 'variants=[8]' precision=bf16 rounds=10
-  bench encoder-l 120 'cases=[encoder]' sam=vit_l 'images=[1,4,8]' 'precisions=[bf16]' compiled=true rounds=5
-  bench loader 120 'cases=[loader,reader]' 'workers=[1,2,4,8,16]' batch_size=4 rounds=2 photos="${PHOTOS:-null}"
-  bench float32-b 60 'cases=[encoder,inference]' sam=vit_b 'images=[4]' 'precisions=[fp32]' batch_size=4 rounds=5
-  bench step-l 120 'cases=[step]' sam=vit_l batch_size=4 rounds=5
+  bench encoder-b 90 'cases=[encoder]' sam=vit_b 'images=[1,4,8]' 'precisions=[bf16]' compiled=true rounds=10
+  bench step-b 80 'cases=[step]' sam=vit_b batch_size=4 rounds=10
+  bench encoder-h 110 'cases=[encoder]' sam=vit_h 'images=[1,4,8]' 'precisions=[bf16]' compiled=true rounds=5
+  bench variants-b 80 'cases=[variants]' sam=vit_b batch_size=4 'variants=[8]' precision=bf16 rounds=10
+  bench loader 60 'cases=[loader]' 'workers=[1,4,8,16]' batch_size=4 rounds=1 photos="${PHOTOS:-null}"
+  bench encoder-l 80 'cases=[encoder]' sam=vit_l 'images=[1,4,8]' 'precisions=[bf16]' compiled=true rounds=5
+  bench float32-b 50 'cases=[encoder,inference]' sam=vit_b 'images=[4]' 'precisions=[fp32]' batch_size=4 rounds=5
   ;;
 nano)
   step train 560 "$python" -m hqsam_lightning.pretrain trainer=gpu loader.num_workers=16 ${NANO:-} \

@@ -17,6 +17,7 @@ CHUNKS, CHANNELS = attention._attend_by_chunks, attention._attend_by_channels
 # the way to attend, elements of a chunk's bias (some queries; some heads; some images of 7 x 7), whether by products
 KERNELS = {
     "channels": (CHANNELS, 1, False),
+    "bias": (attention._attend_by_bias, 1, False),
     "some queries": (CHUNKS, 650, False),
     "some heads": (CHUNKS, 5000, False),
     "some images": (CHUNKS, 7500, False),
@@ -28,7 +29,7 @@ KERNELS = {
 def kernel(request, monkeypatch):
     """Every way to attend, whatever the device and type; the last chunk is a shorter one."""
     attend, budget, by_products = KERNELS[request.param]
-    for name in ("_attend_by_chunks", "_attend_by_channels"):
+    for name in ("_attend_by_chunks", "_attend_by_channels", "_attend_by_bias"):
         monkeypatch.setattr(attention, name, attend)
     monkeypatch.setattr(attention, "BIAS", budget)
     monkeypatch.setattr(attention, "TOKENS", 2 * 49)
