@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import as_plain, conf_dir, make_callable, own_errors
 from hqsam_lightning.data.framing import FRAMES
-from hqsam_lightning.data.watched_loading import with_loader_errors
+from hqsam_lightning.data.watched_loading import loader_errors
 from hqsam_lightning.errors import FinishedError
 from hqsam_lightning.evaluation.journal import Journal
 from hqsam_lightning.evaluation.running import Evaluation, run
@@ -41,7 +41,7 @@ NUMBERS_DEPEND_ON = ("protocols", "val_prompts", "metrics", "evaluation")
 
 
 @with_process_settings
-@with_loader_errors
+@loader_errors()
 def evaluate(config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Scores a suite by plain SAM and by every head of the checkpoints; each image is encoded once for all.
 

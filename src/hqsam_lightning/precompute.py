@@ -29,7 +29,7 @@ from hqsam_lightning.data.cache_writing import (
 )
 from hqsam_lightning.data.datasets import MergedSets
 from hqsam_lightning.data.shards import Place
-from hqsam_lightning.data.watched_loading import WatchedLoader, sample_name, with_loader_errors
+from hqsam_lightning.data.watched_loading import WatchedLoader, loader_errors, sample_name
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.recipe import features_of
 from hqsam_lightning.runtime.memory import keep_freed_memory
@@ -49,7 +49,7 @@ BUSY_REMEDY = "wait for it, or choose another cache"
 
 
 @with_process_settings
-@with_loader_errors
+@loader_errors()
 def precompute(config: DictConfig) -> Path:
     """Writes what is missing of a run's embedding cache, each device its share of the shards.
 
@@ -107,8 +107,7 @@ def _prepare(config: DictConfig, fabric: Fabric) -> tuple[FrozenSam, Entries]:
         keep_freed_memory()
     sam = instantiate(config.sam).to(fabric.device)
     augmentation = instantiate(config.augmentation, image_size=sam.image_size)
-    views = config.augmentations_per_image
-    return sam, Entries(train, validation, augmentation, config.seed, views, sam.image_size)
+    return sam, Entries(train, validation, augmentation, config.seed, config.augmentations_per_image)
 
 
 def _begin(config: DictConfig, folder: Path, sam: FrozenSam, entries: Entries) -> list[Place]:

@@ -17,7 +17,7 @@ from hqsam_lightning.data import PromptedDataModule
 from hqsam_lightning.data.building import build_datamodule, build_sets, require_full_step
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.data.fingerprint import fingerprint
-from hqsam_lightning.data.watched_loading import with_loader_errors
+from hqsam_lightning.data.watched_loading import loader_errors
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.pretraining.ema import WeightEMA, blend, copy_of_state
 from hqsam_lightning.pretraining.module import PretrainingModule
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 @with_process_settings
-@with_loader_errors
+@loader_errors()
 def pretrain(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
     """Trains, validates, reports and saves one SAM.
 

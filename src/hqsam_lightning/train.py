@@ -20,7 +20,7 @@ from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.data.fingerprint import fingerprint
 from hqsam_lightning.data.framing import Stretch
-from hqsam_lightning.data.watched_loading import with_loader_errors
+from hqsam_lightning.data.watched_loading import loader_errors
 from hqsam_lightning.errors import ConfigError, choice_error
 from hqsam_lightning.evaluation.scorer import build_scorer
 from hqsam_lightning.heads import Head
@@ -50,7 +50,7 @@ from hqsam_lightning.training.weights import begin_from, build_head
 
 
 @with_process_settings
-@with_loader_errors
+@loader_errors()
 def train(config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Trains, validates and reports one run.
 

@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from hqsam_lightning.data.catalogue import MissingDataError, Source, source_folders, source_from_config
+from hqsam_lightning.data.catalogue import MissingDataError, Source, source_from_config
 from hqsam_lightning.data.inspection import inspect_sources
 from hqsam_lightning.data.listing import Pair, list_source
 from hqsam_lightning.errors import ConfigError, DataError
@@ -137,9 +137,12 @@ def test_photos_and_masks_may_share_a_folder(tmp_path: Path) -> None:
 
 def test_absolute_and_home_folders_leave_data_dir_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    source = Source("tiny", "~/im", str(tmp_path / "gt"))
-    assert source_folders(source, Path("/elsewhere")) == (tmp_path / "im", tmp_path / "gt")
-    assert source_folders(Source("tiny", "im"), Path("~/data")) == (tmp_path / "data/im", tmp_path / "data/im")
+    _folder(tmp_path, "a")
+    _folder(tmp_path / "data", "b", masks="im")
+    (pair,) = list_pairs(Source("tiny", "~/im", str(tmp_path / "gt")), Path("/elsewhere"))
+    assert (pair.photo, *pair.masks) == (tmp_path / "im/a.jpg", tmp_path / "gt/a.png")
+    (pair,) = list_pairs(Source("tiny", "im"), Path("~/data"))
+    assert (pair.photo, *pair.masks) == (tmp_path / "data/im/b.jpg", tmp_path / "data/im/b.png")
 
 
 def test_suffixes_match_in_any_case_and_hidden_files_are_left_out(tmp_path: Path, source: Source) -> None:

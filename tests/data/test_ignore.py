@@ -14,11 +14,9 @@ from torch import Tensor
 
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.data import sets as sets_module
-from hqsam_lightning.data.cache import pack_ignore, unpack_ignore
 from hqsam_lightning.data.collate import collate
 from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.data.examples import EvaluationExamples, TrainingExamples
-from hqsam_lightning.data.shards import Place, pack_shard, read_entry
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.precompute import precompute
@@ -165,22 +163,6 @@ def test_batches_travel_with_their_ignored_pixels() -> None:
 
 
 # --- the embedding cache ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("width", [64, 63, 65, 7])
-def test_packed_ignored_pixels_are_read_back(tmp_path: Path, width: int) -> None:
-    pixels = torch.rand(3, 1, 20, width, generator=torch.Generator().manual_seed(width)) < 0.5
-    ignored = [None, pixels[0], None, pixels[1], pixels[2]]
-    entries = [{"masks": torch.zeros(1, 1, 20, width, dtype=torch.uint8)} for _ in ignored]
-    for entry, each in zip(entries, ignored, strict=True):
-        if each is not None:
-            entry["ignore"] = pack_ignore(each)
-    place = Place(cache="a" * 64, number=0, entries=len(entries))
-    (tmp_path / "shard.safetensors").write_bytes(pack_shard(place, entries))
-    for row, expected in enumerate(ignored):
-        made = unpack_ignore(read_entry(tmp_path / "shard.safetensors", place, row).get("ignore"), width)
-        assert made is None if expected is None else torch.equal(made, expected)
-    assert pack_ignore(pixels[0]).nbytes == 20 * -(-width // 8)
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -169,8 +168,7 @@ class EmbeddingCache:
         number, row = divmod(entry, SHARD)
         stored = read_entry(shard_path(self.folder, number), self._places[number], row)
         features = StoredFeatures(stored["image_embeddings"], stored["early"])
-        masks = stored["masks"]
-        return features, unpack_masks(masks), unpack_ignore(stored.get("ignore"), masks.shape[-1])
+        return features, unpack_masks(stored["masks"]), stored.get("ignore")
 
 
 def missing_shards(folder: Path, places: Sequence[Place]) -> list[Place]:
@@ -198,18 +196,6 @@ def pack_masks(masks: Tensor) -> Tensor:
 def unpack_masks(masks: Tensor) -> Tensor:
     """What `pack_masks` packed, as float32 in [0, 1]."""
     return masks.float() / 255
-
-
-def pack_ignore(ignore: Tensor) -> Tensor:
-    """Packs ignored pixels (1, H, W) bool, eight in a byte: (1, H, ceil(W / 8)) uint8."""
-    return torch.from_numpy(np.packbits(ignore.numpy(), axis=-1))
-
-
-def unpack_ignore(packed: Tensor | None, width: int) -> Tensor | None:
-    """What `pack_ignore` packed of a frame `width` pixels wide; None for none."""
-    if packed is None:
-        return None
-    return torch.from_numpy(np.unpackbits(packed.numpy(), axis=-1, count=width).astype(np.bool_))
 
 
 def _is_identity(fields: object) -> bool:

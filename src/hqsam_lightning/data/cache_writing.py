@@ -19,7 +19,6 @@ from hqsam_lightning.data.cache import (
     VERSION,
     CacheIndex,
     missing_shards,
-    pack_ignore,
     pack_masks,
 )
 from hqsam_lightning.data.datasets import SampleSet
@@ -34,16 +33,14 @@ from hqsam_lightning.types import Example, SamFeatures
 log = logging.getLogger(__name__)
 
 Encode = Callable[[Tensor], SamFeatures]
+"""Gives the features of (B, 3, H, W) uint8 images."""
+
 SAMPLES_WEIGHED = 16
 """Samples whose masks are counted to estimate how large a cache gets."""
 
 
 def begin_cache(folder: Path, index: CacheIndex) -> list[Place]:
     """Makes the folder of a cache, or makes sure that it holds the same one, begun before; no other process may write.
-
-    Args:
-        folder: of the cache.
-        index: what the cache is to hold.
 
     Returns:
         The places of the shards that are still to be written.
@@ -80,7 +77,6 @@ class Entries(Dataset[Example]):
         augmentation: of the training samples.
         seed: the run's seed.
         views: augmented views per training sample.
-        image_size: side of the model's input frame.
     """
 
     train: SampleSet
@@ -88,13 +84,12 @@ class Entries(Dataset[Example]):
     augmentation: Augmentation
     seed: int
     views: int
-    image_size: int
 
     def __getitem__(self, entry: int) -> Example:
         samples, index, view = self.find(entry)
         if samples is self.train:
             return augmented(samples[index], self.augmentation, self.seed, view)
-        example = unchanged(samples[index], Stretch(self.image_size))
+        example = unchanged(samples[index], Stretch(self.augmentation.image_size))
         return replace(example, masks=example.masks[:0], ignore=None)
 
     def find(self, entry: int) -> tuple[SampleSet, int, int]:
@@ -104,23 +99,14 @@ class Entries(Dataset[Example]):
 
 
 def entry_bytes(features: SamFeatures, entries: Entries) -> int:
-    """Bytes that an entry of a training image takes: exact for the features, for the masks the mean of a few samples.
-
-    Args:
-        features: of one image.
-        entries: of the cache.
-    """
+    """Bytes of a training image's entry: exact for its features, for its masks the mean of a few samples."""
     first = [entries[index * entries.views].masks for index in range(min(len(entries.train), SAMPLES_WEIGHED))]
     masks = sum(mask.numel() for mask in first) / max(1, len(first))
     return round(2 * (features.image_embeddings.numel() + features.early.numel()) + masks)
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Makes sure that the disk holds what is still to be written.
-
-    Raises:
-        CacheError: when it does not.
-    """
+    """Raises a CacheError unless the disk has the bytes that are still to be written."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise CacheError(
@@ -130,14 +116,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def write_shard(folder: Path, place: Place, made: list[Example], encode: Encode, batch_size: int) -> None:
-    """Encodes and writes one shard.
-
-    Args:
-        folder: of the cache.
-        place: of the shard.
-        made: its entries, in order, as images.
-        encode: gives the features of (B, 3, H, W) uint8 images.
-        batch_size: images per call of the encoder.
+    """Encodes one shard's entries, given in order as images, in batches, and writes it.
 
     Raises:
         CacheError: a feature is not finite; nothing is written.
@@ -164,5 +143,5 @@ def _encode(views: list[Example], encode: Encode) -> Iterator[Entry]:
                 )
         entry["masks"] = pack_masks(view.masks)
         if view.ignore is not None:
-            entry["ignore"] = pack_ignore(view.ignore)
+            entry["ignore"] = view.ignore
         yield entry

@@ -18,7 +18,7 @@ from hqsam_lightning.data.mask_facts import facts_of
 from hqsam_lightning.data.mask_pixels import MaskPixels, levels_of, read_mask_pixels
 from hqsam_lightning.data.mask_values import AUTO, LISTED, MaskValues, mask_values_from_config
 from hqsam_lightning.data.problems import CHECKS, listed
-from hqsam_lightning.data.reading import Frame, image_frame, masks_of, read_image, size_mismatch
+from hqsam_lightning.data.reading import Header, masks_of, read_header, read_image, size_mismatch
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.types import OBJECT_THRESHOLD
 
@@ -96,7 +96,7 @@ def _as_list(title: str, lines: list[str]) -> str:
 
 
 def _count_gaps(source: Source, count: int) -> dict[str, str]:
-    if source.expected is None or count == source.expected:
+    if source.expected in (None, count):
         return {}
     gap = f"{source.name}: expected {source.expected} pairs, found {count} in {source.images}; download the set again"
     return {
@@ -155,10 +155,10 @@ def _inspect(pair: Pair, check: str, values: MaskValues) -> Iterator[Finding]:
 
 def _compare_headers(pair: Pair) -> Iterator[Finding]:
     """Compares a photo and its masks in size, and in orientation where that leaves the photo's size as it is."""
-    frames: dict[Path, Frame] = {}
+    frames: dict[Path, Header] = {}
     for path in (pair.photo, *pair.masks):
         try:
-            frames[path] = image_frame(path)
+            frames[path] = read_header(path)
         except DataError as error:
             yield PROBLEM, str(error)
     photo = frames.pop(pair.photo, None)

@@ -55,15 +55,13 @@ SOFT = MaskValues("soft")
 
 
 def mask_values_from_config(key: str, value: Any) -> MaskValues:
-    """Parses the value of ``mask_values``: a word, or a mapping with ``object`` and ``ignore``.
+    """Parses the value of ``mask_values``.
 
-    Args:
-        key: the config key, for errors.
-        value: one of `KINDS` or `AUTO`; or ``{object: [...], ignore: [...]}`` with whole numbers, where object may
-            also be ``"nonzero"`` or ``"ids"``, and ignore may be left out.
+    It is one of `KINDS` or `AUTO`, or ``{object: [...], ignore: [...]}`` with whole numbers, where object may also be
+    ``"nonzero"`` or ``"ids"``, and ignore may be left out.
 
     Raises:
-        ConfigError: the value is none of these, or a number is listed as both.
+        ConfigError: the value is none of these, or a number is listed as both; it names the key.
     """
     if isinstance(value, str) and value in (AUTO, *KINDS):
         return MaskValues(value)

@@ -8,7 +8,6 @@ from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from hqsam_lightning.data.image_files import naming_damage, open_image, read_orientation
 from hqsam_lightning.data.mask_pixels import MaskPixels, turn
@@ -24,7 +23,7 @@ PHOTO_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"
 Item = TypeVar("Item")
 
 
-class Frame(NamedTuple):
+class Header(NamedTuple):
     """How a photo is stored, by its header.
 
     Attributes:
@@ -79,7 +78,8 @@ def read_image(path: str | Path, exif: bool = True) -> np.ndarray:
             orientation = read_orientation(image) if exif else 1
             pixels = _decode_rgb_jpeg(path) if image.format == "JPEG" and image.mode == "RGB" else None
             if pixels is None:
-                pixels = _rgb(image)
+                plain = image.convert("RGBA") if "transparency" in image.info else image
+                pixels = np.asarray(plain.convert("RGB"))
     return turn(pixels, orientation)
 
 
@@ -110,16 +110,10 @@ def masks_of(files: Sequence[MaskPixels], values: MaskValues, most: int | None =
 def take_objects(
     items: Sequence[Item], read: Callable[[Item], np.ndarray], most: int | None, photo: str
 ) -> tuple[list[np.ndarray], int]:
-    """Reads masks until there are enough that show an object.
-
-    Args:
-        items: of the masks, in order.
-        read: gives a mask by its item.
-        most: see `masks_of`.
-        photo: see `masks_of`.
+    """Reads the masks of items until there are enough that show an object, see `masks_of`.
 
     Returns:
-        The masks with an object, in order, and the number of masks read without one.
+        The masks with an object, in the items' order, and the number of masks read without one.
     """
     taken: dict[int, np.ndarray] = {}
     empty = 0
@@ -146,16 +140,14 @@ def size_mismatch(
     )
 
 
-def image_frame(path: str | Path) -> Frame:
+def read_header(path: str | Path) -> Header:
     """Reads how a photo is stored and shown from its header alone.
-
-    A TIFF file is turned by whatever decodes it: its orientation is 1, its size that of the turned photo.
 
     Raises:
         DataError: the file is missing, of another format, or its header is damaged.
     """
     with open_image(path) as image, naming_damage(path):
-        return Frame(image.height, image.width, read_orientation(image))
+        return Header(image.height, image.width, read_orientation(image))
 
 
 def _decode_rgb_jpeg(path: str | Path) -> np.ndarray | None:
@@ -167,13 +159,6 @@ def _decode_rgb_jpeg(path: str | Path) -> np.ndarray | None:
     if data[-2:].tobytes() != END_OF_JPEG:
         return None
     return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-
-
-def _rgb(image: Image.Image) -> np.ndarray:
-    """(H, W, 3) RGB of a decoded image."""
-    if "transparency" in image.info:
-        return np.asarray(image.convert("RGBA").convert("RGB"))
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _refuse_sizes(files: Sequence[MaskPixels]) -> None:

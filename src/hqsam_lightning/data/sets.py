@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from hqsam_lightning.checks import Expected, arguments, integer, optional, share_or_count
-from hqsam_lightning.data.annotated import ARGUMENTS
 from hqsam_lightning.data.catalogue import Source, source_from_config
 from hqsam_lightning.data.datasets import CocoInstances, Sa1b, SampleSet, Scenes
+from hqsam_lightning.data.datasets.annotated import ARGUMENTS
 from hqsam_lightning.data.datasets.base import PhotoSet
 from hqsam_lightning.data.inspection import inspect_sources
-from hqsam_lightning.data.photo_names import refuse_unknown
+from hqsam_lightning.data.names import refuse_unknown
 from hqsam_lightning.data.sampling import draws_an_epoch
 from hqsam_lightning.errors import ConfigError, choice_error
 
@@ -110,17 +110,10 @@ def sa1b_sets(
     check: str = "quick",
     exif: str | None = None,
 ) -> DataSets:
-    """Sets that train on SA-1B, and validate on others or on a part that is held out.
+    """Sets that train on SA-1B, and validate on others or on a part that is held out, see `validated`.
 
-    Args:
-        folder: see `Sa1b`, also for max_masks, exclude, check and exif.
-        max_masks: see there.
-        limit: see there; photos that are held out count.
-        validation: only its validation sets are used.
-        holdout: used without validation sets, see `validated`.
-        exclude: see there.
-        check: see there.
-        exif: see there.
+    Of validation only its validation sets are used; photos that are held out count as part of limit. See `Sa1b` for the
+    other arguments.
 
     Raises:
         ConfigError: a value cannot work.
@@ -146,18 +139,9 @@ def coco_sets(
 ) -> DataSets:
     """Sets that train on photos in COCO's format, and validate on others or on a part that is held out.
 
-    Args:
-        data_dir: that the other paths are relative to.
-        annotations: see `CocoInstances`, also for images, max_masks, check and exif.
-        images: see there.
-        max_masks: see there.
-        val_annotations: annotations of photos to validate on; they make the set "coco_val".
-        val_images: folder of those photos.
-        validation: only its validation sets are used.
-        holdout: used without validation sets, see `validated`.
-        exclude: see there; of both sets.
-        check: see there.
-        exif: see there.
+    Paths are relative to data_dir. val_annotations, of the photos in val_images, make the validation set "coco_val", to
+    which exclude applies too; of validation only its validation sets are used; without any, see `validated`. See
+    `CocoInstances` for the other arguments.
 
     Raises:
         ConfigError: a value cannot work.
@@ -229,18 +213,10 @@ def synthetic_sets(
     seed: int = 0,
     val_masks: str = "fine",
 ) -> DataSets:
-    """Sets of procedural scenes, which need no files; see `Scenes` for image_size, objects, coarseness and seed.
+    """Sets of train_size and val_size procedural scenes, which need no files and share none.
 
-    Args:
-        train_size: training scenes.
-        val_size: validation scenes; never the same as training scenes.
-        image_size: see there.
-        objects: see there.
-        masks: to train on, see there.
-        coarseness: see there.
-        thin_objects: whether the objects of the training scenes may be thin; those validated on may.
-        seed: see there.
-        val_masks: as masks, to validate on.
+    The masks that are validated on are val_masks, and their objects may always be thin. See `Scenes` for the other
+    arguments.
     """
     train = Scenes(train_size, image_size, seed, "train", objects, masks, coarseness, thin_objects)
     validation = Scenes(val_size, image_size, seed, "val", objects, val_masks, coarseness)
@@ -248,12 +224,7 @@ def synthetic_sets(
 
 
 def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:
-    """Sets that train on scenes and validate on held-out scenes and held-out photos.
-
-    Args:
-        scenes: trained and validated on.
-        photos: only its validation sets are used.
-    """
+    """Sets that train on scenes and validate on held-out scenes and on the validation sets of photos."""
     return DataSets(scenes.train, scenes.validation | photos.validation)
 
 

@@ -1,8 +1,8 @@
 """Shards of an embedding cache: safetensors files of a few entries, each bound to its cache and its number.
 
 An entry is one view of one image: ``image_embeddings`` (C, h, w) and ``early`` (E, h, w) in bfloat16, ``masks``
-(M, 1, H, W) and, where pixels are ignored, ``ignore`` (1, H, ceil(W / 8)) in uint8, packed as
-`hqsam_lightning.data.cache` does. In its shard the tensors of entry ``row`` are named ``row.name``. The header says
+(M, 1, H, W) in uint8, see `hqsam_lightning.data.cache.pack_masks`, and, where pixels are ignored, ``ignore`` (1, H, W)
+bool. In its shard the tensors of entry ``row`` are named ``row.name``. The header says
 which cache the shard is of, its number, and a CRC-32 of each entry, which every reading of the entry compares: 2.5 ms
 for the 9 MB of ViT-B, beside the 0.6 ms that copying them takes where the operating system holds the file.
 """
@@ -74,12 +74,7 @@ def check_shard(path: Path, place: Place) -> None:
 
 
 def read_entry(path: Path, place: Place, row: int) -> Entry:
-    """Reads one entry; its tensors lie in the mapped file.
-
-    Args:
-        path: of the shard.
-        place: that it has.
-        row: of the entry in the shard.
+    """Reads the entry of a row of the shard; its tensors lie in the mapped file.
 
     Raises:
         CacheError: the shard is damaged, or of another cache, place or version.

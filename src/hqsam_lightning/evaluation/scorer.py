@@ -156,7 +156,7 @@ class Scorer:
         if box is None:
             return fill_box(target)
         (x0, y0, x1, y1), (height, width) = box.tolist(), target.shape
-        across, down = self.frame.scale(batch.masks.shape[-2:], target.shape)
+        across, down = self.frame.scale(target.shape)
         columns = torch.arange(width, device=target.device) + 0.5
         lines = torch.arange(height, device=target.device) + 0.5
         # corners are pixels inside the box
