@@ -17,6 +17,7 @@ from hqsam_lightning.data import sets as sets_module
 from hqsam_lightning.data.collate import collate
 from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.data.examples import EvaluationExamples, TrainingExamples
+from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.precompute import precompute
@@ -64,7 +65,7 @@ def training(scenes: Scenes) -> TrainingExamples:
 
 
 def evaluation(scenes: Scenes) -> EvaluationExamples:
-    return EvaluationExamples(scenes, SIZE, {"usual": PromptMix(KINDS)}, 16, "scenes")
+    return EvaluationExamples(scenes, Stretch(SIZE), {"usual": PromptMix(KINDS)}, 16, "scenes")
 
 
 def tensors(value: object) -> list[Tensor]:

@@ -13,6 +13,7 @@ from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.collate import collate
 from hqsam_lightning.data.datasets import MergedSets
 from hqsam_lightning.data.examples import EvaluationExamples, TrainingExamples
+from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.data.sampling import EpochSampler, ResumableLoader
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.data.transforms import Augmentation
@@ -77,7 +78,7 @@ class PromptedDataModule(L.LightningDataModule):
         samples = MergedSets([samples for samples, _ in sets.train])
         self.training = TrainingExamples(samples, augmentation, prompts, mask_input_size, seed, views, cache)
         self.validation = {
-            name: EvaluationExamples(samples, image_size, val_prompts, mask_input_size, name, cache=cache)
+            name: EvaluationExamples(samples, Stretch(image_size), val_prompts, mask_input_size, name, cache)
             for name, samples in sets.validation.items()
         }
 

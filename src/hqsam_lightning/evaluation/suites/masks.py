@@ -42,10 +42,7 @@ class MaskSuite(Suite):
         """The sets one after the other."""
         frame, size = setting.scorer.frame, setting.mask_input_size
         return ConcatDataset(
-            [
-                EvaluationExamples(samples, frame.image_size, setting.prompts, size, name, frame)
-                for name, samples in self.sets.items()
-            ]
+            [EvaluationExamples(samples, frame, setting.prompts, size, name) for name, samples in self.sets.items()]
         )
 
     def facts(self) -> dict[str, Any]:
