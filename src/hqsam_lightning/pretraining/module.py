@@ -12,6 +12,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MeanMetric
 
 from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.errors import ConfigError
@@ -65,14 +66,19 @@ class PretrainingModule(L.LightningModule):
         self.loss = loss
         self.rounds = rounds
         self.scores: dict[str, float] = {}
-        self.scored_masks = 0
-        self._sums = torch.zeros(len(PROTOCOLS), dtype=torch.float64)
+        # no part of the module, so that they stay on the CPU: Apple's devices have no float64
+        self._means = {name: MeanMetric().set_dtype(torch.float64) for name in PROTOCOLS}
         self._optimizer = optimizer
         self._decoder_lr_scale = decoder_lr_scale
         self._scheduler = scheduler
         self.data_facts: dict[str, Any] | None = None
         """Fingerprint of the run's data, kept in checkpoints."""
         self._config = config or {}
+
+    @property
+    def scored_masks(self) -> int:
+        """Masks of the last validation."""
+        return self._means["box"].update_count
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean loss over the rounds; the encoder runs once."""
@@ -107,18 +113,20 @@ class PretrainingModule(L.LightningModule):
         for row, target in enumerate(batch.original_masks or []):
             ignore = batch.original_ignore_of(row)
             masks = torch.stack([predicted[name][row] for name in PROTOCOLS])
-            self._sums += mask_iou(masks, target[None], None if ignore is None else ignore[None]).cpu()
-            self.scored_masks += 1
+            scores = mask_iou(masks, target[None], None if ignore is None else ignore[None])
+            for name, score in zip(PROTOCOLS, scores.tolist(), strict=True):
+                self._means[name].update(score)
 
     def on_validation_epoch_start(self) -> None:
         """Begins with no scores."""
-        self._sums, self.scored_masks = torch.zeros(len(PROTOCOLS), dtype=torch.float64), 0
+        for mean in self._means.values():
+            mean.reset()
 
     def on_validation_epoch_end(self) -> None:
         """Logs each protocol's mIoU over the masks of all validation sets."""
         if self.trainer.sanity_checking:
             return
-        self.scores = dict(zip(PROTOCOLS, (self._sums / self.scored_masks).tolist(), strict=True))
+        self.scores = {name: float(mean.compute()) for name, mean in self._means.items()}
         self.log_dict({f"val/{name}/miou": score for name, score in self.scores.items()})
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
