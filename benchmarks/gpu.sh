@@ -31,7 +31,7 @@ right)
     tests/test_cuda.py tests/test_parity.py tests/sam/test_attention.py tests/heads/test_methods.py &
   # the tests of runs on a CPU, on the GPU
   copy=$(mktemp -d) && cp -r ./* "$copy" && cd "$copy" || exit
-  grep -rl trainer=cpu tests | xargs sed -i 's/"trainer=cpu"/"trainer=gpu"/'
+  grep -rl trainer=cpu tests | xargs sed -i 's/"trainer=cpu"/"trainer=gpu", "++trainer.deterministic=true"/'
   step runs 420 "$python" -m pytest -q -p no:benchmark -n 10 --tb=short --show-capture=no ${QUICK:+-k test_sam_alone} \
     tests/test_pretrain.py tests/test_precompute.py tests/test_evaluate.py tests/test_rows.py tests/test_benchmark.py \
     tests/training/test_module.py tests/training/test_resume.py tests/training/test_finite.py tests/training/callbacks \
@@ -40,9 +40,9 @@ right)
   ;;
 fast)
   bench encoder-b 90 'cases=[encoder]' sam=vit_b 'images=[1,4,8]' 'precisions=[bf16]' compiled=true rounds=10
-  bench step-b 80 'cases=[step]' sam=vit_b batch_size=4 rounds=10
-  bench encoder-h 110 'cases=[encoder]' sam=vit_h 'images=[1,4,8]' 'precisions=[bf16]' compiled=true rounds=5
-  bench variants-b 80 'cases=[variants]' sam=vit_b batch_size=4 'variants=[8]' precision=bf16 rounds=10
+  bench step-b 110 'cases=[step]' sam=vit_b batch_size=4 rounds=10
+  bench encoder-h 110 'cases=[encoder]' sam=vit_h 'images=[4,8]' 'precisions=[bf16]' compiled=true rounds=5
+  bench variants-b 110 'cases=[variants]' sam=vit_b batch_size=4 'variants=[8]' precision=bf16 rounds=10
   bench loader 60 'cases=[loader]' 'workers=[1,4,8,16]' batch_size=4 rounds=1 photos="${PHOTOS:-null}"
   bench encoder-l 80 'cases=[encoder]' sam=vit_l 'images=[1,4,8]' 'precisions=[bf16]' compiled=true rounds=5
   bench float32-b 50 'cases=[encoder,inference]' sam=vit_b 'images=[4]' 'precisions=[fp32]' batch_size=4 rounds=5

@@ -20,6 +20,7 @@ from hqsam_lightning.data.examples import TrainingExamples
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.heads import Head, HQHead
 from hqsam_lightning.losses import PointSampledMaskLoss
+from hqsam_lightning.losses.point_sampled import sample_values
 from hqsam_lightning.metrics import boundary_iou, mask_iou
 from hqsam_lightning.precompute import precompute
 from hqsam_lightning.prompts.clicks import draw_clicks
@@ -37,8 +38,7 @@ from tests.training import test_resume as resuming
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that CUDA can use")
 GPU = torch.device("cuda")
 HEADS: dict[str, Callable[[FrozenSam], Head]] = {"hq": HQHead, **METHODS}
-# of PyTorch's kernels that add in the order of their threads; a run is warned of them, and goes on
-ORDER = "ignore:.* does not have a deterministic implementation:UserWarning"
+EXACT = "+trainer.deterministic=true"
 
 
 def on_gpu(overrides: tuple[str, ...]) -> list[str]:
@@ -128,6 +128,22 @@ def test_a_loss_draws_its_points_on_the_gpu_and_is_near_a_cpus() -> None:
     assert torch.equal(ours, loss(logits.to(GPU), masks.to(GPU), [1, 2, 3])["loss"])
 
 
+def test_the_gradient_of_a_loss_is_the_same_every_time() -> None:
+    """It is a CPU's `grid_sample`'s, though a GPU's threads add to it in any order."""
+    generator = torch.Generator().manual_seed(0)
+    maps, points = torch.randn(4, 1, 64, 64, generator=generator), torch.rand(4, 20_000, 2, generator=generator)
+    upstream = torch.randn(4, 20_000, generator=generator)
+
+    def gradient(device: torch.device | str) -> Tensor:
+        leaf = maps.to(device).requires_grad_()
+        sample_values(leaf, points.to(device)).backward(upstream.to(device))
+        return leaf.grad.cpu()
+
+    on_gpu = [gradient(GPU) for _ in range(5)]
+    assert all(torch.equal(other, on_gpu[0]) for other in on_gpu)
+    torch.testing.assert_close(on_gpu[0], gradient("cpu"), rtol=1e-4, atol=1e-4)
+
+
 def test_a_pinned_batch_shares_what_it_shared() -> None:
     examples = TrainingExamples(Scenes(2, 64, objects=(1, 1)), Augmentation(64), PromptMix({"box": 1}), 16, 0)
     batch = collate([examples[0, index, 0] for index in range(2)])
@@ -165,12 +181,12 @@ def test_a_step_goes_where_a_cpus_does(make_config, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uninterrupted")
-    resuming.run_to_end(folder, "trainer=gpu")
+    resuming.run_to_end(folder, "trainer=gpu", EXACT)
     return folder
 
 
 def test_the_same_run_gives_the_same_bits(uninterrupted: Path, tmp_path: Path) -> None:
-    resuming.run_to_end(tmp_path, "trainer=gpu")
+    resuming.run_to_end(tmp_path, "trainer=gpu", EXACT)
     resuming.assert_equal_weights(resuming.weights(tmp_path), resuming.weights(uninterrupted))
 
 
@@ -178,14 +194,14 @@ def test_the_same_run_gives_the_same_bits(uninterrupted: Path, tmp_path: Path) -
 @pytest.mark.parametrize("steps", [3, resuming.STEPS_AN_EPOCH + 1])
 def test_a_run_is_resumed_in_mid_epoch(uninterrupted: Path, tmp_path: Path, make_config, steps: int) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    recipe = (*on_gpu(resuming.RECIPE), "loader.num_workers=0")
+    recipe = (*on_gpu(resuming.RECIPE), EXACT, "loader.num_workers=0")
     train(make_config(*recipe, f"paths.output_dir={first}", f"trainer.max_steps={steps}"))
     train(make_config(*recipe, f"paths.output_dir={second}", f"ckpt_path={first / 'checkpoints' / 'last.ckpt'}"))
     resuming.assert_equal_weights(resuming.weights(second), resuming.weights(uninterrupted))
 
 
 def test_one_process_of_nccl_trains_as_one_without(uninterrupted: Path, tmp_path: Path) -> None:
-    resuming.run_to_end(tmp_path, "trainer=ddp", "trainer.devices=1")
+    resuming.run_to_end(tmp_path, "trainer=ddp", "trainer.devices=1", EXACT)
     resuming.assert_equal_weights(resuming.weights(tmp_path), resuming.weights(uninterrupted))
 
 

@@ -23,7 +23,7 @@ class FusedAttention(nn.Module):
 
     Replaces the `Attention` that it is built from: it holds the same modules and parameters under the same names.
     Relative positions add rel_h[q, row of k] + rel_w[q, column of k] to the logits (``add_decomposed_rel_pos``).
-    CUDA kernels take them as a bias in windows, and as additional channels of queries and keys in the whole image; a
+    CUDA kernels take them as a bias in windows, and as additional channels of queries and keys in the whole image. A
     CPU is faster with the bias of a few windows, or of a few hundred queries, at a time. Gradients reach inputs and
     parameters as in eager attention.
 
