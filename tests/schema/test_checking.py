@@ -46,7 +46,7 @@ NAMED = ("catalogue", "variants", "val_prompts", "variant_losses")
 
 @lru_cache
 def composed(command: str, *overrides: str) -> DictConfig:
-    places = {"report": ["out=out"], "scenes": [], "dashboard": []}.get(command, ["paths.output_dir=out"])
+    places = {"report": ["out=out", "runs=[a]"], "scenes": [], "dashboard": []}.get(command, ["paths.output_dir=out"])
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         return compose(command, overrides=as_hydra_takes([*places, *overrides], command, conf_dir()))
 

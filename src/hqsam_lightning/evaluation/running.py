@@ -21,7 +21,7 @@ from hqsam_lightning.evaluation.journal import Journal
 from hqsam_lightning.evaluation.suites import Record, Setting, Suite
 from hqsam_lightning.evaluation.table import Row, make_table
 from hqsam_lightning.heads import Head
-from hqsam_lightning.heads.predicting import predictions
+from hqsam_lightning.heads.base import predictions
 from hqsam_lightning.runtime.processes import rounds, together, together_in_first
 from hqsam_lightning.runtime.signals import stops_deferred
 from hqsam_lightning.sam import FrozenSam

@@ -20,14 +20,7 @@ from hqsam_lightning.training.run_facts import parameter_counts, total_parameter
 def report_evaluation(
     folder: Path, config: DictConfig, evaluation: Evaluation, table: pd.DataFrame, checkpoints: Sequence[str]
 ) -> None:
-    """Writes scores.csv, results.md and metrics.json, and prints the tables.
-
-    Args:
-        folder: of the evaluation.
-        config: whole.
-        evaluation: that was run.
-        table: of its scores.
-        checkpoints: that were evaluated.
+    """Writes scores.csv, results.md and metrics.json of the checkpoints' evaluation, and prints the tables.
 
     Raises:
         StorageError: the results cannot be written.

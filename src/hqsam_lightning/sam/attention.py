@@ -8,10 +8,10 @@ from segment_anything.modeling import ImageEncoderViT
 from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
 
+from hqsam_lightning.sam.layers import TOKENS
+
 # elements of the bias computed at a time on a CPU: 16 MB, small enough for the allocator to reuse
 BIAS = 2**22
-# tokens of windows processed at a time on a CPU; see `hqsam_lightning.sam.mlp`
-TOKENS = 1024
 # keys up to which a GPU is faster with the bias in memory than with additional channels: those of SAM's windows
 BIAS_KEYS = 1024
 # types in which two matrix products take half the time of PyTorch's fused CPU kernel

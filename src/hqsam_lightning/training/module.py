@@ -16,7 +16,7 @@ from hqsam_lightning.errors import CheckpointError, ConfigError, choice_error
 from hqsam_lightning.evaluation.scorer import Scorer
 from hqsam_lightning.evaluation.table import BASELINE, BOX_ROW, Row, make_table, mean_over_sets, summarise
 from hqsam_lightning.heads import Head, SamHead
-from hqsam_lightning.heads.predicting import predictions
+from hqsam_lightning.heads.base import predictions
 from hqsam_lightning.losses import PointSampledMaskLoss
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.training.checkpoint import INFO_KEY, check_checkpoint, checkpoint_info, require_finite

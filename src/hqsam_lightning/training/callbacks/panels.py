@@ -244,7 +244,9 @@ def _title(name: Row) -> str:
 
 def _caption(lines: pd.DataFrame, metrics: Mapping[str, Metric]) -> str:
     values = zip(lines["metric"], lines["value"], strict=True)
-    return ", ".join(f"{printable(name)} {metrics[name].show(value)}" for name, value in values)
+    texts = [f"{printable(name)} {metrics[name].show(value)}" for name, value in values]
+    # a column has room for two
+    return "\n".join(", ".join(texts[start : start + 2]) for start in range(0, len(texts), 2))
 
 
 def _shrink(mask: Tensor, size: tuple[int, int]) -> np.ndarray:
