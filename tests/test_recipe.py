@@ -114,6 +114,14 @@ def test_a_moved_folder_does_not_matter(recipe, data: str) -> None:
     assert not [key for key, value in moved.items() if "/elsewhere" in str(value)]
 
 
+def test_a_file_in_the_runs_folder_does_not_matter(recipe) -> None:
+    """Whatever the type of the key; a folder that only begins like it does."""
+    note = "+callbacks.note={{_target_:my_project.Note,file:'{}/note.txt'}}"
+    here, there = (recipe(f"paths.output_dir=/{name}", note.format(f"/{name}")) for name in ("here", "there"))
+    assert here == there
+    assert here != recipe("paths.output_dir=/here", note.format("/here_too"))
+
+
 def test_content_of_data_and_weights_matters(make_config) -> None:
     config = as_plain(make_config())
     facts = {"count": 4, "names": "n", "content": "c"}

@@ -1,8 +1,8 @@
 """The one definition of "the same run": what of a config, of the data and of the weights its results follow from.
 
 A key counts unless it is listed here, so that the arguments of a head, a loss or data of one's own count by themselves.
-Paths never do (`hqsam_lightning.schema.paths` knows which keys hold one): what lies there counts, as the fingerprint of
-the data and the SHA-256 of the weights.
+Paths never do (`hqsam_lightning.schema.paths` knows which keys hold one, and a value inside the run's folder is one): what
+lies there counts, as the fingerprint of the data and the SHA-256 of the weights.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def recipe_of(
     known |= {BEGINNING.format(name): sha256 for name, sha256 in (begun_from or {}).items()}
     places = {key for key in path_keys(config) if not is_under(key, ("sam.weights", BEGINNING.format("*")))}
     values = flatten(config)
+    places |= {key for key, value in values.items() if _is_inside(value, values.get("paths.output_dir"))}
     targets = {key: str(value) for key, value in values.items() if matches("callbacks.*._target_", key)}
     watching = [key.removesuffix("._target_") for key, target in targets.items() if is_under(target, WATCHING)]
     ignored = (*NAMES, *PROCESS, *watching, *(("sam.weights",) if sam_sha256 else ()))
@@ -117,6 +118,11 @@ def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
         for name, inner in values.items()
         for key, value in flatten(inner, f"{prefix}.{name}" if prefix else str(name)).items()
     }
+
+
+def _is_inside(value: Any, folder: Any) -> bool:
+    """Whether a value is the path of something in the run's own folder, whatever the type of its key."""
+    return isinstance(value, str) and isinstance(folder, str) and f"{value}/".startswith(f"{folder}/")
 
 
 def is_under(key: str, patterns: Iterable[str]) -> bool:
