@@ -1,8 +1,8 @@
 """The one definition of "the same run": what of a config, of the data and of the weights its results follow from.
 
 A key counts unless it is listed here, so that the arguments of a head, a loss or data of one's own count by themselves.
-Paths never do (`hqsam_lightning.schema.paths` knows which keys hold one, and a value in the run's folder is one): what lies
-there counts, as the fingerprint of the data and the SHA-256 of the weights.
+Paths never do (`hqsam_lightning.schema.paths` knows which keys hold one, and a value in the run's folder is one): what
+lies there counts, as the fingerprint of the data and the SHA-256 of the weights.
 """
 
 from __future__ import annotations
