@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hqsam_lightning.data.fingerprint import changes
+from hqsam_lightning.schema.keys import matches
 from hqsam_lightning.schema.paths import path_keys
-from hqsam_lightning.schema.patterns import matches
 
 NAMES = (
     *("name", "setting", "paper_table", "sweeps", "hydra", "logger", "metrics.*.label"),

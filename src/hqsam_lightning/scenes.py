@@ -11,7 +11,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from PIL import Image
 
-from hqsam_lightning.checks import integer, require
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.data.datasets import Scenes
@@ -33,13 +32,12 @@ def draw(config: DictConfig) -> np.ndarray:
         The sheet, see `contact_sheet`.
 
     Raises:
-        ConfigError: for numbers out of range, or a file that is no picture by its name.
+        ConfigError: the file is no picture by its name.
         StorageError: the file cannot be written.
     """
     path = Path(config.file).expanduser()
     if path.suffix.lower() not in Image.registered_extensions():
         raise ConfigError(f"file: expected a picture's name such as scenes.jpg; got {config.file}")
-    require("percent", config.percent, integer(1))
     sheet = contact_sheet(instantiate(config.data).validation["synthetic"], config.rows, config.columns)
     size = (sheet.shape[1] * config.percent // 100, sheet.shape[0] * config.percent // 100)
     content = io.BytesIO()

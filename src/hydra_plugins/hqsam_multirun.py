@@ -1,21 +1,23 @@
-"""Where Hydra looks for plugins: how a multirun takes its sweep, runs its trials, and ends.
+"""Where Hydra looks for plugins: how a multirun takes its sweep, runs its trials, and ends; and searches with Optuna.
 
-conf/hydra/default.yaml selects all three.
+conf/hydra/ selects them. Hydra imports this at every start, also where there is no sweep: hence imports in functions.
 """
 
 from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class GridSweeper(BasicSweeper):
@@ -26,6 +28,91 @@ class GridSweeper(BasicSweeper):
         from hqsam_lightning.overrides import replace_mappings
 
         return replace_mappings(super()._parse_config(), conf_dir())
+
+
+class OptunaSweeper(GridSweeper):
+    """Runs `hqsam_lightning.search.searcher.Search` as a Hydra sweep; arguments are those of `Search`.
+
+    The published hydra-optuna-sweeper needs an Optuna before version 3, cannot prune, and counts its trials anew when
+    it resumes.
+    """
+
+    def __init__(
+        self,
+        study: str,
+        name: str,
+        n_trials: int,
+        objectives: Sequence[str],
+        seed: int,
+        params: Mapping[str, Any],
+        prune_after: int | None = None,
+    ) -> None:
+        super().__init__(max_batch_size=None, params=cast(dict[str, str], params))
+        self.settings: dict[str, Any] = {
+            "study": study,
+            "name": name,
+            "n_trials": n_trials,
+            "objectives": objectives,
+            "seed": seed,
+            "prune_after": prune_after,
+        }
+
+    def sweep(self, arguments: list[str]) -> list[Any]:
+        """Runs the trials that the study lacks; ends with status 1 where some failed, or the search cannot be run.
+
+        Args:
+            arguments: overrides of the command line; they lie over `params`.
+        """
+        from hqsam_lightning.errors import ConfigError, HQSamError
+
+        assert self.launcher is not None
+        assert self.config is not None
+        try:
+            if find_spec("optuna") is None:
+                raise ConfigError(
+                    "hydra/sweeper=optuna: expected the package optuna; pip install 'hqsam-lightning[optuna]'"
+                )
+            from hqsam_lightning.search.searcher import Search
+
+            search = Search(**self.settings, overrides=self._parse(arguments), compose=self._compose)
+            results = search.run(self.launcher)
+        except HQSamError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+        failures = search.describe_failures()
+        if failures:
+            print(f"{failures}\ntheir folders are in {self.config.hydra.sweep.dir}", file=sys.stderr)
+            sys.exit(1)
+        return results
+
+    def _compose(self, overrides: list[str]) -> dict[str, Any]:
+        """The config of a trial, without what is searched, as plain values that refer to each other."""
+        assert self.hydra_context is not None
+        assert self.config is not None
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        return cast(dict[str, Any], OmegaConf.to_container(config))
+
+    def _parse(self, arguments: list[str]) -> list[Override]:
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+        from hydra.errors import HydraException
+
+        from hqsam_lightning.errors import ConfigError
+
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        if not isinstance(self.params, Mapping):
+            raise ConfigError(f"hydra.sweeper.params: expected a mapping of keys to sweeps; got {self.params!r}")
+        overrides = []
+        for text in self._parse_config():
+            try:
+                overrides.append(parser.parse_override(text))
+            except HydraException as error:
+                key, _, value = text.partition("=")
+                raise ConfigError(
+                    f"hydra.sweeper.params.{key}: expected a sweep in Hydra's grammar, e.g. 'choice(a, b)'; got "
+                    f"{value!r} ({str(error).splitlines()[0]})"
+                ) from error
+        return [*overrides, *parser.parse_overrides(arguments)]
 
 
 class ContinuingLauncher(BasicLauncher):

@@ -14,7 +14,7 @@ from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.overrides import as_hydra_takes
 from hqsam_lightning.schema import check_config, problems_of
 from hqsam_lightning.schema.checking import add_problems
-from hqsam_lightning.schema.resolving import resolve
+from hqsam_lightning.schema.keys import resolve
 
 ODD = {
     "-1": -1,
