@@ -19,17 +19,18 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.cases import Case, Row, encoder, inference, masks, step, variants
-from benchmarks.data_cases import boundary, evaluation, reader
+from benchmarks.data_cases import boundary, evaluation, loader, reader
 from benchmarks.plot import save_plot
-from hqsam_lightning.checks import Expected, integer, list_of, optional, path, require, text
+from hqsam_lightning.checks import Expected, boolean, choice, integer, list_of, optional, path, require, text
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError, choice_error
 from hqsam_lightning.run_names import command_facts
 from hqsam_lightning.runtime.code_facts import version_facts
+from hqsam_lightning.sam.base import PRECISIONS
 
 CASES: dict[str, Case] = {
-    case.__name__: case for case in (encoder, inference, step, variants, masks, reader, boundary, evaluation)
+    case.__name__: case for case in (encoder, inference, step, variants, masks, reader, loader, boundary, evaluation)
 }
 PEERS = {"encoder": "transformers", "inference": "transformers", "step": "segment_anything_hq"}
 COLUMNS = ("contestant", "seconds", "spread", "speed", "over", "peak GiB")
@@ -39,6 +40,11 @@ RULES: dict[str, Expected] = {
     "rounds": integer(1),
     "batch_size": integer(1),
     "num_points": integer(1),
+    "images": list_of(integer(1), least=1),
+    "precisions": list_of(choice(*PRECISIONS), least=1),
+    "compiled": boolean(),
+    "precision": choice(*PRECISIONS),
+    "workers": list_of(integer(1), least=1),
     "variants": list_of(integer(1), least=1),
     "masks": list_of(integer(1), least=1),
     "photos": optional(path()),

@@ -73,7 +73,7 @@ class AuthorsStep:
 
     def _prompts_of_all_kinds(self, masks: Tensor) -> Tensor:
         rng = np.random.default_rng(0)
-        for mask in masks:
+        for mask in masks.cpu():
             sample_points(mask, POINTS, rng)
             noise_mask(mask, 4 * self.model.prompt_encoder.image_embedding_size[0], rng)
         return torch.stack([box_of(mask) for mask in masks])

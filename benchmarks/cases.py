@@ -17,6 +17,7 @@ from benchmarks.transformers_peers import TransformersEncoder, TransformersSamHQ
 from benchmarks.workload import build_sam, build_workload, device, from_cache
 from hqsam_lightning.runtime.memory import keep_freed_memory
 from hqsam_lightning.runtime.timing import Contestant, Timing, take_turns
+from hqsam_lightning.sam.base import PRECISIONS
 
 GIB = 2**30
 TABLE_3 = "ablate_features"
@@ -33,7 +34,7 @@ class Row:
         spread: slowest minus fastest round, as a share of the median.
         reference: contestant that `speedup` is over.
         speedup: the reference's median over this one's.
-        memory: peak memory in GiB of a process of its own, where it was measured.
+        memory: peak memory in GiB, where it was measured: of a process of its own, or of `gpu_memory`.
         note: further observations.
     """
 
@@ -51,32 +52,49 @@ Case = Callable[[DictConfig], list[Row]]
 
 
 def encoder(config: DictConfig) -> list[Row]:
-    """The frozen encoder on one image: our attention and `transformers`', in two precisions."""
+    """The frozen encoder on images: our attention, segment-anything's (eager) and `transformers`'."""
+    return [row for count in config.images for row in _encoder(config, count)]
+
+
+def _encoder(config: DictConfig, count: int) -> list[Row]:
     contestants: dict[str, Contestant] = {}
-    for precision, attention in product(("fp32", "bf16"), ("fused", "eager")):
-        sam = build_sam(config, precision, attention)
-        image = torch.randint(0, 256, (1, 3, sam.image_size, sam.image_size), dtype=torch.uint8, device=device())
-        contestants[f"ours, {attention}, {precision}"] = partial(sam.encode, image)
-    pixels = torch.randn(1, 3, sam.image_size, sam.image_size, device=device())
-    for dtype, precision in ((torch.float32, "fp32"), (torch.bfloat16, "bf16")):
-        for attention in ("sdpa", "eager"):
-            peer = TransformersEncoder(sam, attention, dtype)
-            contestants[f"transformers, {attention}, {precision}"] = partial(peer, pixels)
+    ways = ("fused", "eager", *(["compiled"] if config.compiled else []))
+    for precision, way in product(config.precisions, ways):
+        sam = build_sam(config, precision, "eager" if way == "eager" else "fused")
+        if way == "compiled":
+            for block in sam.sam.image_encoder.blocks:
+                block.compile()
+        image = torch.randint(0, 256, (count, 3, sam.image_size, sam.image_size), dtype=torch.uint8, device=device())
+        contestants[f"ours, {way}, {precision}"] = partial(sam.encode, image)
+    pixels = torch.randn(count, 3, sam.image_size, sam.image_size, device=device())
+    for precision, attention in product(config.precisions, ("sdpa", "eager")):
+        peer = TransformersEncoder(sam, attention, PRECISIONS[precision])
+        contestants[f"transformers, {attention}, {precision}"] = partial(peer, pixels)
     timings = take_turns(contestants, config.rounds)
-    work = vit_multiply_adds(sam.sam.image_encoder)
-    peaks = {"fp32": matrix_peak(torch.float32, device()), "bf16": matrix_peak(torch.bfloat16, device())}
+    work = count * vit_multiply_adds(sam.sam.image_encoder)
+    peaks = {precision: matrix_peak(PRECISIONS[precision], device()) for precision in config.precisions}
     rows = []
     for name, timing in timings.items():
         precision = name.rsplit(" ", 1)[1]
         share = work / timing.median / peaks[precision]
-        note = f"{share:.0%} of the matrix peak of {peaks[precision] / 1e9:.0f} G multiply-adds/s"
-        rows.append(make_row("encoder", timings, name, f"transformers, sdpa, {precision}", note=note))
+        note = f"{count / timing.median:.3g} images/s, {share:.0%} of {peaks[precision] / 1e9:.0f} G multiply-adds/s"
+        memory = gpu_memory(contestants[name]) if device().type == "cuda" else None
+        case = f"encoder, batch of {count}"
+        rows.append(make_row(case, timings, name, f"transformers, sdpa, {precision}", memory, note))
     return rows
+
+
+def gpu_memory(contestant: Contestant) -> float:
+    """GiB that one run needs of a GPU's memory beside what is there already, such as weights."""
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    contestant()
+    return (torch.cuda.max_memory_allocated() - before) / GIB
 
 
 def inference(config: DictConfig) -> list[Row]:
     """From a batch of images with a box each to HQ mask logits: ours, and `transformers`' SamHQModel."""
-    workload = build_workload(config, build_sam(config))
+    workload = build_workload(config, build_sam(config, config.precision))
     batch, module = workload.batch, workload.module.eval()
     boxes = batch.prompts[0].boxes
     assert boxes is not None
@@ -108,18 +126,20 @@ def step(config: DictConfig) -> list[Row]:
 
 def variants(config: DictConfig) -> list[Row]:
     """A step of several heads over one encoder call: full ones, backward together and in turn, and those of table 3."""
-    builders = {"1 variant": partial(our_step, config)}
+    of = partial(our_step, config, precision=config.precision)
+    builders = {"1 variant": of}
     for count in config.variants:
-        builders[f"{count} variants"] = partial(our_step, config, count)
-        builders[f"{count} variants, in turn"] = partial(our_step, config, count, sequential_backward=True)
-    builders["the variants of table 3"] = partial(our_step, config, TABLE_3)
+        builders[f"{count} variants"] = partial(of, count)
+        builders[f"{count} variants, in turn"] = partial(of, count, sequential_backward=True)
+    builders["the variants of table 3"] = partial(of, TABLE_3)
     timings, memory = take_turns_apart(builders, config.rounds)
     return [make_row("variants", timings, name, "1 variant", memory[name] / GIB) for name in builders]
 
 
 def masks(config: DictConfig) -> list[Row]:
     """A step with several masks per image."""
-    builders = {_count_masks(count): partial(our_step, config, masks=count) for count in (1, *config.masks)}
+    of = partial(our_step, config, precision=config.precision)
+    builders = {_count_masks(count): partial(of, masks=count) for count in (1, *config.masks)}
     timings, memory = take_turns_apart(builders, config.rounds)
     return [make_row("masks", timings, name, _count_masks(1), memory[name] / GIB) for name in builders]
 

@@ -1,9 +1,10 @@
-"""Comparisons around the model: reading photos, boundary IoU, and scoring masks."""
+"""Comparisons around the model: reading and loading photos, boundary IoU, and scoring masks."""
 
 from __future__ import annotations
 
 import random
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,24 +14,29 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from benchmarks.authors_reader import read_and_jitter
 from benchmarks.cases import GIB, Row, make_row
 from benchmarks.processes import take_turns_apart
+from hqsam_lightning.data.collate import collate
 from hqsam_lightning.data.datasets import PhotoPairs, Scenes
-from hqsam_lightning.data.examples import augmented
+from hqsam_lightning.data.examples import TrainingExamples, augmented
 from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.evaluation.scorer import Scorer
 from hqsam_lightning.metrics import Metric, boundary_iou, mask_iou
+from hqsam_lightning.prompts.mix import PromptMix
 from hqsam_lightning.runtime.memory import keep_freed_memory
-from hqsam_lightning.runtime.timing import Contestant, take_turns
+from hqsam_lightning.runtime.process_settings import BeginLoading
+from hqsam_lightning.runtime.timing import Contestant, Timing, take_turns
 from hqsam_lightning.types import Batch
 
 LARGE = (2448, 3264)  # (H, W) of a phone's photo
 PAIRS = 64
 LARGE_PAIRS = 16
+BATCHES = 6  # of each loading process, the first of which is not timed
 IMAGE_SIZE = 1024
 
 Pairs = list[tuple[Path, Path]]
@@ -57,6 +63,43 @@ def reader(config: DictConfig) -> list[Row]:
                     make_row(f"reader, {name}", timings, reader_name, "authors", memory[reader_name] / GIB, note)
                 )
     return rows
+
+
+def loader(config: DictConfig) -> list[Row]:
+    """Training examples from so many loading processes, of the photos as in `reader`; seconds are a photo's."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, pairs in {"photos": _pairs(config.photos), "large photos": _large_photos(Path(folder))}.items():
+            timings = {
+                str(count): Timing(str(count), [_load(pairs, count, config.batch_size) for _ in range(config.rounds)])
+                for count in (config.workers if pairs else ())
+            }
+            for count, timing in timings.items():
+                note = f"{1 / timing.median:.3g} photos/s"
+                rows.append(make_row(f"processes, {name}", timings, count, str(config.workers[0]), note=note))
+    return rows
+
+
+def _load(pairs: Pairs, workers: int, batch_size: int) -> float:
+    """Seconds a photo takes, once every process has given a batch."""
+    prompts = PromptMix({"box": 1, "points": 1, "noise_mask": 1})
+    examples = TrainingExamples(PhotoPairs("photos", pairs), Augmentation(IMAGE_SIZE), prompts, IMAGE_SIZE // 4, seed=0)
+    batches = iter(
+        DataLoader(
+            examples,
+            batch_size,
+            sampler=[(0, draw % len(pairs), draw // len(pairs)) for draw in range(BATCHES * workers * batch_size)],
+            num_workers=workers,
+            collate_fn=collate,
+            worker_init_fn=BeginLoading(keep_freed_memory=True),
+            pin_memory=torch.cuda.is_available(),
+        )
+    )
+    for _ in range(workers):
+        next(batches)
+    start = time.perf_counter()
+    count = sum(len(batch.pixels) for batch in batches)
+    return (time.perf_counter() - start) / count
 
 
 def boundary(config: DictConfig) -> list[Row]:

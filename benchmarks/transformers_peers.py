@@ -26,7 +26,8 @@ class TransformersEncoder:
 
         config = SamHQVisionConfig(**_vision_sizes(sam))
         config._attn_implementation = attention
-        self.model: nn.Module = SamHQVisionModel(config).eval().to(sam.device)
+        with sam.device:
+            self.model: nn.Module = SamHQVisionModel(config).eval()
         self.dtype = dtype
 
     @torch.no_grad()

@@ -58,7 +58,9 @@ class Workload:
 
 def build_sam(config: DictConfig, precision: str = "fp32", attention: str = "fused") -> FrozenSam:
     """Builds the SAM of benchmark.yaml on the device."""
-    sam: FrozenSam = instantiate(config.sam, precision=precision, attention=attention)
+    # random weights of ViT-H take a CPU many seconds
+    with device():
+        sam: FrozenSam = instantiate(config.sam, precision=precision, attention=attention)
     return sam.to(device())
 
 

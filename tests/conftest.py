@@ -21,13 +21,17 @@ from hqsam_lightning.sam import FrozenSam, build_sam, vit_encoder
 from hqsam_lightning.types import SamFeatures
 
 ROOT = Path(__file__).parents[1]
+DEVICES = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+"""Of the tests that run on each device of this machine; `-k cuda` chooses those of a GPU."""
 
 
 def pytest_configure() -> None:
-    """A shell's background job ignores these signals, and so would what the tests send them to."""
+    # a shell's background job ignores these signals, and so would what the tests send them to
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # a GPU's convolutions round to 10 bits by default
+    torch.backends.cudnn.allow_tf32 = False
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +59,11 @@ def make_config(tmp_path: Path):
 
 @pytest.fixture(scope="session")
 def tiny_sam() -> FrozenSam:
+    """See `make_tiny_sam`."""
+    return make_tiny_sam()
+
+
+def make_tiny_sam() -> FrozenSam:
     """The SAM of conf/sam/tiny_random.yaml with every weight random, also those that SAM begins at zero."""
     sam = build_sam(
         name="tiny_random",

@@ -1,6 +1,7 @@
 """Prompts and images that the tests of all heads run on."""
 
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
 from hqsam_lightning.heads import Head
@@ -12,9 +13,9 @@ IMAGE_INDEX = [0, 0, 1, 1, 1, 0, 1]
 
 
 def two_images(sam: FrozenSam) -> Tensor:
-    """Random, (2, 3, H, W) uint8."""
+    """Random, (2, 3, H, W) uint8, on the device of SAM."""
     size = (2, 3, sam.image_size, sam.image_size)
-    return torch.randint(0, 256, size, generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    return torch.randint(0, 256, size, generator=torch.Generator().manual_seed(1), dtype=torch.uint8).to(sam.device)
 
 
 def make_prompts() -> list[Prompt]:
@@ -44,10 +45,10 @@ def make_prompts() -> list[Prompt]:
 def predict(head: Head, sam: FrozenSam, features: SamFeatures, rows: list[int]) -> MaskLogits:
     """The head's masks of these rows of `make_prompts`, as one batch."""
     prompts = make_prompts()
-    index = torch.tensor([IMAGE_INDEX[row] for row in rows])
-    return head(sam, features, sam.encode_prompts(group_prompts([prompts[row] for row in rows]), index))
+    shown = group_prompts([prompts[row] for row in rows]), torch.tensor([IMAGE_INDEX[row] for row in rows])
+    return head(sam, features, sam.encode_prompts(*move_data_to_device(shown, sam.device)))
 
 
 def weigh(logits: Tensor) -> Tensor:
     """A loss whose gradient differs from pixel to pixel."""
-    return (logits * torch.randn(logits.shape, generator=torch.Generator().manual_seed(2))).sum()
+    return (logits * torch.randn(logits.shape, generator=torch.Generator().manual_seed(2)).to(logits.device)).sum()

@@ -61,9 +61,9 @@ def test_masks_of_an_image_are_counted(make) -> None:
 
 
 def test_what_is_measured_is_written(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arithmetic, "SIDE", 64)
-    rows = benchmark(make("cases=[encoder,inference,masks]"))
-    assert {row.case for row in rows} == {"encoder", "inference", "masks"}
+    monkeypatch.setattr(arithmetic, "SIDE", {"cpu": 64, "cuda": 64})
+    rows = benchmark(make("cases=[encoder,inference,masks]", "images=[1,2]"))
+    assert {row.case for row in rows} == {"encoder, batch of 1", "encoder, batch of 2", "inference", "masks"}
     assert all(row.seconds > 0 and row.speedup > 0 for row in rows)
     written = json.loads((tmp_path / "benchmark.json").read_text())
     assert [row["name"] for row in written["rows"]] == [row.name for row in rows]

@@ -58,8 +58,8 @@ def test_every_suite_composes(suite: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "launcher"),
     [
-        ([], "hydra_plugins.hqsam_continuing_launcher.ContinuingLauncher"),
-        (["+sweep=optuna"], "hydra_plugins.hqsam_continuing_launcher.ContinuingLauncher"),
+        ([], "hydra_plugins.hqsam_multirun.ContinuingLauncher"),
+        (["+sweep=optuna"], "hydra_plugins.hqsam_multirun.ContinuingLauncher"),
         (["hydra/launcher=basic"], "hydra._internal.core_plugins.basic_launcher.BasicLauncher"),
     ],
 )

@@ -1,5 +1,6 @@
 """Parts of a user's own, as docs/extending.md has them; and bugs in such parts, which show where they are."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 from PIL import Image
 
 import hqsam_lightning
 from conftest import ROOT
 from hqsam_lightning.cli import fail
+from hqsam_lightning.config import conf_dir
+from hqsam_lightning.report import report
 from patience import PATIENCE
 
 SMALL = (
@@ -58,9 +62,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory):
     write_parts(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
+        patch.setenv("WANDB_MODE", "offline")
         search = f"hydra.searchpath=[file://{folder / 'configs'}]"
         config = hqsam_lightning.compose(
-            ["+experiment=mine", f"paths.data_dir={folder}", *SMALL, search], output_dir=folder / "run"
+            ["+experiment=mine", "logger=wandb", f"paths.data_dir={folder}", *SMALL, search], output_dir=folder / "run"
         )
         yield folder / "run", config, hqsam_lightning.train(config)[1]
 
@@ -89,6 +94,15 @@ def test_a_metric_outside(trained) -> None:
     assert objectives
     assert all(f"val/{variant}/precision" in logged for variant in objectives)
     assert all("precision" in values for values in objectives.values())
+
+
+def test_a_metric_outside_is_reported_and_logged_to_wandb(trained, tmp_path: Path) -> None:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        report(compose("report", overrides=[f"runs=[{trained[0]}]", f"out={tmp_path / 'out'}"]))
+    for name in ("report.md", "report.html"):
+        assert "mIoU / mBIoU / precision in percent" in (tmp_path / "out" / name).read_text()
+    (table,) = (trained[0] / "wandb").glob("offline-run-*/files/media/table/results_*.table.json")
+    assert {line[6] for line in json.loads(table.read_text())["data"]} == {"iou", "boundary_iou", "precision"}
 
 
 def test_a_callback_outside(trained) -> None:

@@ -43,6 +43,13 @@ def main(config):
 run_hydra(main, "train")
 """
 
+MIXES = """# @package _global_
+hydra:
+  sweeper:
+    params:
+      prompts.mix: "{box:1},{points:2}"
+"""
+
 
 def run(folder: Path, *arguments: str, multirun: bool = True) -> subprocess.CompletedProcess:
     (folder / "script.py").write_text(SCRIPT)
@@ -96,11 +103,31 @@ def test_a_single_trial_fails_by_its_message(tmp_path: Path) -> None:
     assert result.stderr.strip() == "error: batch.total: expected at most 4"
 
 
-def test_mappings_of_a_sweep_replace(tmp_path: Path) -> None:
-    result = run(tmp_path, "prompts.mix={box:1},{points:2}")
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        ["prompts.mix={box:1},{points:2}"],
+        ["hydra.sweeper.params={prompts.mix:'{box:1},{points:2}'}"],
+        ["--config-dir=.", "+sweep=mixes"],
+        ["--config-dir=.", "+sweep=mixes", "hydra/launcher=basic"],
+        ["--config-dir=.", "+sweep=mixes", "prompts.mix={box:1},{points:2}"],
+    ],
+)
+def test_mappings_of_a_sweep_replace(tmp_path: Path, sweep: list[str]) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "mixes.yaml").write_text(MIXES)
+    result = run(tmp_path, *sweep)
     assert result.returncode == 0, result.stderr
     mixes = [line.partition(" ")[2] for line in (tmp_path / "begun").read_text().splitlines()]
     assert mixes == ["{'box': 1}", "{'points': 2}"]
+
+
+def test_mappings_of_a_search_replace(tmp_path: Path) -> None:
+    study = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "hydra.sweeper.study=study.log")
+    result = run(tmp_path, *study, "+hydra.sweeper.params={prompts.mix:'choice({box:1},{points:2})'}")
+    assert result.returncode == 0, result.stderr
+    mixes = {line.partition(" ")[2] for line in (tmp_path / "begun").read_text().splitlines()}
+    assert mixes <= {"{'box': 1}", "{'points': 2}"}
 
 
 def test_an_experiment_that_sweeps_needs_no_flag(tmp_path: Path) -> None:

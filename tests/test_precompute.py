@@ -17,7 +17,7 @@ from damage import DAMAGES, flipped
 from hqsam_lightning import precompute as module
 from hqsam_lightning.config import as_plain
 from hqsam_lightning.data.building import open_cache
-from hqsam_lightning.data.cache import FACTS_KIND, VERSION, read_cache_facts, read_images
+from hqsam_lightning.data.cache import KIND, VERSION, CacheIndex
 from hqsam_lightning.errors import BusyError, CacheError, StorageError
 from hqsam_lightning.precompute import precompute
 from hqsam_lightning.recipe import features_of
@@ -38,7 +38,7 @@ SMALL = (
     ),
     *("data.train_size=12", "data.val_size=1", "augmentations_per_image=3"),
 )
-FILES = ["000000.safetensors", "000001.safetensors", "000002.safetensors", "cache.json", "images.json"]
+FILES = ["000000.safetensors", "000001.safetensors", "000002.safetensors", "cache.json"]
 Compose = Callable[..., DictConfig]
 
 
@@ -98,41 +98,41 @@ def test_a_shard_of_another_cache_is_refused(compose: Compose, whole: dict, tmp_
             command(compose())
 
 
-def test_the_images_of_another_cache_are_refused(compose: Compose, whole: dict, tmp_path: Path) -> None:
+def test_the_index_of_another_cache_is_refused(compose: Compose, whole: dict, tmp_path: Path) -> None:
     precompute(compose("data.train_size=10", f"cache={tmp_path / 'other'}"))
-    put({**whole, "images.json": contents(tmp_path / "other")["images.json"]}, tmp_path / "cache")
-    for command in (opened, precompute):
-        with pytest.raises(CacheError, match=r"images\.json: expected the images of cache\.json, got another list"):
-            command(compose())
+    put({**whole, "cache.json": contents(tmp_path / "other")["cache.json"]}, tmp_path / "cache")
+    with pytest.raises(CacheError, match=r"000000\.safetensors: .*got one of another "):
+        opened(compose())
+    with pytest.raises(CacheError, match="expected a cache of these 12 training and 1 validation images"):
+        precompute(compose())
 
 
-@pytest.mark.parametrize("name", ["cache.json", "images.json"])
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_damaged_documents_are_refused(compose: Compose, whole: dict, tmp_path: Path, name: str, damage) -> None:
-    put({**whole, name: damage(whole[name])}, tmp_path / "cache")
-    with pytest.raises(CacheError, match=rf"{name}: .*; (delete|run)"):
+def test_a_damaged_index_is_refused(compose: Compose, whole: dict, tmp_path: Path, damage) -> None:
+    put({**whole, "cache.json": damage(whole["cache.json"])}, tmp_path / "cache")
+    with pytest.raises(CacheError, match=r"cache\.json: .*; (delete|run)"):
         opened(compose())
 
 
-def test_no_flipped_bit_changes_the_images(whole: dict, tmp_path: Path) -> None:
+def test_no_flipped_bit_changes_the_index(whole: dict, tmp_path: Path) -> None:
     folder = put(whole, tmp_path / "cache")
-    expected = read_images(folder)
-    for content in flipped(whole["images.json"], seed=1, count=60):
-        (folder / "images.json").write_bytes(content)
+    expected = CacheIndex.read(folder)
+    for content in flipped(whole["cache.json"], seed=1, count=60):
+        (folder / "cache.json").write_bytes(content)
         with suppress(CacheError):
-            assert read_images(folder) == expected
+            assert CacheIndex.read(folder) == expected
 
 
 @pytest.mark.parametrize("views", [0, "3", 2.0, None, True])
 def test_views_are_checked(compose: Compose, whole: dict, tmp_path: Path, views: object) -> None:
     folder = put(whole, tmp_path / "cache")
-    facts = read_cache_facts(folder)
-    write_document(folder / "cache.json", FACTS_KIND, VERSION, {**facts, "views": views})
-    with pytest.raises(CacheError, match=r"cache\.json: expected views >= 1, got"):
+    body = CacheIndex.read(folder).body
+    write_document(folder / "cache.json", KIND, VERSION, {**body, "facts": {**body["facts"], "views": views}})
+    with pytest.raises(CacheError, match=r"cache\.json: expected facts with views >= 1, got"):
         opened(compose("augmentations_per_image=null"))
 
 
-@pytest.mark.parametrize("names", [["cache.json"], ["images.json"], ["cache.json", "images.json"], FILES[1:4]], ids=str)
+@pytest.mark.parametrize("names", [["cache.json"], FILES[1:3], FILES[1:]], ids=str)
 def test_the_same_command_writes_anew_what_was_deleted(
     compose: Compose, whole: dict, tmp_path: Path, names: list[str]
 ) -> None:
@@ -212,7 +212,6 @@ def test_a_signal_ends_it_after_the_shard(
 @pytest.mark.parametrize(
     ("name", "code"),
     [
-        ("images.json", errno.ENOSPC),
         ("cache.json", errno.EDQUOT),
         ("000000.safetensors", errno.EROFS),
         ("000002.safetensors", errno.ENOSPC),
@@ -247,7 +246,7 @@ def test_a_folder_that_cannot_be_made_is_named(compose: Compose, tmp_path: Path)
 
 def test_half_written_files_of_a_killed_process_are_removed(compose: Compose, whole: dict, tmp_path: Path) -> None:
     folder = put(whole, tmp_path / "cache")
-    shards = [folder / ".000001.safetensors.123.part", folder / ".cache.json.9.part", folder / ".images.json.9.part"]
+    shards = [folder / ".000001.safetensors.123.part", folder / ".cache.json.9.part"]
     for path in (*shards, folder / ".notes.part"):
         path.write_bytes(b"half")
     (folder / "000001.safetensors").unlink()

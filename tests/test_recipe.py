@@ -50,6 +50,8 @@ def recipe(make_config):
         "name=another",
         "logger=wandb",
         "callbacks.panels.rules={difference:2}",
+        "callbacks.last.every_n_steps=2",
+        "~callbacks.learning_rate",
         "ckpt_path=/elsewhere.ckpt",
         "resume=never",
     ],
@@ -84,7 +86,15 @@ def test_what_the_steps_follow_from_matters(recipe, override: str) -> None:
 
 @pytest.mark.parametrize(
     "override",
-    ["trainer.max_epochs=3", "trainer.max_steps=3", "evaluation.output=sum", "prompts@val_prompts.box=points"],
+    [
+        "trainer.max_epochs=3",
+        "trainer.max_steps=3",
+        "evaluation.output=sum",
+        "callbacks.best.metric=iou",
+        "prompts@val_prompts.box=points",
+        "+callbacks.early={_target_:lightning.pytorch.callbacks.EarlyStopping,monitor:val/hq/iou}",
+        "+callbacks.mine={_target_:my_project.callbacks.Freeze}",
+    ],
 )
 def test_length_and_scoring_change_results_but_no_step(recipe, override: str) -> None:
     assert recipe(override) != recipe()
@@ -102,6 +112,14 @@ def test_a_moved_folder_does_not_matter(recipe, data: str) -> None:
     moved = recipe(f"data={data}", "paths.data_dir=/elsewhere")
     assert moved == recipe(f"data={data}")
     assert not [key for key, value in moved.items() if "/elsewhere" in str(value)]
+
+
+def test_a_file_in_the_runs_folder_does_not_matter(recipe) -> None:
+    """Whatever the type of the key; a folder that only begins like it does."""
+    note = "+callbacks.note={{_target_:my_project.Note,file:'{}/note.txt'}}"
+    here, there = (recipe(f"paths.output_dir=/{name}", note.format(f"/{name}")) for name in ("here", "there"))
+    assert here == there
+    assert here != recipe("paths.output_dir=/here", note.format("/here_too"))
 
 
 def test_content_of_data_and_weights_matters(make_config) -> None:
@@ -122,3 +140,13 @@ def test_without_a_hash_the_weights_count_as_written(make_config) -> None:
     """Pretraining changes its SAM: what it began with is known by the key alone."""
     first, second = (recipe_of(as_plain(make_config(f"sam.weights={each}"))) for each in ("random", "/a/file.pth"))
     assert differences(first, second) == ["sam.weights: random before, /a/file.pth now"]
+
+
+def test_what_a_variant_begins_from_counts_by_its_content(make_config) -> None:
+    here, there = (as_plain(make_config(f"variants.hq.weights={each}")) for each in ("/here.pth", "/there.pth"))
+    as_written = differences(recipe_of(here), recipe_of(there))
+    assert as_written == ["variants.hq.weights: /here.pth before, /there.pth now"]
+    first = recipe_of(here, begun_from={"hq": "a" * 64})
+    assert recipe_of(there, begun_from={"hq": "a" * 64}) == first
+    changed = recipe_of(here, begun_from={"hq": "b" * 64})
+    assert differences(first, changed) == [f"variants.hq.weights: {'a' * 64} before, {'b' * 64} now"]

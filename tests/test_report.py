@@ -202,18 +202,18 @@ def test_points_of_plain_sam_alone_have_no_sweep(tmp_path: Path) -> None:
 
 
 def test_no_runs_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="runs: expected folders of finished runs, got none"):
+    with pytest.raises(ConfigError, match=r"runs: expected a path .* or a list .*not empty; got \[\]"):
         report(make_report_config(f"out={tmp_path / 'out'}"))
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("runs=3", "runs: expected folders of finished runs, got 3"),
-        ("runs=null", "runs: expected folders of finished runs, got none"),
-        ("runs=[null]", "runs: expected a path .*; got None"),
-        ("runs=[1.5]", "runs: expected a path .*; got 1.5"),
-        ("runs=''", "runs: expected a path .*; got ''"),
+        ("runs=3", "runs: expected a path .* or a list .*; got 3"),
+        ("runs=null", "runs: expected a path .* or a list .*; got None"),
+        ("runs=[null]", r"runs: expected a path .* or a list .*; got \[None\]"),
+        ("runs=[1.5]", r"runs: expected a path .* or a list .*; got \[1.5\]"),
+        ("runs=''", "runs: expected a path .* or a list .*; got ''"),
         ("out=3", "out: expected a path .*; got 3"),
         ("out=null", "out: expected a path .*; got None"),
         ("table=[a]", r"table: expected a path .*; got \['a'\]"),

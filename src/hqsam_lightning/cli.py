@@ -56,16 +56,14 @@ def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
         _print_help(config_name, given)
         return
     sys.argv[1:] = as_hydra_takes(given, config_name, conf_dir())
-    if wanted == "1":
-        with stop_on_signals():
-            entry()
-        return
     # Hydra would print a user's error without the frames that say where it is
     os.environ[FULL_ERROR] = "1"
     try:
         with stop_on_signals():
             entry()
     except Exception as error:
+        if wanted == "1":
+            raise
         try:
             fail(error)
         finally:
@@ -73,8 +71,9 @@ def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
                 for hint in override_hints(given, config_name, conf_dir()):
                     print(hint, file=sys.stderr)
     finally:
-        os.environ.pop(FULL_ERROR, None)
-        if wanted is not None:
+        if wanted is None:
+            del os.environ[FULL_ERROR]
+        else:
             os.environ[FULL_ERROR] = wanted
 
 
@@ -111,7 +110,7 @@ def fail(error: BaseException) -> NoReturn:
         print(f"error: {full_key(error) or 'trainer'}: Lightning cannot run this: {refused}", file=sys.stderr)
     elif isinstance(error, InstantiationException) and error.__cause__ is not None:
         cause = _innermost(error)
-        traceback.print_exception(type(cause), cause, cause.__traceback__, file=sys.stderr)
+        traceback.print_exception(cause)
         key = full_key(error)
         print(f"error: the code that {key or 'the config'} names raised this {type(cause).__name__}", file=sys.stderr)
     elif _is_of_hydra(error):
@@ -119,7 +118,7 @@ def fail(error: BaseException) -> NoReturn:
         if isinstance(error.__cause__, OmegaConfBaseException):
             print(str(error.__cause__).strip(), file=sys.stderr)
     else:
-        traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
+        traceback.print_exception(error)
     sys.exit(1)
 
 
@@ -127,9 +126,13 @@ def _is_of_hydra(error: BaseException) -> bool:
     """Whether Hydra or its config raised the error; some of what Hydra says of overrides is a ValueError."""
     if isinstance(error, HydraException | OmegaConfBaseException):
         return True
+    return isinstance(error, ValueError) and _module_of(error).startswith("hydra._internal.")
+
+
+def _module_of(error: BaseException) -> str:
+    """Name of the module that raised the error."""
     frames = list(traceback.walk_tb(error.__traceback__))
-    raised_in = str(frames[-1][0].f_globals.get("__name__")) if frames else ""
-    return isinstance(error, ValueError) and raised_in.startswith("hydra._internal.")
+    return str(frames[-1][0].f_globals.get("__name__")) if frames else ""
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -145,9 +148,7 @@ def _refusal_of_lightning(error: BaseException) -> str | None:
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     cause = _innermost(error)
-    frames = list(traceback.walk_tb(cause.__traceback__))
-    raised_in = str(frames[-1][0].f_globals.get("__name__")) if frames else ""
-    is_of_trainer = full_key(error) == "trainer" and raised_in.startswith("lightning.")
+    is_of_trainer = full_key(error) == "trainer" and _module_of(cause).startswith("lightning.")
     return str(cause).strip() if isinstance(cause, MisconfigurationException) or is_of_trainer else None
 
 

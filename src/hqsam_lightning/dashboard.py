@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 import wandb
@@ -47,34 +47,27 @@ def dashboard(config: DictConfig) -> tuple[workspaces.Workspace, reports.Report]
 
 
 def build_view(entity: str, project: str, name: str, metrics: Sequence[str]) -> workspaces.Workspace:
-    """The workspace: runs grouped by experiment; training, validation, results."""
+    """The workspace: runs grouped by experiment; results, validation, training, pictures."""
     import wandb_workspaces.workspaces as ws
 
-    sections = [
-        ws.Section(name="Results", panels=[_table(), _pictures()], is_open=True),
-        ws.Section(name="Validation", panels=_plots(validation(metrics)), is_open=True),
-        ws.Section(name="Training", panels=_plots(TRAINING), is_open=True),
-    ]
     return ws.Workspace(
         entity=entity,
         project=project,
         name=name,
-        sections=sections,
+        sections=[ws.Section(name=title, panels=panels, is_open=True) for title, panels in _panels(metrics).items()],
         runset_settings=ws.RunsetSettings(groupby=[ws.Metric("group")]),
     )
 
 
 def build_report(entity: str, project: str, name: str, metrics: Sequence[str]) -> reports.Report:
-    """The report: what the numbers are, then the results, curves and pictures of all runs."""
+    """The report: what the numbers are, then the sections of the view with all runs."""
     import wandb_workspaces.reports.v2 as wr
 
     runs = wr.Runset(entity=entity, project=project, groupby=["group"])
-    parts = {"Results": [_table()], "Validation": _plots(validation(metrics)), "Training": _plots(TRAINING)}
-    parts["Pictures"] = [_pictures()]
     blocks: list[object] = [
         wr.P("Scores on the validation sets, by variant and output; runs of one experiment are a group.")
     ]
-    for title, panels in parts.items():
+    for title, panels in _panels(metrics).items():
         blocks += [wr.H1(title), wr.PanelGrid(runsets=[runs], panels=panels)]
     return wr.Report(entity=entity, project=project, title=name, blocks=blocks)
 
@@ -85,22 +78,17 @@ def validation(metrics: Sequence[str]) -> list[tuple[str, str]]:
     return [(name if name == key else f"{name}, thin objects", f"val/.+/.+/.+/{key}") for name, key in names]
 
 
-def _plots(metrics: Sequence[tuple[str, str]]) -> list[reports.LinePlot]:
+def _panels(metrics: Sequence[str]) -> dict[str, list[Any]]:
+    """The panels of each section, by title."""
     import wandb_workspaces.reports.v2 as wr
 
-    return [wr.LinePlot(title=title, x=STEP, metric_regex=expression) for title, expression in metrics]
-
-
-def _table() -> reports.WeavePanelSummaryTable:
-    import wandb_workspaces.reports.v2 as wr
-
-    return wr.WeavePanelSummaryTable(table_name=TABLE)
-
-
-def _pictures() -> reports.MediaBrowser:
-    import wandb_workspaces.reports.v2 as wr
-
-    return wr.MediaBrowser(title="Image, ground truth, SAM, HQ-SAM", media_keys=[PICTURES])
+    curves = {"Validation": validation(metrics), "Training": TRAINING}
+    plots: dict[str, list[Any]] = {
+        section: [wr.LinePlot(title=title, x=STEP, metric_regex=expression) for title, expression in found]
+        for section, found in curves.items()
+    }
+    pictures = wr.MediaBrowser(title="Image, ground truth, SAM, HQ-SAM", media_keys=[PICTURES])
+    return {"Results": [wr.WeavePanelSummaryTable(table_name=TABLE)], **plots, "Pictures": [pictures]}
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="dashboard")

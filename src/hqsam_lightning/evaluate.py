@@ -16,13 +16,14 @@ from omegaconf import DictConfig
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import as_plain, conf_dir, make_callable, own_errors
 from hqsam_lightning.data.framing import FRAMES
-from hqsam_lightning.data.watched_loading import with_loader_errors
+from hqsam_lightning.data.watched_loading import loader_errors
 from hqsam_lightning.errors import FinishedError
 from hqsam_lightning.evaluation.journal import Journal
-from hqsam_lightning.evaluation.running import Evaluation, Work, run
+from hqsam_lightning.evaluation.running import Evaluation, run
+from hqsam_lightning.evaluation.scorer import build_scorer
 from hqsam_lightning.evaluation.suites import Setting, Suite
 from hqsam_lightning.evaluation.table import BASELINE
-from hqsam_lightning.evaluation_config import Trained, complete, name_variants
+from hqsam_lightning.evaluation_config import Trained, complete
 from hqsam_lightning.heads import Head, SamHead
 from hqsam_lightning.reporting.evaluation_report import report_evaluation
 from hqsam_lightning.runtime.process_settings import begin_loading, with_process_settings
@@ -40,7 +41,7 @@ NUMBERS_DEPEND_ON = ("protocols", "val_prompts", "metrics", "evaluation")
 
 
 @with_process_settings
-@with_loader_errors
+@loader_errors()
 def evaluate(config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Scores a suite by plain SAM and by every head of the checkpoints; each image is encoded once for all.
 
@@ -77,14 +78,15 @@ def _evaluate(config: DictConfig, trained: list[Trained], folder: Path) -> tuple
     fabric = launch(config.trainer)
     evaluation = together(fabric, partial(build, config, trained, fabric.device))
     journal = Journal(folder / UNFINISHED)
-    together_in_first(fabric, partial(_begin, journal, config, trained, evaluation))
+    together_in_first(fabric, lambda: journal.begin(_facts(config, trained, evaluation)))
     loading = {
+        "batch_size": config.batch_size,
         "num_workers": config.loader.num_workers,
         "timeout": config.loader.timeout,
         "worker_init_fn": begin_loading(config),
         "pin_memory": fabric.device.type == "cuda",
     }
-    table = run(evaluation, fabric, journal, Work(config.batch_size, config.save_every, loading))
+    table = run(evaluation, fabric, journal, config.save_every, loading)
     if fabric.is_global_zero:
         report_evaluation(folder, config, evaluation, table, [str(each.weights.path) for each in trained])
         journal.remove()
@@ -92,13 +94,7 @@ def _evaluate(config: DictConfig, trained: list[Trained], folder: Path) -> tuple
 
 
 def build(config: DictConfig, trained: list[Trained], device: torch.device) -> Evaluation:
-    """Builds the suite first, so that missing data is reported before weights are fetched; then SAM and the heads.
-
-    Args:
-        config: whole.
-        trained: heads to evaluate.
-        device: that SAM and heads are moved to.
-    """
+    """Builds the suite first, so that missing data is reported before weights are fetched; then SAM and the heads."""
     with own_errors("suite"):
         suite: Suite = instantiate(config.suite)
     with own_errors():
@@ -108,19 +104,17 @@ def build(config: DictConfig, trained: list[Trained], device: torch.device) -> E
     return Evaluation(suite, settings, sam.to(device), {name: head.to(device) for name, head in heads.items()})
 
 
-def _begin(journal: Journal, config: DictConfig, trained: list[Trained], evaluation: Evaluation) -> None:
-    """Writes, or compares, what the numbers depend on."""
+def _facts(config: DictConfig, trained: list[Trained], evaluation: Evaluation) -> dict[str, Any]:
+    """What the numbers depend on."""
     plain = as_plain(config)
-    names = name_variants(trained)
-    identities = [each.weights.identity for each in trained]
-    facts = {
+    heads = {name: each.weights.identity[variant] for each in trained for variant, name in each.names.items()}
+    return {
         "sam": evaluation.sam.weights_sha256,
         "precision": evaluation.sam.precision,
-        "heads": {name: identities[place][variant] for (place, variant), name in names.items()},
+        "heads": heads,
         "images": evaluation.suite.facts(),
         **{key: plain[key] for key in NUMBERS_DEPEND_ON},
     }
-    journal.begin(facts)
 
 
 def build_heads(trained: list[Trained], sam: FrozenSam) -> dict[str, Head]:
@@ -129,25 +123,17 @@ def build_heads(trained: list[Trained], sam: FrozenSam) -> dict[str, Head]:
     Raises:
         HQSamError: one was trained with another SAM.
     """
-    names = name_variants(trained)
     heads: dict[str, Head] = {BASELINE: SamHead()}
-    for number, each in enumerate(trained):
-        heads |= {names[number, variant]: each.weights.build(variant, sam) for variant in each.variants}
+    for each in trained:
+        heads |= {name: each.weights.build(variant, sam) for variant, name in each.names.items()}
     return {name: head.eval() for name, head in heads.items()}
 
 
 def build_setting(config: DictConfig, sam: FrozenSam, protocol: str) -> Setting:
     """How the images are shown and scored under a protocol, of `FRAMES`."""
     frame = FRAMES[protocol](sam.image_size)
-    return Setting(
-        run=config.name,
-        frame=frame,
-        mask_input_size=sam.mask_input_size,
-        prompts={name + frame.suffix: instantiate(prompts) for name, prompts in config.val_prompts.items()},
-        metrics={name: instantiate(metric) for name, metric in config.metrics.items()},
-        filled_box=config.evaluation.filled_box,
-        group=config.evaluation.group,
-    )
+    prompts = {name + frame.suffix: instantiate(prompts) for name, prompts in config.val_prompts.items()}
+    return Setting(build_scorer(config, (), list(prompts), frame), prompts, sam.mask_input_size)
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="evaluate")

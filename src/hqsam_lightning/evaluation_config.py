@@ -13,9 +13,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from hqsam_lightning.config import conf_dir
+from hqsam_lightning.config import as_plain, conf_dir
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.training.weights import LearnedWeights, OfficialWeights, open_weights
+from hqsam_lightning.training.weights import LearnedWeights, open_weights
 
 ARCHITECTURES = {768: "vit_b", 1024: "vit_l", 1280: "vit_h", 160: "vit_tiny"}
 """SAM's config by the channels of its early feature."""
@@ -24,17 +24,15 @@ DEFAULT_SAM = "nano"
 
 @dataclass(frozen=True)
 class Trained:
-    """Heads that are evaluated.
+    """Heads of one run or file that are evaluated.
 
     Attributes:
-        name: of the run or file.
         weights: that hold them.
-        variants: which of them.
+        names: what tables call each, by variant.
     """
 
-    name: str
     weights: LearnedWeights
-    variants: list[str]
+    names: Mapping[str, str]
 
 
 def complete(config: DictConfig) -> tuple[DictConfig, list[Trained]]:
@@ -49,13 +47,11 @@ def complete(config: DictConfig) -> tuple[DictConfig, list[Trained]]:
     Raises:
         HQSamError: a checkpoint cannot be read, or no SAM is known for it.
     """
-    trained = [_open(where, config.which) for where in _as_list(config.ckpt)]
-    run = next((each.weights.config for each in trained if each.weights.config is not None), None)
-    given = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(given, dict)
-    base = run or _composed(_architecture(trained, given["sam"]))
-    whole = OmegaConf.create(given)
+    trained = _open_all(_as_list(config.ckpt), config.which)
     runs = [each.weights.config for each in trained if each.weights.config is not None]
+    given = as_plain(config)
+    base = runs[0] if runs else _composed(_architecture(trained, given["sam"]))
+    whole = OmegaConf.create(given)
     with open_dict(whole):
         whole.seed = base["seed"]
         whole.sam = _sam(base["sam"], given["sam"], trained)
@@ -64,24 +60,18 @@ def complete(config: DictConfig) -> tuple[DictConfig, list[Trained]]:
     return whole, trained
 
 
-def name_variants(trained: Sequence[Trained]) -> dict[tuple[int, str], str]:
-    """What each head is called in tables: by its variant, or RUN/VARIANT where there are several runs.
-
-    Returns:
-        Names by the place of the run and the variant.
-    """
+def _open_all(places: Sequence[str], which: str) -> list[Trained]:
+    """Variants keep their names where one run is evaluated; otherwise they are called RUN/VARIANT."""
     seen: Counter[str] = Counter()
-    names: dict[tuple[int, str], str] = {}
-    for place, each in enumerate(trained):
-        seen[each.name] += 1
-        run = each.name if seen[each.name] == 1 else f"{each.name}_{seen[each.name]}"
-        names |= {(place, variant): variant if len(trained) == 1 else f"{run}/{variant}" for variant in each.variants}
-    return names
-
-
-def _open(where: str, which: str) -> Trained:
-    weights, variant = open_weights(where, "ckpt", which)
-    return Trained(_name_of(weights.path), weights, weights.variants if variant is None else [variant])
+    trained = []
+    for where in places:
+        weights, variant = open_weights(where, "ckpt", which)
+        run = _name_of(weights.path)
+        seen[run] += 1
+        prefix = run if seen[run] == 1 else f"{run}_{seen[run]}"
+        names = weights.variants if variant is None else [variant]
+        trained.append(Trained(weights, {name: name if len(places) == 1 else f"{prefix}/{name}" for name in names}))
+    return trained
 
 
 def _name_of(path: Path) -> str:
@@ -105,7 +95,6 @@ def _architecture(trained: Sequence[Trained], sam: Mapping[str, Any]) -> str:
     if "_target_" in sam or not trained:
         return DEFAULT_SAM
     first = trained[0].weights
-    assert isinstance(first, OfficialWeights)
     if first.early_dim not in ARCHITECTURES:
         known = ", ".join(f"{width} ({name})" for width, name in ARCHITECTURES.items())
         raise ConfigError(
@@ -120,27 +109,20 @@ def _composed(sam: str) -> dict[str, Any]:
     inside_a_command = GlobalHydra.instance().is_initialized()
     with nullcontext() if inside_a_command else initialize_config_dir(conf_dir(), version_base="1.3"):
         config = compose("train", overrides=[f"sam={sam}", "paths.output_dir=unused"])
-    sections = {name: config[name] for name in ("sam", "metrics", "evaluation")}
-    return {
-        "seed": config.seed,
-        **{name: OmegaConf.to_container(each, resolve=True) for name, each in sections.items()},
-    }
+    return {"seed": config.seed, **{name: as_plain(config[name]) for name in ("sam", "metrics", "evaluation")}}
 
 
 def _sam(base: Mapping[str, Any], given: Mapping[str, Any], trained: Sequence[Trained]) -> dict[str, Any]:
     """What the command line says of SAM, over the run's; a whole model of the authors' brings its own weights."""
-    chosen = {key: value for key, value in given.items() if value is not None}
-    whole = next(
-        (each.weights for each in trained if isinstance(each.weights, OfficialWeights) and each.weights.holds_sam), None
-    )
     if "_target_" in given:
-        sam = {**given, **chosen}
-        named = given["weights"] not in ("published", "random")
+        sam, named = dict(given), given["weights"] not in ("published", "random")
     else:
+        chosen = {key: value for key, value in given.items() if value is not None}
         sam = {**base, **chosen}
         named = "weights" in chosen or any(each.weights.config is not None for each in trained)
+    whole = next((each.weights.path for each in trained if each.weights.holds_sam), None)
     if whole is not None and not named:
-        sam["weights"] = str(whole.path)
+        sam["weights"] = str(whole)
     return sam
 
 

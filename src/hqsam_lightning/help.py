@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -20,7 +21,6 @@ from hqsam_lightning.overrides import WITH_EXPERIMENTS, as_hydra_takes, quote_va
 
 WIDTH = 110
 KEY = re.compile(r"( *)([\w.@/-]+):(?: |$)(.*)")
-CONFIG_DIRS = ("--config-dir", "-cd")
 COMMANDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "train": (
         "trains variants of HQ-SAM over one frozen SAM, and scores them beside plain SAM",
@@ -135,15 +135,11 @@ def read_comments(path: Path) -> dict[str, str]:
 
 def _overrides_and_folders(arguments: Sequence[str], conf_dir: str) -> tuple[list[str], list[Path]]:
     """Overrides, and the folders of configs: those of ``--config-dir`` first."""
-    own = []
-    for place, argument in enumerate(arguments):
-        name, _, value = argument.partition("=")
-        if name in CONFIG_DIRS:
-            own.append(Path(value or arguments[place + 1]).resolve())
-    flagged = {str(path) for path in own}
-    overrides = [each for each in arguments if not each.startswith("-") and (("=" in each) or each.startswith("~"))]
-    search = [f"hydra.searchpath=[{','.join(f'file://{path}' for path in sorted(flagged))}]"] if own else []
-    return [*overrides, *search], [*own, Path(conf_dir)]
+    given = get_args_parser().parse_args(arguments)
+    if given.config_dir is None:
+        return given.overrides, [Path(conf_dir)]
+    own = Path(given.config_dir).resolve()
+    return [*given.overrides, f"hydra.searchpath=[file://{own}]"], [own, Path(conf_dir)]
 
 
 def _find(name: str, folders: Sequence[Path]) -> Path | None:

@@ -13,7 +13,6 @@ import hydra
 import torch
 from hydra.utils import instantiate
 from lightning import Fabric
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -26,12 +25,11 @@ from hqsam_lightning.data.cache_writing import (
     begin_cache,
     entry_bytes,
     require_space,
-    shard_entries,
     write_shard,
 )
 from hqsam_lightning.data.datasets import MergedSets
 from hqsam_lightning.data.shards import Place
-from hqsam_lightning.data.watched_loading import WatchedLoader, sample_name, with_loader_errors
+from hqsam_lightning.data.watched_loading import WatchedLoader, loader_errors, sample_name
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.recipe import features_of
 from hqsam_lightning.runtime.memory import keep_freed_memory
@@ -42,6 +40,7 @@ from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
 from hqsam_lightning.storage.locks import claim
 from hqsam_lightning.training.build_trainer import check_devices
+from hqsam_lightning.training.run_folder import is_first_process
 from hqsam_lightning.types import SamFeatures
 
 log = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ BUSY_REMEDY = "wait for it, or choose another cache"
 
 
 @with_process_settings
-@with_loader_errors
+@loader_errors()
 def precompute(config: DictConfig) -> Path:
     """Writes what is missing of a run's embedding cache, each device its share of the shards.
 
@@ -68,50 +67,47 @@ def precompute(config: DictConfig) -> Path:
         Stopped: after a signal, at the end of the shard.
     """
     config = check_config(config, "precompute")
-    folder, views = _target(config)
+    for key in ("cache", "augmentations_per_image"):
+        if config[key] is None:
+            raise ConfigError(f"{key}: expected a value; got null; set cache=FOLDER augmentations_per_image=NUMBER")
+    folder = Path(config.cache).expanduser()
     try:
         with stop_on_signals(), ExitStack() as held:
             check_devices(config.trainer)
             fabric = launch(config.trainer)
             together_in_first(fabric, partial(held.enter_context, claim(folder, BUSY_REMEDY)))
-            made = _fill(config, fabric, folder, views)
+            made = _fill(config, fabric, folder)
     except Stopped as stop:
-        _say_how_to_continue(folder, stop)
+        if is_first_process():
+            shards = f"{len(list(folder.glob('*.safetensors')))} whole shards in {folder}"
+            print(f"{stop.signal.name}: stopped with {shards}; the same command continues", file=sys.stderr)
         raise
     if fabric.is_global_zero:
         print(f"cache of {made} in {folder}; train with cache={folder}")
     return folder
 
 
-@rank_zero_only
-def _say_how_to_continue(folder: Path, stop: Stopped) -> None:
-    done = len(list(folder.glob("*.safetensors")))
-    print(
-        f"{stop.signal.name}: stopped with {done} whole shards in {folder}; the same command continues", file=sys.stderr
-    )
-
-
-def _fill(config: DictConfig, fabric: Fabric, folder: Path, views: int) -> str:
+def _fill(config: DictConfig, fabric: Fabric, folder: Path) -> str:
     """Writes what is missing.
 
     Returns:
         What the cache holds.
     """
-    sam, entries = together(fabric, partial(_prepare, config, fabric, views))
+    sam, entries = together(fabric, partial(_prepare, config, fabric))
     begin = partial(_begin, config, folder, sam, entries) if fabric.is_global_zero else list
     missing: list[Place] = fabric.broadcast(together(fabric, begin))
     _write(config, fabric, folder, sam, entries, missing)
-    return f"{len(entries.train)} images x {views} views and {len(entries.validation)} validation images"
+    return f"{len(entries.train)} images x {entries.views} views and {len(entries.validation)} validation images"
 
 
-def _prepare(config: DictConfig, fabric: Fabric, views: int) -> tuple[FrozenSam, Entries]:
+def _prepare(config: DictConfig, fabric: Fabric) -> tuple[FrozenSam, Entries]:
     sets = build_sets(config)
     train, validation = MergedSets([samples for samples, _ in sets.train]), MergedSets(list(sets.validation.values()))
     if fabric.device.type == "cpu" and ProcessSettings.from_config(config).keep_freed_memory:
         keep_freed_memory()
     sam = instantiate(config.sam).to(fabric.device)
     augmentation = instantiate(config.augmentation, image_size=sam.image_size)
-    return sam, Entries(train, validation, augmentation, config.seed, views, sam.image_size)
+    return sam, Entries(train, validation, augmentation, config.seed, config.augmentations_per_image)
 
 
 def _begin(config: DictConfig, folder: Path, sam: FrozenSam, entries: Entries) -> list[Place]:
@@ -122,23 +118,11 @@ def _begin(config: DictConfig, folder: Path, sam: FrozenSam, entries: Entries) -
     )
     missing = begin_cache(folder, CacheIndex(facts, images, validation))
     if missing:
-        _say_and_check(folder, sam, entries, missing)
+        blank = torch.zeros(1, 3, sam.image_size, sam.image_size, dtype=torch.uint8, device=sam.device)
+        size, count = entry_bytes(sam.encode(blank), entries), sum(place.entries for place in missing)
+        log.info("%d views to encode, at most %.1f MB each: %.2f GB", count, size / 1e6, count * size / 1e9)
+        require_space(folder, count * size)
     return missing
-
-
-def _target(config: DictConfig) -> tuple[Path, int]:
-    for key in ("cache", "augmentations_per_image"):
-        if config[key] is None:
-            raise ConfigError(f"{key}: expected a value; got null; set cache=FOLDER augmentations_per_image=NUMBER")
-    return Path(config.cache).expanduser(), config.augmentations_per_image
-
-
-def _say_and_check(folder: Path, sam: FrozenSam, made: Entries, missing: list[Place]) -> None:
-    blank = torch.zeros(1, 3, sam.image_size, sam.image_size, dtype=torch.uint8, device=sam.device)
-    size = entry_bytes(sam.encode(blank), made)
-    entries = sum(place.entries for place in missing)
-    log.info("%d views to encode, at most %.1f MB each: %.2f GB", entries, size / 1e6, entries * size / 1e9)
-    require_space(folder, entries * size)
 
 
 def _write(
@@ -149,7 +133,7 @@ def _write(
     loader = WatchedLoader(
         entries,
         name_of=lambda key: sample_name(*entries.find(key[0])[:2]),
-        sampler=[entry for place in own for entry in shard_entries(place)],
+        sampler=[entry for place in own for entry in place.numbers],
         batch_size=None,
         num_workers=config.loader.num_workers,
         timeout=config.loader.timeout,

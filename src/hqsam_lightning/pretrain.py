@@ -17,35 +17,28 @@ from hqsam_lightning.data import PromptedDataModule
 from hqsam_lightning.data.building import build_datamodule, build_sets, require_full_step
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.data.fingerprint import fingerprint
-from hqsam_lightning.data.watched_loading import with_loader_errors
+from hqsam_lightning.data.watched_loading import loader_errors
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.pretraining.blending import blend, check_start_share, copy_of_state
+from hqsam_lightning.pretraining.ema import WeightEMA, blend, copy_of_state
 from hqsam_lightning.pretraining.module import PretrainingModule
 from hqsam_lightning.reporting.pretraining_report import round_to_half, score_table, write_results
 from hqsam_lightning.reporting.results import print_table, wide_console
 from hqsam_lightning.run_names import command_facts
 from hqsam_lightning.runtime.code_facts import version_facts
-from hqsam_lightning.runtime.process_settings import apply_to_device, with_process_settings
-from hqsam_lightning.runtime.signals import stop_on_signals, stops_deferred
+from hqsam_lightning.runtime.process_settings import with_process_settings
+from hqsam_lightning.runtime.signals import stops_deferred
 from hqsam_lightning.sam.shipped import save_shipped
 from hqsam_lightning.sam.state_dicts import state_dict_sha256
 from hqsam_lightning.schema import check_config
-from hqsam_lightning.training.build_trainer import build_trainer
-from hqsam_lightning.training.callbacks.fit_clock import FitClock
-from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint, find_last
 from hqsam_lightning.training.checkpoint import check_recipe
-from hqsam_lightning.training.finite import FiniteWatch
-from hqsam_lightning.training.loggers import finish_wandb
-from hqsam_lightning.training.resuming import Resumed, load_resumed
-from hqsam_lightning.training.run_folder import continue_command, owned, write_hydra_files
 from hqsam_lightning.training.run_summary import log_summary
-from hqsam_lightning.training.stopping import StopOnSignal, stops_reported
+from hqsam_lightning.training.session import Session, open_session
 
 log = logging.getLogger(__name__)
 
 
 @with_process_settings
-@with_loader_errors
+@loader_errors()
 def pretrain(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
     """Trains, validates, reports and saves one SAM.
 
@@ -59,57 +52,45 @@ def pretrain(config: DictConfig) -> tuple[dict[str, float], dict[str, Any]]:
         HQSamError: for input that cannot work, before any long work starts.
     """
     config = check_config(config, "pretrain")
-    L.seed_everything(config.seed, verbose=False)
-    folder = Path(config.paths.output_dir)
-    callbacks = [instantiate(value) for value in config.callbacks.values()]
-    last = find_last(callbacks)
     _check_only_validate(config)
-    with stop_on_signals(), stops_reported(last, continue_command("pretrain", folder), folder), owned(folder):
-        resumed = load_resumed(config, "pretrain", last)
-        write_hydra_files(folder, config)
-        return _pretrain(config, callbacks, last, resumed)
-
-
-def _pretrain(
-    config: DictConfig, chosen: list[L.Callback], last: LastCheckpoint | None, resumed: Resumed | None
-) -> tuple[dict[str, float], dict[str, Any]]:
-    ema, clock = instantiate(config.ema), FitClock()
+    ema = instantiate(config.ema)
     # the average is taken before a checkpoint holds it
-    callbacks = [ema, clock, *chosen, FiniteWatch(last), StopOnSignal(last)]
-    loggers = [instantiate(value) for value in (config.get("logger") or {}).values()]
-    try:
-        trainer = build_trainer(config, callbacks, loggers)
-        apply_to_device(config, trainer)
-        _refuse_many_devices(trainer)
-        module, datamodule = build(config)
-        _summarise(config, trainer, module, datamodule, resumed)
-        module.data_facts = fingerprint(datamodule.sets)
-        if resumed is not None:
-            check_recipe(resumed.content, as_plain(config), module.data_facts)
-        for logger in loggers:
-            logger.log_hyperparams(as_plain(config))
-        facts = {}
-        if not config.only_validate:
-            write_contact_sheets(datamodule.sets, Path(config.paths.output_dir), config.seed)
-            start = copy_of_state(module.model.sam)
-            with stops_deferred():
-                trainer.fit(module, datamodule, ckpt_path=resumed.path if resumed else None, weights_only=True)
-            facts = _training_facts(config, trainer, clock.seconds)
-            ema.hand_over(module)
-            blend(module.model.sam, start, config.start_share)
-            round_to_half(module.model.sam)
+    with open_session(config, "pretrain", first=[ema]) as session:
+        return _pretrain(config, session, ema)
+
+
+def _pretrain(config: DictConfig, session: Session, ema: WeightEMA) -> tuple[dict[str, float], dict[str, Any]]:
+    trainer = session.trainer
+    _refuse_many_devices(trainer)
+    module, datamodule = build(config)
+    _summarise(config, trainer, module, datamodule, session.ckpt_path)
+    module.data_facts = fingerprint(datamodule.sets)
+    if session.checkpoint is not None:
+        check_recipe(session.checkpoint, as_plain(config), module.data_facts)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(as_plain(config))
+    if not config.only_validate:
+        write_contact_sheets(datamodule.sets, session.folder, config.seed)
+        start = copy_of_state(module.model.sam)
         with stops_deferred():
-            trainer.validate(module, datamodule, verbose=False)
-        with stops_deferred():
-            _report(config, module, facts)
-    finally:
-        finish_wandb()
-    return module.scores, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}
+            trainer.fit(module, datamodule, ckpt_path=session.ckpt_path, weights_only=True)
+        ema.hand_over(module)
+        blend(module.model.sam, start, config.start_share)
+        round_to_half(module.model.sam)
+    with stops_deferred():
+        trainer.validate(module, datamodule, verbose=False)
+    with stops_deferred():
+        _report(config, session, module)
+    return module.scores, {"trainer": trainer, "module": module, "datamodule": datamodule}
 
 
 def build(config: DictConfig) -> tuple[PretrainingModule, PromptedDataModule]:
     """Builds the data first, so that what is missing is reported before anything else; then SAM."""
-    check_start_share(config.start_share, config.sam.weights)
+    if config.start_share and config.sam.weights == "random":
+        raise ConfigError(
+            f"start_share: expected 0 for a run that begins with random weights; got {config.start_share}; "
+            "set sam.weights=embedded or a file"
+        )
     sets = build_sets(config)
     require_full_step(sets, "batch_size", config.batch_size)
     if len(sets.validation) != 1:
@@ -129,6 +110,7 @@ def build(config: DictConfig) -> tuple[PretrainingModule, PromptedDataModule]:
         name=sam.name,
         loss=instantiate(config.loss),
         optimizer=instantiate(config.optimizer),
+        decoder_lr_scale=config.decoder_lr_scale,
         scheduler=instantiate(config.scheduler),
         rounds=config.rounds,
         precision=config.precision,
@@ -159,7 +141,7 @@ def _summarise(
     trainer: L.Trainer,
     module: PretrainingModule,
     datamodule: PromptedDataModule,
-    resumed: Resumed | None,
+    resumed_from: Path | None,
 ) -> None:
     count = sum(parameter.numel() for parameter in module.parameters())
     model = f"SAM {module.name} (weights: {config.sam.weights}), {count:,} parameters"
@@ -167,43 +149,30 @@ def _summarise(
         log.info("scoring %s; %s", model, datamodule.sets.describe())
         return
     batch = f"{config.batch_size} images, {config.rounds} round(s) of prompts"
-    path = resumed.path if resumed else None
-    log_summary(config, trainer, f"{model}, all trained", datamodule.sets, config.batch_size, batch, path)
+    log_summary(config, trainer, f"{model}, all trained", datamodule.sets, config.batch_size, batch, resumed_from)
 
 
-def _report(config: DictConfig, module: PretrainingModule, facts: dict[str, Any]) -> None:
-    folder = Path(config.paths.output_dir)
-    run = {
+def _report(config: DictConfig, session: Session, module: PretrainingModule) -> None:
+    folder, trained = session.folder, not config.only_validate
+    facts: dict[str, Any] = {
         "name": config.name,
         **command_facts("hqsam_lightning.pretrain"),
         "sam": config.sam.name,
         "weights_sha256": state_dict_sha256(module.model.sam.state_dict()),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "validation_masks": module.scored_masks,
-        **facts,
-        **version_facts(),
     }
-    weights = folder / "sam.safetensors"
-    if not config.only_validate:
-        save_shipped(module.model.sam, weights)
+    if trained:
+        facts |= {key: config[key] for key in ("seed", "batch_size", "rounds", "precision")}
+        facts |= {"steps": session.trainer.global_step, "start_share": config.start_share}
+        facts["fit_seconds"] = round(session.clock.seconds, 1)
+        save_shipped(module.model.sam, folder / "sam.safetensors")
     # last: a folder with metrics.json holds a finished run
-    write_results(folder, module.scores, run, as_plain(config))
+    write_results(folder, module.scores, {**facts, **version_facts()}, as_plain(config))
     print_table(score_table(module.scores), "pretraining", wide_console())
     print(f"results in {folder}")
-    if not config.only_validate:
-        print(f"use the model with sam={config.sam.name} sam.weights={weights}")
-
-
-def _training_facts(config: DictConfig, trainer: L.Trainer, seconds: float) -> dict[str, Any]:
-    return {
-        "seed": config.seed,
-        "batch_size": config.batch_size,
-        "rounds": config.rounds,
-        "precision": config.precision,
-        "steps": trainer.global_step,
-        "start_share": config.start_share,
-        "fit_seconds": round(seconds, 1),
-    }
+    if trained:
+        print(f"use the model with sam={config.sam.name} sam.weights={folder / 'sam.safetensors'}")
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="pretrain")

@@ -1,8 +1,8 @@
 """The one definition of "the same run": what of a config, of the data and of the weights its results follow from.
 
 A key counts unless it is listed here, so that the arguments of a head, a loss or data of one's own count by themselves.
-Paths never do (`hqsam_lightning.schema.paths` knows which keys hold one): what lies there counts, as the fingerprint of
-the data and the SHA-256 of SAM's weights.
+Paths never do (`hqsam_lightning.schema.paths` knows which keys hold one, and a value in the run's folder is one): what
+lies there counts, as the fingerprint of the data and the SHA-256 of the weights.
 """
 
 from __future__ import annotations
@@ -11,14 +11,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hqsam_lightning.data.fingerprint import changes
+from hqsam_lightning.schema.keys import matches
 from hqsam_lightning.schema.paths import path_keys
-from hqsam_lightning.schema.patterns import matches
 
 NAMES = (
-    *("name", "setting", "paper_table", "sweeps", "hydra", "logger", "callbacks", "metrics.*.label"),
+    *("name", "setting", "paper_table", "sweeps", "hydra", "logger", "metrics.*.label"),
     *(f"data.**.catalogue.*.{key}" for key in ("title", "paper", "licence", "note", "expected")),
 )
-"""What a run and its data are called, and what the run shows, logs and saves."""
+"""What a run and its data are called, and what the run logs."""
+WATCHING = (
+    *(f"hqsam_lightning.training.callbacks.{name}.*" for name in ("progress", "panels", "attention_panels")),
+    *(f"hqsam_lightning.training.callbacks.{name}.*" for name in ("last_checkpoint", "inference_speed")),
+    *("hqsam_lightning.search.pruning.OptunaPruning", "lightning.pytorch.callbacks.*Monitor"),
+    *("lightning.pytorch.callbacks.*ProgressBar", "lightning.pytorch.callbacks.ModelCheckpoint"),
+)
+"""Callbacks, by their ``_target_``, that only show, log and save; any other may change results."""
 PROCESS = (
     *("ckpt_path", "resume", "only_validate", "paths", "loader", "process", "data.**.check", "data.**.allow_missing"),
     *("batch.max_per_device", "sequential_backward", "sam.attention", "sam.published", "sam.embedded"),
@@ -28,21 +35,24 @@ PROCESS = (
 )
 """Where and how fast a run is computed."""
 AFTER_STEPS = (
-    *("evaluation", "metrics", "val_prompts", "start_share"),
+    *("evaluation", "metrics", "val_prompts", "start_share", "callbacks"),
     *("trainer.max_epochs", "trainer.min_epochs", "trainer.max_steps", "trainer.min_steps", "trainer.max_time"),
     *("trainer.limit_val_batches", "trainer.val_check_interval", "trainer.check_val_every_n_epoch"),
 )
 """How long a run trains and what it scores: its results differ by them, its steps do not."""
 FEATURES = ("seed", "augmentation", "sam")
 """What the features of a training image's views follow from."""
-WEIGHTS = ("sam.weights", "variants.*.weights")
-"""Paths that count as they are written where the content of the file is not known."""
+BEGINNING = "variants.{}.weights"
+"""What a variant begins from: a path, which counts as it is written where the content is not known."""
 DATA = "data.fingerprint"
 SAM = "sam.sha256"
 
 
 def recipe_of(
-    config: Mapping[str, Any], sam_sha256: str | None = None, data: Mapping[str, Any] | str | None = None
+    config: Mapping[str, Any],
+    sam_sha256: str | None = None,
+    data: Mapping[str, Any] | str | None = None,
+    begun_from: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What a run's results follow from, by dotted key; runs with equal ones are the same run.
 
@@ -50,11 +60,17 @@ def recipe_of(
         config: resolved, as plain values.
         sam_sha256: fingerprint of the frozen SAM's weights, which stands for their path.
         data: `hqsam_lightning.data.fingerprint.fingerprint` of what is trained and validated on, or its SHA-256.
+        begun_from: SHA-256 of the weights that variants began from, by name, which stand for their paths.
     """
     known = {SAM: sam_sha256, DATA: data}
-    places = {key for key in path_keys(config) if not is_under(key, WEIGHTS)}
-    ignored = (*NAMES, *PROCESS, *(("sam.weights",) if sam_sha256 else ()))
-    recipe = {key: value for key, value in flatten(config).items() if key not in places and not is_under(key, ignored)}
+    known |= {BEGINNING.format(name): sha256 for name, sha256 in (begun_from or {}).items()}
+    places = {key for key in path_keys(config) if not is_under(key, ("sam.weights", BEGINNING.format("*")))}
+    values = flatten(config)
+    places |= {key for key, value in values.items() if _is_inside(value, values.get("paths.output_dir"))}
+    targets = {key: str(value) for key, value in values.items() if matches("callbacks.*._target_", key)}
+    watching = [key.removesuffix("._target_") for key, target in targets.items() if is_under(target, WATCHING)]
+    ignored = (*NAMES, *PROCESS, *watching, *(("sam.weights",) if sam_sha256 else ()))
+    recipe = {key: value for key, value in values.items() if key not in places and not is_under(key, ignored)}
     return recipe | {key: value for key, value in known.items() if value is not None}
 
 
@@ -102,6 +118,11 @@ def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
         for name, inner in values.items()
         for key, value in flatten(inner, f"{prefix}.{name}" if prefix else str(name)).items()
     }
+
+
+def _is_inside(value: Any, folder: Any) -> bool:
+    """Whether a value is the path of something in the run's own folder, whatever the type of its key."""
+    return isinstance(value, str) and isinstance(folder, str) and f"{value}/".startswith(f"{folder}/")
 
 
 def is_under(key: str, patterns: Iterable[str]) -> bool:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 
-from hqsam_lightning.checks import path, require
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import conf_dir
-from hqsam_lightning.errors import ConfigError, choice_error
+from hqsam_lightning.errors import choice_error
 from hqsam_lightning.reporting.comparison import paper_section
 from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.paper import read_paper_table
 from hqsam_lightning.reporting.report_files import write_report
 from hqsam_lightning.reporting.run_folders import find_runs, read_run
-from hqsam_lightning.reporting.runs import check_comparable, group_runs
+from hqsam_lightning.reporting.runs import Run, check_comparable, group_runs
 from hqsam_lightning.run_names import own_command
 from hqsam_lightning.runtime.decoration import decoration
 from hqsam_lightning.schema import check_config
@@ -34,20 +32,19 @@ def report(config: DictConfig) -> Summary:
         The report's numbers.
 
     Raises:
-        HQSamError: for a folder without a finished run, runs that cannot stand in one table, or a folder that cannot be
-            written.
+        HQSamError: for a value that cannot work, a folder without a finished run, runs that cannot stand in one table,
+            or a folder that cannot be written.
     """
-    given = _folders(config.runs)
-    out = _path("out", config.out)
+    config = check_config(config, "report")
     paper = None if config.table is None else read_paper_table(paper_table_path(config.table))
-    runs = [read_run(run) for folder in given for run in find_runs(folder)]
-    check_comparable(runs)
+    given = [config.runs] if isinstance(config.runs, str) else config.runs
+    runs = _comparable_runs([Path(str(folder)) for folder in given])
     known = runs[0].metrics
     if config.plot_metric is not None and config.plot_metric not in known:
         raise choice_error("plot_metric", config.plot_metric, [*known, "null"])
     summary = Summary(group_runs(runs), config.plot_metric)
-    write_report(out, summary, paper, own_command("hqsam_lightning.report"))
-    print(f"report in {out}")
+    write_report(Path(config.out), summary, paper, own_command("hqsam_lightning.report"))
+    print(f"report in {config.out}")
     return summary
 
 
@@ -59,40 +56,29 @@ def print_beside_paper(folders: Sequence[Path], table: str) -> None:
         table: see `paper_table_path`.
     """
     with decoration("the table beside the paper's numbers,"):
-        runs = [read_run(run) for folder in folders for run in find_runs(folder)]
-        check_comparable(runs)
-        lines = paper_section(Summary(group_runs(runs)), read_paper_table(paper_table_path(table)))
+        summary = Summary(group_runs(_comparable_runs(folders)))
+        lines = paper_section(summary, read_paper_table(paper_table_path(table)))
         print("\n".join(["", f"The paper's numbers ({table}) beside these:", "", *lines]))
 
 
 def paper_table_path(table: str) -> Path:
     """The table.yaml of a folder of experiments/, by the folder's name, or of a path that ends in .yaml."""
-    require("table", table, path())
     if table.endswith(".yaml"):
         return Path(table).expanduser()
     return Path(conf_dir()).parent / "experiments" / table / "table.yaml"
 
 
-def _folders(runs: Any) -> list[Path]:
-    """The folders of `runs`; one may be given without brackets, and Hydra reads a name of digits as a number."""
-    given = [runs] if isinstance(runs, str) else runs
-    if not isinstance(given, Sequence) or not given:
-        raise ConfigError(
-            f"runs: expected folders of finished runs, got {given or 'none'}; give runs='[outputs/a, outputs/b]'"
-        )
-    return [_path("runs", str(folder) if type(folder) is int else folder) for folder in given]
-
-
-def _path(key: str, value: Any) -> Path:
-    require(key, value, path())
-    return Path(value).expanduser()
+def _comparable_runs(folders: Sequence[Path]) -> list[Run]:
+    runs = [read_run(run) for folder in folders for run in find_runs(folder)]
+    check_comparable(runs)
+    return runs
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="report")
 @clean_errors
 def main(config: DictConfig) -> None:
     """Entry point of the command line."""
-    report(check_config(config, "report"))
+    report(config)
 
 
 if __name__ == "__main__":

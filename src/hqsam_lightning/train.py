@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,44 +20,37 @@ from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.data.fingerprint import fingerprint
 from hqsam_lightning.data.framing import Stretch
-from hqsam_lightning.data.watched_loading import with_loader_errors
+from hqsam_lightning.data.watched_loading import loader_errors
 from hqsam_lightning.errors import ConfigError, choice_error
-from hqsam_lightning.evaluation.scorer import Scorer
+from hqsam_lightning.evaluation.scorer import build_scorer
 from hqsam_lightning.heads import Head
 from hqsam_lightning.recipe import features_of
 from hqsam_lightning.report import paper_table_path, print_beside_paper
 from hqsam_lightning.reporting.metric_facts import facts_of
 from hqsam_lightning.reporting.paper import read_paper_table
-from hqsam_lightning.reporting.results import BestWeights, Results
+from hqsam_lightning.reporting.results import Results
 from hqsam_lightning.reporting.run_report import report_run
 from hqsam_lightning.run_names import is_multirun
-from hqsam_lightning.runtime.process_settings import apply_to_device, with_process_settings
-from hqsam_lightning.runtime.signals import stop_on_signals, stops_deferred
+from hqsam_lightning.runtime.process_settings import with_process_settings
+from hqsam_lightning.runtime.signals import stops_deferred
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
-from hqsam_lightning.training.build_trainer import build_trainer
-from hqsam_lightning.training.callbacks.best_checkpoint import BestCheckpoints
-from hqsam_lightning.training.callbacks.fit_clock import FitClock
+from hqsam_lightning.training.callbacks.best_checkpoint import BestCheckpoints, BestWeights
 from hqsam_lightning.training.callbacks.inference_speed import InferenceSpeed
-from hqsam_lightning.training.callbacks.last_checkpoint import LastCheckpoint, find_last
-from hqsam_lightning.training.checkpoint import check_checkpoint, check_recipe
-from hqsam_lightning.training.finite import FiniteWatch
-from hqsam_lightning.training.loggers import finish_wandb
+from hqsam_lightning.training.checkpoint import INFO_KEY, check_checkpoint, check_recipe
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.training.monitors import check_monitors
-from hqsam_lightning.training.resuming import Resumed, load_resumed
 from hqsam_lightning.training.run_facts import parameter_counts, run_facts
-from hqsam_lightning.training.run_folder import continue_command, is_first_process, owned, write_hydra_files
-from hqsam_lightning.training.run_summary import describe_variants, log_setting, log_summary
-from hqsam_lightning.training.stopping import StopOnSignal, stop_if_agreed, stops_reported, together
+from hqsam_lightning.training.run_folder import is_first_process
+from hqsam_lightning.training.run_summary import describe_variants, log_summary
+from hqsam_lightning.training.session import Session, open_session
+from hqsam_lightning.training.stopping import stop_if_agreed, together
 from hqsam_lightning.training.weights import begin_from, build_head
-
-log = logging.getLogger(__name__)
 
 
 @with_process_settings
-@with_loader_errors
+@loader_errors()
 def train(config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Trains, validates and reports one run.
 
@@ -74,77 +65,41 @@ def train(config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
         HQSamError: for input that cannot work, before any long work starts.
     """
     config = check_config(config, "train")
-    L.seed_everything(config.seed, verbose=False)
-    folder = Path(config.paths.output_dir)
-    callbacks = {name: instantiate(value) for name, value in config.callbacks.items()}
-    last = find_last(callbacks.values())
-    with stop_on_signals(), stops_reported(last, continue_command("train", folder), folder), owned(folder):
-        resumed = load_resumed(config, "train", last)
-        write_hydra_files(folder, config)
-        log_setting(config)
-        return _train(config, callbacks, last, resumed)
+    with open_session(config, "train") as session:
+        return _train(config, session)
 
 
-def _train(
-    config: DictConfig, callbacks: dict[str, L.Callback], last: LastCheckpoint | None, resumed: Resumed | None
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    clock = FitClock()
-    loggers = [instantiate(value) for value in (config.get("logger") or {}).values()]
-    try:
-        watching = [clock, *callbacks.values(), FiniteWatch(last), StopOnSignal(last)]
-        trainer = build_trainer(config, watching, loggers)
-        apply_to_device(config, trainer)
-        _refuse_multirun_on_many_devices(trainer)
-        plan = plan_batch(config.batch.total, config.batch.max_per_device, trainer.world_size)
-        trainer.accumulate_grad_batches = plan.accumulate
-        module, datamodule = build(config, plan)
-        check_monitors(callbacks, module)
-        model = describe_variants(module.sam, parameter_counts(module))
-        path = resumed.path if resumed else None
-        log_summary(config, trainer, model, datamodule.sets, plan.total, plan.describe(), path)
-        _check_resumed(resumed, config, module, datamodule.sets)
-        if resumed is None:
-            begin_from(module.heads, config.variants, module.sam)
-        for logger in loggers:
-            logger.log_hyperparams(as_plain(config))
-        if trainer.is_global_zero:
-            write_contact_sheets(datamodule.sets, Path(config.paths.output_dir), config.seed)
-        with together(trainer), stops_deferred():
-            trainer.fit(module, datamodule, ckpt_path=path, weights_only=True)
+def _train(config: DictConfig, session: Session) -> tuple[pd.DataFrame, dict[str, Any]]:
+    trainer, callbacks = session.trainer, session.callbacks
+    _refuse_multirun_on_many_devices(trainer)
+    plan = plan_batch(config.batch.total, config.batch.max_per_device, trainer.world_size)
+    trainer.accumulate_grad_batches = plan.accumulate
+    module, datamodule = build(config, plan)
+    check_monitors(callbacks, module)
+    model = describe_variants(module.sam, parameter_counts(module))
+    log_summary(config, trainer, model, datamodule.sets, plan.total, plan.describe(), session.ckpt_path)
+    _begin(session.checkpoint, config, module, datamodule.sets)
+    for logger in trainer.loggers:
+        logger.log_hyperparams(as_plain(config))
+    if trainer.is_global_zero:
+        write_contact_sheets(datamodule.sets, session.folder, config.seed)
+    with together(trainer), stops_deferred():
+        trainer.fit(module, datamodule, ckpt_path=session.ckpt_path, weights_only=True)
+        stop_if_agreed(trainer)
+        if datamodule.sets.validation and module.scored_step != trainer.global_step:
+            trainer.validate(module, datamodule, verbose=False)
             stop_if_agreed(trainer)
-            if datamodule.sets.validation and module.scored_step != trainer.global_step:
-                trainer.validate(module, datamodule, verbose=False)
-                stop_if_agreed(trainer)
-        facts = run_facts(config, trainer, module, plan, datamodule.sets.describe(), clock)
-        for callback in callbacks.values():
-            if isinstance(callback, InferenceSpeed):
-                facts["inference"] = callback.costs
-        with stops_deferred():
-            results = results_of(config, module, callbacks.values(), facts)
-            report_run(Path(config.paths.output_dir), results, trainer, list(callbacks.values()))
-    finally:
-        finish_wandb()
-    return results.means, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}
-
-
-def results_of(
-    config: DictConfig, module: HQSamModule, callbacks: Iterable[L.Callback], facts: dict[str, Any]
-) -> Results:
-    """What a run gives, by its last weights and by its best checkpoints.
-
-    Args:
-        config: of the run.
-        module: whose scores are of the last weights.
-        callbacks: of the run.
-        facts: of the run.
-    """
+    facts = run_facts(config, trainer, module, plan, datamodule.sets.describe(), session.clock)
     best: dict[str, BestWeights] = {}
-    for callback in callbacks:
+    for callback in callbacks.values():
+        if isinstance(callback, InferenceSpeed):
+            facts["inference"] = callback.costs
         if isinstance(callback, BestCheckpoints):
-            for name, choice in callback.chosen.items():
-                if (table := callback.scores(name)) is not None:
-                    best[name] = BestWeights(**asdict(choice), table=table)
-    return Results(module.scores, facts_of(module.scorer.metrics), facts, as_plain(config), best)
+            best |= callback.best
+    with stops_deferred():
+        results = Results(module.scores, facts_of(module.scorer.metrics), facts, as_plain(config), best)
+        report_run(session.folder, results, trainer, list(callbacks.values()))
+    return results.means, {"trainer": trainer, "module": module, "datamodule": datamodule, "callbacks": callbacks}
 
 
 def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDataModule]:
@@ -162,12 +117,7 @@ def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDat
 
 
 def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) -> HQSamModule:
-    """Builds the variants, their losses and their optimiser over a SAM.
-
-    Args:
-        config: composed from conf/train.yaml.
-        sam: the frozen model.
-        val_sets: names of the validation sets.
+    """Builds the variants, their losses and their optimiser over a SAM; `val_sets` names the validation sets.
 
     Raises:
         ConfigError: evaluation.metric is none of the run's metrics.
@@ -181,31 +131,12 @@ def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) ->
         loss=instantiate(config.loss),
         optimizer=instantiate(config.optimizer),
         scheduler=instantiate(config.scheduler),
-        scorer=build_scorer(config, val_sets, sam.image_size),
+        scorer=build_scorer(config, val_sets, list(config.val_prompts), Stretch(sam.image_size)),
         output=config.evaluation.output,
         variant=config.evaluation.variant,
         config=as_plain(config),
         sequential_backward=config.sequential_backward,
         variant_losses={name: instantiate(loss) for name, loss in config.variant_losses.items()},
-    )
-
-
-def build_scorer(config: DictConfig, val_sets: Sequence[str], image_size: int) -> Scorer:
-    """Builds what scores a run's validation.
-
-    Args:
-        config: with metrics, val_prompts, evaluation and name.
-        val_sets: names of the validation sets.
-        image_size: side of the model's frame.
-    """
-    return Scorer(
-        metrics={name: instantiate(metric) for name, metric in config.metrics.items()},
-        datasets=val_sets,
-        prompts=list(config.val_prompts),
-        frame=Stretch(image_size),
-        run=config.name,
-        filled_box=config.evaluation.filled_box,
-        group=config.evaluation.group,
     )
 
 
@@ -218,13 +149,16 @@ def _refuse_cache(cache: EmbeddingCache | None, variants: dict[str, Head]) -> No
         )
 
 
-def _check_resumed(resumed: Resumed | None, config: DictConfig, module: HQSamModule, sets: DataSets) -> None:
+def _begin(checkpoint: dict[str, Any] | None, config: DictConfig, module: HQSamModule, sets: DataSets) -> None:
+    """Gives the variants the weights that they begin from, or makes sure that the resumed run is this one."""
     if is_first_process():
         module.data_facts = fingerprint(sets)
-    if resumed is not None:
-        check_checkpoint(resumed.content, module.trainable_state, module.sam.name, module.sam.weights_sha256)
-        if module.data_facts is not None:
-            check_recipe(resumed.content, as_plain(config), module.data_facts)
+    if checkpoint is not None:
+        check_checkpoint(checkpoint, module.trainable_state, module.sam.name, module.sam.weights_sha256)
+    before = None if checkpoint is None else checkpoint[INFO_KEY]
+    module.begun_from = begin_from(module.heads, config.variants, module.sam, before)
+    if checkpoint is not None and module.data_facts is not None:
+        check_recipe(checkpoint, as_plain(config), module.data_facts, module.begun_from)
 
 
 def _refuse_multirun_on_many_devices(trainer: L.Trainer) -> None:

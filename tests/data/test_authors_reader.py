@@ -10,8 +10,8 @@ from PIL import Image
 from torch.nn import functional as F
 
 from benchmarks.authors_reader import read_and_jitter
+from hqsam_lightning.data.datasets import PhotoPairs
 from hqsam_lightning.data.jitter import LargeScaleJitter
-from hqsam_lightning.data.reading import read_pair
 
 
 @pytest.mark.parametrize("scale", [0.1, 0.37, 0.5, 1.0, 1.31, 2.0])
@@ -26,7 +26,8 @@ def test_pixels_are_the_authors(tmp_path: Path, size: tuple[int, int], scale: fl
     Image.fromarray((rng.random(size) > 0.5).astype(np.uint8) * 255).save(mask)
     theirs, their_mask = read_and_jitter(photo, mask, 512, False, scale, random.Random(0))
     jitter = LargeScaleJitter(512)
-    image, ((label,), *_) = read_pair(photo, mask)
+    sample = PhotoPairs("birds", [(photo, mask)])[0]
+    image, (label,) = sample.image, sample.masks
     scaled = tuple(max(1, round(side * max(1, round(scale * 512)) / max(size))) for side in size)
     corner_rng = random.Random(0)
     corner = tuple(corner_rng.randint(0, max(side - 512, 0)) for side in scaled)
@@ -38,7 +39,7 @@ def test_pixels_are_the_authors(tmp_path: Path, size: tuple[int, int], scale: fl
     assert np.abs(ours.astype(int) - theirs.numpy().astype(int)).max() <= 1
     assert np.abs(exact - exact.round())[differs].max(initial=0) < 0.1
     assert differs.mean() < 0.02
-    ours_mask = jitter.apply_to_mask(label, scaled, corner)
+    ours_mask = jitter.apply_to_masks(label[None], scaled, corner)[0]
     np.testing.assert_allclose(ours_mask, their_mask[0].numpy() / 255, atol=1e-3)
 
 

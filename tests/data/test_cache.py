@@ -14,11 +14,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from hqsam_lightning.data.cache import (
-    FACTS_KIND,
+    KIND,
     SHARD,
     VERSION,
+    CacheIndex,
     pack_masks,
-    read_cache_facts,
     unpack_masks,
 )
 from hqsam_lightning.data.transforms import Augmentation, Framed
@@ -219,7 +219,6 @@ def test_a_disk_that_fills_up_stops_it_cleanly(
     assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == [
         "000000.safetensors",
         "cache.json",
-        "images.json",
     ]
     monkeypatch.undo()
     precompute(of_photos())
@@ -247,8 +246,9 @@ def test_a_cache_of_another_run_is_refused(of_photos: Callable, override: str, n
 
 def test_a_cache_of_another_sam_is_refused(of_photos: Callable, tmp_path: Path) -> None:
     precompute(of_photos())
-    facts = read_cache_facts(tmp_path / "cache")
-    write_document(tmp_path / "cache" / "cache.json", FACTS_KIND, VERSION, {**facts, "sam.sha256": "another"})
+    body = CacheIndex.read(tmp_path / "cache").body
+    other = {**body, "facts": {**body["facts"], "sam.sha256": "another"}}
+    write_document(tmp_path / "cache" / "cache.json", KIND, VERSION, other)
     with pytest.raises(CacheError, match=r"sam\.sha256: another in the cache, "):
         train(of_photos())
 

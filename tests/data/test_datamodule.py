@@ -6,7 +6,7 @@ import torch
 from hqsam_lightning.data import Augmentation, DataSets, PromptedDataModule
 from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.heads import SamHead
-from hqsam_lightning.heads.predicting import predictions
+from hqsam_lightning.heads.base import predictions
 from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.types import SamFeatures

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from hqsam_lightning.data.collate import collate
 from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.data.examples import EvaluationExamples, TrainingExamples
+from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.types import Batch, Example, Prompt, Sample
@@ -41,7 +42,7 @@ def photos() -> list[Sample]:
 
 def evaluation(photos: Sequence[Sample], mix: dict[str, float] | None = None) -> EvaluationExamples:
     return EvaluationExamples(
-        photos, SIZE, {"usual": PromptMix(mix or {"box": 1})}, mask_input_size=16, name="synthetic"
+        photos, Stretch(SIZE), {"usual": PromptMix(mix or {"box": 1})}, mask_input_size=16, name="synthetic"
     )
 
 
@@ -194,9 +195,9 @@ def test_evaluation_examples_are_the_same_from_worker_processes(photos):
 
 def test_each_kind_of_prompts_is_drawn_as_if_alone(photos):
     mixes = {"usual": PromptMix({"box": 1}), "points": PromptMix({"points": 1}), "mixed": PromptMix(KINDS)}
-    together = EvaluationExamples(photos, SIZE, mixes, 16, "synthetic")
+    together = EvaluationExamples(photos, Stretch(SIZE), mixes, 16, "synthetic")
     for name, mix in mixes.items():
-        alone = EvaluationExamples(photos, SIZE, {name: mix}, 16, "synthetic")
+        alone = EvaluationExamples(photos, Stretch(SIZE), {name: mix}, 16, "synthetic")
         for index in range(4):
             assert same(together[index].prompts[name], alone[index].prompts[name])
 

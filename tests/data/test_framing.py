@@ -64,5 +64,5 @@ def test_no_two_frames_share_a_name() -> None:
 
 
 def test_pixels_of_the_photo_per_pixel_of_the_frame() -> None:
-    assert Stretch(64).scale((64, 64), (32, 128)) == (2, 0.5)
-    assert Pad(64).scale((64, 64), (32, 128)) == (2, 2)
+    assert Stretch(64).scale((32, 128)) == (2, 0.5)
+    assert Pad(64).scale((32, 128)) == (2, 2)

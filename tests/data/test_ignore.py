@@ -14,18 +14,17 @@ from torch import Tensor
 
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.data import sets as sets_module
-from hqsam_lightning.data.cache import pack_ignore, unpack_ignore
 from hqsam_lightning.data.collate import collate
 from hqsam_lightning.data.datasets import Scenes
 from hqsam_lightning.data.examples import EvaluationExamples, TrainingExamples
-from hqsam_lightning.data.shards import Entry, Place, pack_shard, read_entry
+from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.precompute import precompute
 from hqsam_lightning.pretrain import pretrain
 from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.train import train
-from hqsam_lightning.types import Sample, StoredFeatures
+from hqsam_lightning.types import Sample
 
 SIZE = 64
 OBJECT = 128 / 255
@@ -66,7 +65,7 @@ def training(scenes: Scenes) -> TrainingExamples:
 
 
 def evaluation(scenes: Scenes) -> EvaluationExamples:
-    return EvaluationExamples(scenes, SIZE, {"usual": PromptMix(KINDS)}, 16, "scenes")
+    return EvaluationExamples(scenes, Stretch(SIZE), {"usual": PromptMix(KINDS)}, 16, "scenes")
 
 
 def tensors(value: object) -> list[Tensor]:
@@ -165,26 +164,6 @@ def test_batches_travel_with_their_ignored_pixels() -> None:
 
 
 # --- the embedding cache ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("width", [64, 63, 65, 7])
-def test_packed_ignored_pixels_are_read_back(tmp_path: Path, width: int) -> None:
-    pixels = torch.rand(3, 1, 20, width, generator=torch.Generator().manual_seed(width)) < 0.5
-    ignored = [None, pixels[0], None, pixels[1], pixels[2]]
-    entries = [
-        Entry(
-            StoredFeatures(*(torch.zeros(2, 1, 1, dtype=torch.bfloat16) for _ in range(2))),
-            torch.zeros(1, 1, 20, width, dtype=torch.uint8),
-            pack_ignore(each),
-        )
-        for each in ignored
-    ]
-    place = Place(cache="a" * 64, number=0, entries=len(entries))
-    (tmp_path / "shard.safetensors").write_bytes(pack_shard(place, entries))
-    for row, expected in enumerate(ignored):
-        made = unpack_ignore(read_entry(tmp_path / "shard.safetensors", place, row).ignore, width)
-        assert made is None if expected is None else torch.equal(made, expected)
-    assert pack_ignore(pixels[0]).nbytes == 20 * -(-width // 8)
 
 
 @pytest.fixture

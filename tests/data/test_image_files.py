@@ -14,13 +14,13 @@ from PIL import Image, PngImagePlugin
 from hqsam_lightning.data.catalogue import Source
 from hqsam_lightning.data.image_files import FORMATS, file_fingerprint, naming_damage, open_image
 from hqsam_lightning.data.inspection import inspect_sources
-from hqsam_lightning.data.reading import image_size, read_image
+from hqsam_lightning.data.reading import read_header, read_image
 from hqsam_lightning.errors import DataError
 from mask_pictures import disc
 from one_mask import read_mask
 
 WHITE = disc() * np.uint8(255)
-READERS = [read_image, read_mask, image_size]
+READERS = [read_image, read_mask, read_header]
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tif", ".gif"])
@@ -29,7 +29,7 @@ def test_formats_are_known_by_their_content_not_by_their_name(tmp_path: Path, su
     options = {"lossless": True} if suffix == ".webp" else {}
     picture.save(tmp_path / f"a{suffix}", **options)
     other = (tmp_path / f"a{suffix}").rename(tmp_path / ("b.png" if suffix == ".jpg" else "b.jpg"))
-    assert image_size(other) == (64, 64)
+    assert read_header(other).size() == (64, 64)
     assert read_image(other).shape == (64, 64, 3)
     np.testing.assert_array_equal(read_mask(other) > 0.5, disc())
 
@@ -88,7 +88,7 @@ def test_no_other_format_is_tried(tmp_path: Path, plugin: str, monkeypatch: pyte
     monkeypatch.setitem(Image.OPEN, plugin, (refuse, accept))
     (tmp_path / "x.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
     with pytest.raises(DataError, match="PostScript"):
-        image_size(tmp_path / "x.jpg")
+        read_header(tmp_path / "x.jpg")
 
 
 @pytest.mark.parametrize("reader", [*READERS, file_fingerprint])
@@ -143,7 +143,7 @@ def test_large_metadata_do_not_make_a_png_damaged(tmp_path: Path, kind: str, beh
     data = path.read_bytes()
     place = data.index(b"IEND") - 4 if behind else data.index(b"IDAT") - 4
     path.write_bytes(data[:place] + b"".join(LARGE_TEXT[kind]) + data[place:])
-    assert image_size(path) == (64, 40)
+    assert read_header(path).size() == (64, 40)
     np.testing.assert_array_equal(read_image(path), plain[0])
     np.testing.assert_array_equal(read_mask(path), plain[1])
 

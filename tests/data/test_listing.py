@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from hqsam_lightning.data.catalogue import MissingDataError, Source
-from hqsam_lightning.data.datasets import PhotoPairs
 from hqsam_lightning.data.inspection import inspect_sources
 from hqsam_lightning.data.listing import list_source
 from hqsam_lightning.data.names import in_order, is_ending, matching_ending, split_number
@@ -166,7 +165,7 @@ def test_a_photo_gives_all_its_masks(tmp_path: Path) -> None:
     for number, plane in enumerate(planes):
         Image.fromarray(plane).save(tmp_path / f"gt/x_{number}.png")
     checked = inspect_sources([APART], tmp_path, False, "full")["birds"]
-    sample = PhotoPairs("birds", checked.pairs, checked.mask_values)[0]
+    sample = checked[0]
     np.testing.assert_array_equal(sample.masks, np.stack([planes[0], planes[2]]) / np.float32(255))
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from hqsam_lightning.data import Augmentation, DataSets, PromptedDataModule
 from hqsam_lightning.data.collate import collate
 from hqsam_lightning.data.datasets import Scenes
-from hqsam_lightning.data.sampling import EpochSampler, RankSampler, ResumableLoader
+from hqsam_lightning.data.sampling import EpochSampler, ResumableLoader
 from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.runtime.process_settings import BeginLoading
 from hqsam_lightning.types import Example, Prompt, Sample
@@ -113,19 +113,6 @@ def test_a_half_weight_takes_another_half_each_epoch():
 def test_a_weight_a_source_is_required():
     with pytest.raises(ValueError, match="zip"):
         EpochSampler([3, 4], [1.0], share=1, seed=0)
-
-
-# --- rank sampler ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("length", [1, 5, 8, 17])
-@pytest.mark.parametrize("ranks", [1, 2, 3, 8, 20])
-def test_ranks_share_every_index_once(length, ranks):
-    shares = [RankSampler(length, rank, ranks) for rank in range(ranks)]
-    assert sorted(index for share in shares for index in share) == list(range(length))
-    sizes = [len(share) for share in shares]
-    assert sizes == [len(list(share)) for share in shares]
-    assert max(sizes) - min(sizes) <= 1
 
 
 # --- collate ---------------------------------------------------------------------------------------------------------
@@ -229,6 +216,7 @@ def loader(workers: int = 0, rank: int = 0, ranks: int = 1, accumulate: int = 1)
     """6 batches of 3 on one rank."""
     return ResumableLoader(
         Keys(),
+        str,
         sampler=EpochSampler([20], [1], 3 * accumulate, seed=5, rank=rank, world_size=ranks),
         batch_size=3,
         drop_last=True,
@@ -358,7 +346,7 @@ def test_another_number_of_ranks_continues_with_the_next_step(before: int, now: 
 
     def on(rank: int, ranks: int, batch_size: int) -> ResumableLoader:
         sampler = EpochSampler([20], [1], 6 // ranks, seed=5, rank=rank, world_size=ranks)
-        return ResumableLoader(Keys(), sampler=sampler, batch_size=batch_size, collate_fn=list)
+        return ResumableLoader(Keys(), str, sampler=sampler, batch_size=batch_size, collate_fn=list)
 
     interrupted = on(before - 1, before, batch_size=3)
     iterator = iter(interrupted)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hqsam_lightning.data.mask_deciding import SAMPLE, decide, spread
+from hqsam_lightning.data.mask_deciding import SAMPLE, decide
 from hqsam_lightning.data.mask_values import MaskValues
+from hqsam_lightning.data.problems import spread
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.types import OBJECT_THRESHOLD
 from mask_pictures import DAVIS, VOC, antialiased, classes, disc, palette, rgba, save

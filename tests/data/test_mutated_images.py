@@ -14,9 +14,10 @@ from PIL import Image
 
 from hqsam_lightning.data.mask_facts import look_at
 from hqsam_lightning.data.mask_values import LISTED, MaskValues
-from hqsam_lightning.data.reading import image_size, read_image, read_masks
+from hqsam_lightning.data.reading import read_header, read_image
 from hqsam_lightning.errors import DataError
 from mask_pictures import VOC, antialiased, classes, disc, palette, rgba
+from one_mask import read_masks
 
 MUTATIONS = 40
 MEANINGS = [
@@ -63,7 +64,7 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path, picture: str, format:
         values = MEANINGS[number % len(MEANINGS)]
         with warnings.catch_warnings():
             warnings.simplefilter("error" if number % 2 else "ignore")
-            refusals = [refusal(read, path) for read in (read_image, image_size, look_at)]
+            refusals = [refusal(read, path) for read in (read_image, read_header, look_at)]
             refusals.append(refusal(partial(read_masks, values=values, most=2), [path]))
         assert all(text is None or str(path) in text for text in refusals)
 

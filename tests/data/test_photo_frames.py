@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from annotated_files import HEIGHT, SQUARE, WIDTH, image, instance, some_masks, write_json, write_photo, write_sa1b
 from hqsam_lightning.data.datasets import CocoInstances, Sa1b
-from hqsam_lightning.data.reading import image_frame, read_image
+from hqsam_lightning.data.reading import read_header, read_image
 from hqsam_lightning.errors import ConfigError, DataError
 
 STORED, TURNED = (HEIGHT, WIDTH), (WIDTH, HEIGHT)
@@ -33,7 +33,7 @@ def test_pixels_as_stored_and_as_shown(tmp_path: Path, orientation: int) -> None
     exif[0x0112] = orientation
     path = tmp_path / "a.png"
     Image.fromarray(pixels).save(path, exif=exif)
-    assert image_frame(path) == (5, 7, orientation)
+    assert read_header(path) == (5, 7, orientation)
     assert np.array_equal(read_image(path, exif=False), pixels)
     with Image.open(path) as opened:
         assert np.array_equal(read_image(path), np.asarray(ImageOps.exif_transpose(opened)))

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
+from hqsam_lightning.data.datasets import PhotoPairs
 from hqsam_lightning.data.image_files import MAX_PIXELS
 from hqsam_lightning.data.mask_deciding import decide
 from hqsam_lightning.data.mask_values import MaskValues
-from hqsam_lightning.data.reading import image_size, read_image, read_pair
+from hqsam_lightning.data.reading import read_header, read_image
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.types import OBJECT_THRESHOLD
 from one_mask import read_mask
@@ -147,7 +148,7 @@ def test_photos_are_turned_upright(tmp_path: Path, photo: np.ndarray, orientatio
         np.testing.assert_array_equal(image, np.asarray(ImageOps.exif_transpose(stored)))
     if suffix != "jpg":  # without loss
         np.testing.assert_array_equal(image, UPRIGHT[orientation](photo))
-    assert image_size(path) == image.shape[:2]
+    assert read_header(path).size() == image.shape[:2]
     assert image.shape[:2] == ((WIDTH, HEIGHT) if orientation >= 5 else (HEIGHT, WIDTH))
     assert image.flags.c_contiguous
 
@@ -167,7 +168,7 @@ CUT_EXIF = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\xff\xff"
 def test_damaged_exif_counts_as_none(tmp_path: Path, photo: np.ndarray, exif: bytes, suffix: str) -> None:
     path = tmp_path / f"photo.{suffix}"
     Image.fromarray(photo).save(path, exif=exif)
-    assert image_size(path) == (HEIGHT, WIDTH)
+    assert read_header(path).size() == (HEIGHT, WIDTH)
     assert read_image(path).shape == photo.shape
 
 
@@ -234,7 +235,7 @@ def test_masks_without_an_object_pixel_are_refused(tmp_path: Path, values: list[
         read_mask(tmp_path / "black.png")
 
 
-READERS = [read_image, read_mask, image_size]
+READERS = [read_image, read_mask, read_header]
 
 
 @pytest.mark.parametrize("read", READERS)
@@ -272,7 +273,7 @@ def test_truncated_files_are_named(tmp_path: Path, suffix: str, read) -> None:
     path.write_bytes(buffer.getvalue()[: len(buffer.getvalue()) // 2])
     with pytest.raises(DataError, match=rf"cannot read .*cut\.{suffix}: .*truncated.*; copy or download it again"):
         read(path)
-    assert image_size(path) == (64, 64)
+    assert read_header(path).size() == (64, 64)
 
 
 @pytest.mark.parametrize("position", [0.3, 0.6, 0.9])
@@ -287,20 +288,20 @@ def test_damaged_bytes_are_refused(tmp_path: Path, position: float) -> None:
         read_mask(path)
 
 
-def test_read_pair_gives_photo_and_mask(tmp_path: Path, photo: np.ndarray, shape: np.ndarray) -> None:
+def test_a_pair_gives_photo_and_mask(tmp_path: Path, photo: np.ndarray, shape: np.ndarray) -> None:
     Image.fromarray(photo).save(tmp_path / "a.png", exif=_exif(8))
     Image.fromarray(np.rot90(shape).astype(np.uint8)).save(tmp_path / "m.png")
-    image, read = read_pair(tmp_path / "a.png", tmp_path / "m.png", values=MaskValues("nonzero"))
-    np.testing.assert_array_equal(image, np.rot90(photo))
-    np.testing.assert_array_equal(read.masks, np.rot90(shape)[None])
-    assert read.ignore is None
+    sample = PhotoPairs("birds", [(tmp_path / "a.png", tmp_path / "m.png")], MaskValues("nonzero"))[0]
+    np.testing.assert_array_equal(sample.image, np.rot90(photo))
+    np.testing.assert_array_equal(sample.masks, np.rot90(shape)[None])
+    assert sample.ignore is None
 
 
 def test_a_pair_of_two_sizes_names_both(tmp_path: Path, photo: np.ndarray, shape: np.ndarray) -> None:
     Image.fromarray(photo).save(tmp_path / "a.jpg", exif=_exif(6))
     Image.fromarray(shape.astype(np.uint8) * 255).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"7x10 in .*a\.jpg and 10x7 in .*a\.png \(EXIF .*\); make the mask anew"):
-        read_pair(tmp_path / "a.jpg", tmp_path / "a.png")
+        PhotoPairs("birds", [(tmp_path / "a.jpg", tmp_path / "a.png")])[0]
 
 
 def _png_header(path: Path, width: int, height: int) -> None:
@@ -316,7 +317,7 @@ def test_photos_of_200_megapixels_open_without_a_warning(tmp_path: Path) -> None
     _png_header(tmp_path / "large.png", 16000, 12500)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert image_size(tmp_path / "large.png") == (12500, 16000)
+        assert read_header(tmp_path / "large.png").size() == (12500, 16000)
 
 
 @pytest.mark.parametrize("action", ["ignore", "error"])
@@ -333,4 +334,4 @@ def test_a_limit_that_the_user_took_away_is_kept_in_sight(tmp_path: Path, monkey
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     _png_header(tmp_path / "bomb.png", 20000, 20000)
     with pytest.raises(DataError, match=rf"at most {MAX_PIXELS} pixels, got 20000x20000 .*; scale the photo"):
-        image_size(tmp_path / "bomb.png")
+        read_header(tmp_path / "bomb.png")

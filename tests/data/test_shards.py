@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 from damage import DAMAGES, flipped
 from hqsam_lightning.data.shards import Entry, Place, check_shard, pack_shard, read_entry
 from hqsam_lightning.errors import CacheError
-from hqsam_lightning.types import StoredFeatures
 
 PLACE = Place(cache="a" * 64, number=3, entries=4)
 
@@ -24,10 +23,11 @@ def make_entries(seed: int = 0) -> list[Entry]:
         return torch.randn(channels, 4, 4, generator=generator).bfloat16()
 
     return [
-        Entry(
-            StoredFeatures(features(8), features(6)),
-            torch.randint(0, 256, (count, 1, 16, 16), generator=generator, dtype=torch.uint8),
-        )
+        {
+            "image_embeddings": features(8),
+            "early": features(6),
+            "masks": torch.randint(0, 256, (count, 1, 16, 16), generator=generator, dtype=torch.uint8),
+        }
         for count in (1, 3, 0, 2)
     ]
 
@@ -38,9 +38,8 @@ def write(path: Path, place: Place = PLACE, seed: int = 0) -> Path:
 
 
 def is_equal(entry: Entry, other: Entry) -> bool:
-    ours, theirs = entry.tensors(), other.tensors()
-    return ours.keys() == theirs.keys() and all(
-        ours[name].dtype == theirs[name].dtype and torch.equal(ours[name], theirs[name]) for name in ours
+    return entry.keys() == other.keys() and all(
+        entry[name].dtype == other[name].dtype and torch.equal(entry[name], other[name]) for name in entry
     )
 
 

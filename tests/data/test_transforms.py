@@ -10,14 +10,14 @@ from torch.nn import functional as F
 
 from hqsam_lightning.data.transforms import (
     Augmentation,
+    Framed,
     LargeScaleJitter,
     clear_ignored,
-    fit,
     fit_size,
     has_object,
+    place,
     resize,
     resize_mask,
-    stretch,
 )
 from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.types import Sample
@@ -25,6 +25,14 @@ from hqsam_lightning.types import Sample
 TARGET = 64
 OBJECT = 128 / 255
 TOLERANCE = 3e-5  # float32 positions of a resize of white noise, 200 pixels in
+
+
+def fit(image: np.ndarray, masks: np.ndarray, side: int, ignore: np.ndarray | None = None) -> Framed:
+    return place(image, masks, fit_size(image.shape[:2], side), side, ignore)
+
+
+def stretch(image: np.ndarray, masks: np.ndarray, side: int, ignore: np.ndarray | None = None) -> Framed:
+    return place(image, masks, (side, side), side, ignore)
 
 
 def photo(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from torch.utils.data import Dataset
 
 from hqsam_lightning.data.sampling import EpochSampler, ResumableLoader
-from hqsam_lightning.data.watched_loading import WatchedLoader, explained, sample_name, with_loader_errors
+from hqsam_lightning.data.watched_loading import WatchedLoader, loader_errors, sample_name
 from hqsam_lightning.errors import ConfigError, DataError
 from patience import PATIENCE
 
@@ -50,7 +50,7 @@ def loader(fate: str, timeout: float = 0, workers: int = 2) -> WatchedLoader:
 
 @pytest.mark.parametrize("fate", ["killed", "crashed", "ended"])
 def test_a_process_that_ends_names_its_sample(fate: str) -> None:
-    @with_loader_errors
+    @loader_errors()
     def read() -> list[int]:
         return list(loader(fate))
 
@@ -74,7 +74,7 @@ def test_the_training_loader_names_its_sample_too() -> None:
         Fateful("killed"), name_of, sampler=sampler, batch_size=2, collate_fn=list, num_workers=1, drop_last=True
     )
     with pytest.raises(DataError, match=r"reading birds/p3"):
-        with_loader_errors(list)(made)
+        loader_errors()(list)(made)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -91,7 +91,10 @@ def test_what_is_read_in_this_process_is_not_watched() -> None:
 
 def test_other_errors_are_left_alone() -> None:
     error = RuntimeError("CUDA out of memory")
-    assert explained(error) is error
+    with pytest.raises(RuntimeError) as caught, loader_errors():
+        raise error
+    assert caught.value is error
+    assert error.__cause__ is None
 
 
 def test_a_negative_timeout_is_refused() -> None:

@@ -129,11 +129,10 @@ def test_a_metric_that_gives_something_else_is_named(result, message: str) -> No
 
 
 def test_the_box_is_a_baseline() -> None:
-    """Its prompt's box, which is (2, 4) to (5, 7) of a frame of 8, filled; or the box around the true mask."""
+    """Its prompt's box, which is (16, 32) to (47, 63) of a frame of 64, filled; or the box around the true mask."""
     batch = make_batch([(16, 24), (16, 24)], ["a", "a"])
-    batch.masks = torch.zeros(2, 1, 8, 8)
     batch.prompts = [
-        PromptGroup(torch.tensor([1]), boxes=torch.tensor([[2.0, 4.0, 5.0, 7.0]])),
+        PromptGroup(torch.tensor([1]), boxes=torch.tensor([[16.0, 32.0, 47.0, 63.0]])),
         PromptGroup(torch.tensor([0]), point_coords=torch.zeros(1, 1, 2), point_labels=torch.ones(1, 1)),
     ]
     around, filled = torch.zeros(16, 24, dtype=torch.bool), torch.zeros(16, 24, dtype=torch.bool)

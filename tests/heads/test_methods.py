@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conftest import randomise
+from conftest import DEVICES, make_tiny_sam, randomise
 from gradients import assert_close_gradients
 from head_examples import predict, two_images, weigh
 from hqsam_lightning.errors import ConfigError
@@ -74,7 +74,7 @@ def move(head: Head) -> None:
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for value in head.learned.values():
-            value.add_(torch.randn(value.shape, generator=generator) * 0.05)
+            value.add_(torch.randn(value.shape, generator=generator).to(value.device) * 0.05)
 
 
 @pytest.mark.parametrize("sam_name", ["tiny_sam", "tiny_vit_sam"])
@@ -124,14 +124,15 @@ def test_a_step_lowers_the_loss(tiny_sam: FrozenSam, name: str) -> None:
 
 @OWN_ENCODER
 @pytest.mark.parametrize("attention", ["fused", "eager"])
-def test_own_encoders_train_through_either_attention(name: str, attention: str) -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_own_encoders_train_through_either_attention(name: str, attention: str, device: str) -> None:
     """The gradients of fused attention are those of segment-anything's own."""
     gradients = []
     for kind in ("eager", attention):
         encoder = partial(vit_encoder, embed_dim=16, depth=2, num_heads=2, window_size=2, global_attn_indexes=[1])
         sam = build_sam("tiny", 64, 16, encoder, 32, 64, weights="random", cache_dir="unused", attention=kind)
         randomise(sam, seed=0)
-        head = METHODS[name](sam)
+        head = METHODS[name](sam.to(device)).to(device)
         move(head)
         weigh(run(head, sam).hq).backward()
         gradients.append({key: value.grad for key, value in head.learned.items()})
@@ -140,9 +141,12 @@ def test_own_encoders_train_through_either_attention(name: str, attention: str) 
 
 
 @pytest.mark.parametrize("name", ["lora", "adapter"])
-def test_added_parameters_are_the_only_new_memory(tiny_sam: FrozenSam, name: str) -> None:
-    head = METHODS[name](tiny_sam)
-    frozen = {value.data_ptr() for value in tiny_sam.sam.image_encoder.parameters()}
+@pytest.mark.parametrize("device", DEVICES)
+def test_added_parameters_are_the_only_new_memory(name: str, device: str) -> None:
+    sam = make_tiny_sam()
+    head = METHODS[name](sam)
+    nn.ModuleList([sam, head]).to(device)
+    frozen = {value.data_ptr() for value in sam.sam.image_encoder.parameters()}
     own = {value.data_ptr() for value in head.parameters()}
     assert own - frozen == {value.data_ptr() for value in head.learned.values()}
 

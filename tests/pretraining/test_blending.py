@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from hqsam_lightning.pretraining.blending import blend, copy_of_state
+from hqsam_lightning.pretraining.ema import blend, copy_of_state
 
 
 def test_statistics_are_blended_and_counts_are_kept():

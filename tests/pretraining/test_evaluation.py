@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.evaluation.scorer import fill_box
-from hqsam_lightning.pretraining.evaluation import predict_protocols
 from hqsam_lightning.pretraining.model import TrainableSam
+from hqsam_lightning.pretraining.module import predict_protocols
 from hqsam_lightning.prompts import group_prompts
 from hqsam_lightning.prompts.clicks import deepest_points
 from hqsam_lightning.prompts.kinds import box_of

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -14,7 +15,8 @@ from hqsam_lightning.sam import FrozenSam
 
 def test_groups_of_a_sam(tiny_sam: FrozenSam) -> None:
     sam = copy.deepcopy(tiny_sam.sam)
-    optimizer = build_optimizer(sam, lr=1e-3, decoder_lr_scale=0.2, betas=(0.9, 0.98), weight_decay=0.05)
+    adamw = partial(torch.optim.AdamW, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.05)
+    optimizer = build_optimizer(sam, adamw, decoder_lr_scale=0.2)
     of = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
     names = dict(sam.named_parameters())
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(of) == len(names)

@@ -20,12 +20,13 @@ from hqsam_lightning.reporting.metric_facts import MetricFacts
 from hqsam_lightning.reporting.results import (
     METRICS_KIND,
     METRICS_VERSION,
-    BestWeights,
     Results,
     print_results,
     write_results,
+    write_tables,
 )
 from hqsam_lightning.storage.files import file_sha256, read_document
+from hqsam_lightning.training.callbacks.best_checkpoint import BestWeights
 
 SAM, HQ = ("sam", "sam"), ("hq", "hq")
 
@@ -65,7 +66,8 @@ def printed(results: Results, width: int) -> str:
 
 def test_files_and_terminal_show_the_same_cells(tmp_path: Path) -> None:
     results = results_of(TABLE)
-    write_results(tmp_path, results, "results.png")
+    write_results(tmp_path, results)
+    write_tables(tmp_path, results, "results.png")
     text = (tmp_path / "results.md").read_text()
     assert "mIoU / mBIoU in percent, means over masks." in text
     assert "| method | logits | trainable parameters | coift | dis_vd | mean |" in text

@@ -70,12 +70,12 @@ class Photos(Target):
 
     def use(self, rng: random.Random) -> None:
         """Reads the photo and its size."""
-        from hqsam_lightning.data.reading import image_size, read_image
+        from hqsam_lightning.data.reading import read_header, read_image
 
         path = self.folder / f"photo{rng.choice(('.jpg', '.png', '.webp', '.tif', '.JPEG', ''))}"
         path.write_bytes(damage_bytes(rng.choice(self.sound), rng))
         try:
-            height, width = image_size(path)
+            height, width = read_header(path).size()
             image = read_image(path)
             assert image.dtype == np.uint8
             assert image.shape == (height, width, 3)

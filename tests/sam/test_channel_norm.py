@@ -7,7 +7,7 @@ import torch
 from segment_anything.modeling.common import LayerNorm2d
 from torch import nn
 
-from hqsam_lightning.sam.channel_norm import ChannelNorm, fuse_norms
+from hqsam_lightning.sam.layers import ChannelNorm, fuse_norms
 from tests.conftest import randomise
 
 

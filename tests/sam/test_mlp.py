@@ -7,14 +7,14 @@ import torch
 from segment_anything.modeling.common import MLPBlock
 from torch import nn
 
-from hqsam_lightning.sam import mlp, vit_encoder
-from hqsam_lightning.sam.mlp import ChunkedMlp, chunk_mlps
+from hqsam_lightning.sam import layers, vit_encoder
+from hqsam_lightning.sam.layers import ChunkedMlp, chunk_mlps
 from tests.conftest import randomise
 
 
 @pytest.mark.parametrize("tokens_at_a_time", [1, 7, 1000])
 def test_output_and_gradients_are_segment_anythings(tokens_at_a_time: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlp, "TOKENS", tokens_at_a_time)
+    monkeypatch.setattr(layers, "TOKENS", tokens_at_a_time)
     theirs = MLPBlock(4, 9, nn.GELU).double()
     randomise(theirs, seed=0)
     inputs = torch.randn(2, 3, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

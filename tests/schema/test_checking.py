@@ -14,7 +14,7 @@ from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.overrides import as_hydra_takes
 from hqsam_lightning.schema import check_config, problems_of
 from hqsam_lightning.schema.checking import add_problems
-from hqsam_lightning.schema.resolving import resolve
+from hqsam_lightning.schema.keys import resolve
 
 ODD = {
     "-1": -1,
@@ -47,7 +47,8 @@ NAMED = ("catalogue", "variants", "val_prompts", "variant_losses")
 
 @lru_cache
 def composed(command: str, *overrides: str) -> DictConfig:
-    places = {"report": ["out=out"], "scenes": [], "dashboard": [], "demo": []}.get(command, ["paths.output_dir=out"])
+    alone = {"report": ["out=out", "runs=[a]"], "scenes": [], "dashboard": [], "demo": []}
+    places = alone.get(command, ["paths.output_dir=out"])
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         return compose(command, overrides=as_hydra_takes([*places, *overrides], command, conf_dir()))
 

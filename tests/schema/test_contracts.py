@@ -11,8 +11,8 @@ from albumentations.pytorch import ToTensorV2
 from conftest import ROOT
 from hqsam_lightning.data import Augmentation
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.schema.resolving import resolve
-from hqsam_lightning.schema.trainer_rules import TRAINER
+from hqsam_lightning.schema.keys import resolve
+from hqsam_lightning.schema.target_rules import TRAINER
 from schema.test_checking import composed, problems_with
 
 REFUSED: dict[str, list[Any]] = {

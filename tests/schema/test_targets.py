@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hqsam_lightning.schema.resolving import resolve
+from hqsam_lightning.schema.keys import resolve
 from schema.test_checking import composed, problems_with
 
 

@@ -15,10 +15,20 @@ from optuna.trial import TrialState
 
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import BusyError, ConfigError, StorageError
+from hqsam_lightning.search.pruning import OptunaPruning
 from hqsam_lightning.search.searcher import Search
 from hqsam_lightning.search.study import open_storage
 
 SPACE = ["optimizer.lr=tag(log,interval(1e-4,1e-2))", "variants.hq.fusion=choice(conv,fpn)", "batch.total=range(1,4)"]
+
+
+def metric(greater_is_better: bool = True) -> dict[str, Any]:
+    function = {"_target_": "hqsam_lightning.metrics.mask_iou", "_partial_": True}
+    target = "hqsam_lightning.metrics.registry.Metric"
+    return {"_target_": target, "label": "any", "function": function, "greater_is_better": greater_is_better}
+
+
+METRICS = {"mbiou": metric(), "miou": metric(), "error": metric(greater_is_better=False)}
 
 
 class Killed(BaseException):
@@ -51,14 +61,12 @@ class Trainer:
         if len(self.launched) == self.dies_at:
             raise Killed
         rate = float(next(text for text in overrides if text.startswith("optimizer.lr=")).split("=")[1])
-        return [Job({"mbiou": 1 - abs(rate - 1e-3), "miou": rate})]
+        return [Job({"mbiou": 1 - abs(rate - 1e-3), "miou": rate, "error": rate})]
 
 
 def composed(overrides: list[str]) -> dict[str, Any]:
     """The parts of a config that a search looks at, and what the overrides set."""
-    config = OmegaConf.create(
-        {"metrics": {"mbiou": {}, "miou": {}}, "variants": {"hq": {}}, "evaluation": {"variant": None}}
-    )
+    config = OmegaConf.create({"metrics": METRICS, "variants": {"hq": {}}, "evaluation": {"variant": None}})
     for text in overrides:
         key, value = text.lstrip("+").split("=", 1)
         OmegaConf.update(config, key, value, force_add=True)
@@ -137,6 +145,32 @@ def test_several_objectives(tmp_path: Path) -> None:
     for trial in best:
         others = [other.values for other in trials(tmp_path) if other.number != trial.number]
         assert not any(other[0] >= trial.values[0] and other[1] >= trial.values[1] for other in others)
+
+
+def test_a_metric_says_whether_it_is_minimised(tmp_path: Path) -> None:
+    search = make_search(tmp_path, objectives=["error", "miou"])
+    search.run(Trainer())
+    study = search.open_study()
+    assert study.user_attrs["objectives"] == {"error": "minimize", "miou": "maximize"}
+    assert len(study.best_trials) == 6, "each is the better one by either objective"
+    alone = make_search(tmp_path / "one", objectives=["error"])
+    alone.run(Trainer())
+    rates = [trial.params["optimizer.lr"] for trial in trials(tmp_path / "one")]
+    assert alone.open_study().best_params["optimizer.lr"] == min(rates)
+
+
+def test_pruning_stops_what_a_minimised_metric_makes_worse(tmp_path: Path) -> None:
+    make_search(tmp_path, objectives=["error"], n_trials=1).run(Trainer())
+    search = make_search(tmp_path, objectives=["error"], n_trials=3, prune_after=1)
+    study = search.open_study()
+    first = study.ask(search.space)
+    first.report(0.5, 0)
+    study.tell(first, 0.5)
+    for value, is_stopped in ((0.4, False), (0.6, True)):
+        number = study.ask(search.space).number
+        callback = OptunaPruning(str(search.path), "a study", number, "val/hq/error", 1)
+        callback.trial.report(value, 0)
+        assert callback.trial.should_prune() == is_stopped
 
 
 def test_pruned_trials_count_and_give_no_value(tmp_path: Path) -> None:
@@ -289,17 +323,6 @@ def test_a_disk_that_fills_while_the_study_is_written_loses_one_trial(
     assert len(again.launched) == 4
 
 
-def test_a_search_whose_journal_was_cut_continues(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    make_search(tmp_path, n_trials=3).run(Trainer())
-    path = tmp_path / "study.log"
-    values = [trial.values for trial in trials(tmp_path)]
-    path.write_bytes(path.read_bytes()[:-20])
-    make_search(tmp_path, n_trials=4).run(Trainer())
-    assert [trial.values for trial in trials(tmp_path)][:2] == values[:2]
-    assert (tmp_path / "study.log.cut-1").is_file()
-    assert "its last record was cut by a kill or a full disk; taken off and kept as study.log.cut-1" in caplog.text
-
-
 def test_a_trial_without_scores_ends_the_search_at_once(tmp_path: Path) -> None:
     class Unscored(Trainer):
         def launch(self, batch: list[list[str]], initial_job_idx: int) -> list[Job]:
@@ -321,7 +344,7 @@ def test_an_objective_that_is_no_number_is_a_failure(tmp_path: Path, value: floa
 
     search = make_search(tmp_path, n_trials=2)
     search.run(Diverging())
-    assert "expected finite mbiou" in search.failures[0].error
+    assert "expected finite mbiou" in search.failures[0]
     assert len(trials(tmp_path)) == 3
 
 
@@ -394,6 +417,12 @@ def test_two_processes_do_not_search_one_study(tmp_path: Path) -> None:
     assert len(trials(tmp_path)) == 2
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"\.in_use: cannot be written"):
+        make_search(tmp_path / "file").run(Trainer())
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -401,7 +430,7 @@ def test_two_processes_do_not_search_one_study(tmp_path: Path) -> None:
             ({"objectives": names}, "objectives: expected names of metrics, each once")
             for names in ([], "mbiou", ["mbiou", "mbiou"], [1])
         ),
-        ({"objectives": ["iou"]}, r"objectives: expected one of mbiou, miou; got 'iou'"),
+        ({"objectives": ["iou"]}, r"objectives: expected one of error, mbiou, miou; got 'iou'"),
         *(({"n_trials": value}, "n_trials: expected an integer >= 1; got") for value in (0, -1, "3", 2.5, True, None)),
         *(({"seed": value}, "seed: expected an integer >= 0; got") for value in (-1, "abc", 1.5)),
         *(({"prune_after": value}, "prune_after: expected an integer >= 0, or null; got") for value in (-1, "a")),
@@ -422,7 +451,7 @@ def test_nothing_to_search(tmp_path: Path) -> None:
 
 
 def test_an_unknown_metric_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"objectives: expected one of mbiou, miou; got 'accuracy'"):
+    with pytest.raises(ConfigError, match=r"objectives: expected one of error, mbiou, miou; got 'accuracy'"):
         make_search(tmp_path, objectives=["accuracy"])
 
 

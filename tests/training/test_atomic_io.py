@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from hqsam_lightning.errors import StorageError
-from hqsam_lightning.training.atomic_io import AtomicCheckpointIO
-from hqsam_lightning.training.checkpoint import read_checkpoint
+from hqsam_lightning.training.checkpoint import AtomicCheckpointIO, read_checkpoint
 
 
 def content(step: int, size: int = 4) -> dict:

@@ -28,7 +28,6 @@ def test_no_image_is_lost_and_no_device_overfilled(total: int, limit: int) -> No
     [
         ((32, 4, 3), "expected a multiple of the 3 devices; got 32"),
         ((4, 4, 8), "expected a multiple of the 8 devices; got 4"),
-        ((32, 0, 1), "batch.max_per_device: expected an integer >= 1; got 0"),
     ],
 )
 def test_what_does_not_divide_is_named(arguments: tuple[int, int, int], message: str) -> None:

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from hqsam_lightning.errors import CheckpointError
-from hqsam_lightning.training.atomic_io import AtomicCheckpointIO
-from hqsam_lightning.training.checkpoint import FORMAT_VERSION, INFO_KEY, read_checkpoint, seal
+from hqsam_lightning.training.checkpoint import FORMAT_VERSION, INFO_KEY, AtomicCheckpointIO, read_checkpoint, seal
 
 CONTENT = {
     "global_step": 7,

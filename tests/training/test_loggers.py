@@ -14,7 +14,7 @@ import wandb
 from lightning.pytorch.loggers import Logger
 
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.training.loggers import ID_FILE, RunCSVLogger, build_wandb_logger, finish_wandb
+from hqsam_lightning.training.loggers import ID_FILE, RunCSVLogger, RunWandbLogger, finish_wandb
 
 STATUS = {"refused key": 401, "forbidden": 403, "unknown": 404}
 
@@ -76,7 +76,7 @@ def test_a_server_that_does_not_answer_leaves_an_offline_run(
 ) -> None:
     with server(kind) as url:
         online(monkeypatch, url)
-        logger = build_wandb_logger(str(tmp_path / "run"), "project", timeout=1)
+        logger = RunWandbLogger(str(tmp_path / "run"), "project", timeout=1)
         logger.log_hyperparams({"a": 1})
         logger.log_metrics({"loss": 0.125}, 3)
         logger.finalize("success")
@@ -94,7 +94,7 @@ def test_a_server_that_does_not_answer_leaves_an_offline_run(
 def test_a_run_that_must_be_online_ends_with_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with server("refused key") as url:
         online(monkeypatch, url)
-        logger = build_wandb_logger(str(tmp_path), "project", timeout=1, require_online=True)
+        logger = RunWandbLogger(str(tmp_path), "project", timeout=1, require_online=True)
         with pytest.raises(ConfigError, match=r"logger\.wandb\.require_online: expected W&B to answer, got .*401"):
             logger.log_hyperparams({"a": 1})
 
@@ -102,12 +102,12 @@ def test_a_run_that_must_be_online_ends_with_the_key(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("timeout", [0, -3, float("nan")])
 def test_a_timeout_is_positive(tmp_path: Path, timeout: float) -> None:
     with pytest.raises(ConfigError, match=r"logger\.wandb\.timeout: expected a finite number > 0"):
-        build_wandb_logger(str(tmp_path), "project", timeout=timeout)
+        RunWandbLogger(str(tmp_path), "project", timeout=timeout)
 
 
 def test_a_resumed_run_continues_its_wandb_run(tmp_path: Path) -> None:
     def begin(folder: Path, ckpt_path: Path | None = None) -> str:
-        made = build_wandb_logger(str(folder), "project", ckpt_path=None if ckpt_path is None else str(ckpt_path))
+        made = RunWandbLogger(str(folder), "project", ckpt_path=None if ckpt_path is None else str(ckpt_path))
         assert not (folder / ID_FILE).exists() or made.version
         made.log_hyperparams({"a": 1})
         finish_wandb()
@@ -122,14 +122,14 @@ def test_a_resumed_run_continues_its_wandb_run(tmp_path: Path) -> None:
 
 def test_nothing_is_written_before_the_run_begins(tmp_path: Path) -> None:
     """A command that is refused leaves the folder of an earlier run as it was."""
-    build_wandb_logger(str(tmp_path), "project")
+    RunWandbLogger(str(tmp_path), "project")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("text", ["", "../../x", "a b", "x" * 20 + "\n\n;rm"])
 def test_an_id_file_that_holds_no_id_is_not_used(tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / ID_FILE).write_text(text)
-    assert build_wandb_logger(str(tmp_path), "project").version is None
+    assert RunWandbLogger(str(tmp_path), "project").version is None
     assert "expected the id of a W&B run" in caplog.text
 
 

@@ -1,5 +1,6 @@
 """What a run or a file has learned is found, checked against SAM, and put into other heads."""
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import CheckpointError, ConfigError, HQSamError, WeightsError
 from hqsam_lightning.heads.official import to_official
 from hqsam_lightning.train import train
+from hqsam_lightning.training.checkpoint import read_checkpoint
 from hqsam_lightning.training.weights import open_weights
 
 TINY = (
@@ -74,9 +76,28 @@ def test_a_resumed_run_does_not_begin_again(trained: SimpleNamespace, tmp_path: 
     run(tmp_path / "run", *overrides)
     first.unlink()
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    info = read_checkpoint(last)["hqsam_lightning"]
+    assert info["begun_from"] == {"hq": open_weights(str(trained.last), "ckpt")[0].identity["hq"]}
     before = torch.load(last, weights_only=True)["state_dict"]
     after = run(tmp_path / "run", *overrides, f"ckpt_path={last}", "trainer.max_epochs=2", "optimizer.lr=1e-3")
     assert any(not torch.equal(value, before[key]) for key, value in after.items())
+
+
+def test_a_run_is_resumed_where_what_it_began_from_has_moved_but_not_with_another(
+    trained: SimpleNamespace, tmp_path: Path
+) -> None:
+    """The file counts by its content."""
+    moved, other = tmp_path / "moved.ckpt", tmp_path / "other"
+    run(other, "variants.hq.features=[decoder]", "seed=7")
+    narrow = "variants.hq.features=[decoder]"
+    run(tmp_path / "run", narrow, f"variants.hq.weights='{trained.last}::hq'")
+    facts = json.loads((tmp_path / "run" / "metrics.json").read_text())["run"]
+    assert list(facts["begun_from"]) == ["hq"]
+    longer = (narrow, f"ckpt_path={tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}", "trainer.max_epochs=2")
+    shutil.copyfile(trained.last, moved)
+    run(tmp_path / "run", *longer, f"variants.hq.weights='{moved}::hq'")
+    with pytest.raises(CheckpointError, match=r"variants\.hq\.weights: \w{64} before, \w{64} now"):
+        run(tmp_path / "run", *longer, f"variants.hq.weights={other}")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """Files and procedural scenes -> samples -> augmented, prompted batches."""
 
-from hqsam_lightning.data.annotated_sets import coco_sets, sa1b_sets
 from hqsam_lightning.data.datamodule import PromptedDataModule
-from hqsam_lightning.data.sets import DataSets, also_validate_on, folder_sets, synthetic_sets
+from hqsam_lightning.data.sets import DataSets, also_validate_on, coco_sets, folder_sets, sa1b_sets, synthetic_sets
 from hqsam_lightning.data.transforms import Augmentation
 
 __all__ = [

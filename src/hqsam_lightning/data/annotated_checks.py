@@ -8,11 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from hqsam_lightning.data.annotated import AnnotatedPhoto, PhotoMasks, no_mask, size_problem
-from hqsam_lightning.data.problems import attempt_all, raise_problems, shown
-from hqsam_lightning.data.reading import Frame, image_frame, read_image
+from hqsam_lightning.data.datasets.annotated import AnnotatedPhoto, PhotoMasks, no_mask, size_problem
+from hqsam_lightning.data.problems import attempt_all, raise_problems, shown, spread
+from hqsam_lightning.data.reading import Header, read_header, read_image
 from hqsam_lightning.data.segmentations import has_pixels
 from hqsam_lightning.errors import ConfigError, DataError
 
@@ -22,6 +20,8 @@ REMEDY = "get the files again, or list the photos in data.exclude"
 _HEADER_THREADS = 16
 _DECODING_THREADS = 4
 _NAMED = 3
+
+ReadMasks = Callable[[AnnotatedPhoto], PhotoMasks]
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Checked(NamedTuple):
 def check_photos(
     title: str,
     photos: Sequence[AnnotatedPhoto],
-    read_masks: Callable[[AnnotatedPhoto], PhotoMasks],
+    read_masks: ReadMasks,
     exif: str | None,
     check: str,
     sample: int | None = None,
@@ -68,14 +68,13 @@ def check_photos(
         ConfigError: ``data.exif`` is None and the sizes do not decide it.
         DataError: one for all problems.
     """
-    frames = attempt_all(image_frame, [photo.path for photo in photos], _HEADER_THREADS)
-    pairs = list(zip(photos, frames, strict=True))
-    applied = _decide_exif(exif, pairs, read_masks)
+    frames = attempt_all(read_header, [photo.path for photo in photos], _HEADER_THREADS)
+    problems = [frame for frame in frames if isinstance(frame, str)]
+    sound = [(photo, frame) for photo, frame in zip(photos, frames, strict=True) if isinstance(frame, Header)]
+    applied = _decide_exif(exif, sound, read_masks)
 
-    def inspect(pair: tuple[AnnotatedPhoto, Frame | str]) -> Checked:
+    def inspect(pair: tuple[AnnotatedPhoto, Header]) -> Checked:
         photo, frame = pair
-        if isinstance(frame, str):
-            raise DataError(frame)
         masks, size = read_masks(photo), frame.size(applied)
         if problem := size_problem(photo, masks, size):
             raise DataError(problem)
@@ -91,20 +90,14 @@ def check_photos(
             raise DataError(no_mask(photo))
         return Checked(photo, usable, empty)
 
-    if sample is not None and check == "quick":
-        spread = set(np.linspace(0, len(pairs) - 1, min(len(pairs), sample)).round().astype(int).tolist())
-        pairs = [pair for index, pair in enumerate(pairs) if index in spread or isinstance(pair[1], str)]
-    found = attempt_all(inspect, pairs, min(_DECODING_THREADS, os.cpu_count() or 1))
-    raise_problems(title, [each for each in found if isinstance(each, str)], REMEDY)
+    looked_at = sound if sample is None or check == "full" else spread(sound, sample)
+    found = attempt_all(inspect, looked_at, min(_DECODING_THREADS, os.cpu_count() or 1))
+    raise_problems(title, [*(each for each in found if isinstance(each, str)), *problems], REMEDY)
     return [each for each in found if isinstance(each, Checked)], applied
 
 
-def _decide_exif(
-    exif: str | None,
-    photos: Sequence[tuple[AnnotatedPhoto, Frame | str]],
-    read_masks: Callable[[AnnotatedPhoto], PhotoMasks],
-) -> bool:
-    turned = [(photo, frame) for photo, frame in photos if isinstance(frame, Frame) and frame.orientation != 1]
+def _decide_exif(exif: str | None, photos: Sequence[tuple[AnnotatedPhoto, Header]], read_masks: ReadMasks) -> bool:
+    turned = [(photo, frame) for photo, frame in photos if frame.orientation != 1]
     if not turned:
         return True
     votes = Counter(_vote(frame, read_masks(photo).size) for photo, frame in turned)
@@ -125,7 +118,7 @@ def _decide_exif(
     return exif == "apply"
 
 
-def _vote(frame: Frame, size: tuple[int, int] | None) -> str | None:
+def _vote(frame: Header, size: tuple[int, int] | None) -> str | None:
     """Which choice an annotated (height, width) is for; None where it does not decide."""
     stored, turned = frame.size(exif=False), frame.size()
     if stored == turned or size not in (stored, turned):

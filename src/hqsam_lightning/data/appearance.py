@@ -19,11 +19,7 @@ REMEDY = "see docs/trainer.md"
 
 
 def appearance_problem(transform: type) -> str | None:
-    """Says why a class of transforms cannot be an appearance; None where it can.
-
-    Args:
-        transform: the class.
-    """
+    """Says why a class of transforms cannot be an appearance; None where it can."""
     name = transform.__name__
     if issubclass(transform, RESCALING):
         return f"{name} changes the range of the pixels, and SAM normalises the image itself; leave it out"
@@ -35,33 +31,20 @@ def appearance_problem(transform: type) -> str | None:
 
 
 def check_appearance(transforms: Sequence[Any], key: str = KEY) -> None:
-    """Refuses transforms that move the image without its masks, or normalise it twice.
-
-    Args:
-        transforms: albumentations transforms, or compositions of them.
-        key: of the config, for errors.
+    """Refuses albumentations transforms, and groups of them, that move the image without its masks or normalise it.
 
     Raises:
         ConfigError: naming the key, the transform and the reason.
     """
     for place, transform in enumerate(transforms):
-        problem = appearance_problem(type(transform))
-        if problem is not None:
+        if problem := appearance_problem(type(transform)):
             raise ConfigError(f"{key}[{place}]: expected a transform that changes the appearance alone; got {problem}")
         if isinstance(transform, GROUPS):
             check_appearance(list(transform.transforms), f"{key}[{place}].transforms")  # type: ignore[attr-defined]
 
 
 def require_pixels(image: np.ndarray, image_size: int) -> None:
-    """Refuses an image that is no longer a uint8 one of the input frame.
-
-    Args:
-        image: what the transforms gave.
-        image_size: side of the frame.
-
-    Raises:
-        ConfigError: naming the key.
-    """
+    """Raises a ConfigError for an image that transforms left no longer a uint8 one of the input frame."""
     if image.dtype != np.uint8 or image.shape != (image_size, image_size, 3):
         raise ConfigError(
             f"{KEY}: expected transforms that leave a ({image_size}, {image_size}, 3) uint8 image as it is in type and "

@@ -18,16 +18,7 @@ from hqsam_lightning.runtime.process_settings import begin_loading
 
 
 def require_full_step(sets: DataSets, key: str, size: int) -> None:
-    """Makes sure that an epoch holds at least one optimiser step.
-
-    Args:
-        sets: what is trained on.
-        key: of the config, that gives the size.
-        size: samples per step.
-
-    Raises:
-        ConfigError: when it does not.
-    """
+    """Raises a ConfigError unless an epoch holds a whole optimiser step, whose size in samples the key gives."""
     if sets.epoch_size < size:
         raise ConfigError(
             f"{key}: expected at most the {sets.epoch_size} training samples of an epoch; got {size}; "
@@ -37,9 +28,6 @@ def require_full_step(sets: DataSets, key: str, size: int) -> None:
 
 def build_sets(config: DictConfig) -> DataSets:
     """Finds what a run trains and validates on.
-
-    Args:
-        config: with data.
 
     Raises:
         HQSamError: the sets cannot be used; one of sets within others, such as ``data.validation``, names that key.
@@ -58,12 +46,8 @@ def build_sets(config: DictConfig) -> DataSets:
 def open_cache(config: DictConfig, features: Mapping[str, Any]) -> EmbeddingCache | None:
     """Opens the embedding cache that `cache` names; None where it names none.
 
-    Args:
-        config: of the run.
-        features: what the run's features follow from, see `hqsam_lightning.recipe.features_of`.
-
     Raises:
-        CacheError: it is not there, or not of this run's features.
+        CacheError: it is not there, or not of this run's features, see `hqsam_lightning.recipe.features_of`.
     """
     if config.cache is None:
         return None
@@ -79,17 +63,7 @@ def build_datamodule(
     accumulate: int,
     cache: EmbeddingCache | None = None,
 ) -> PromptedDataModule:
-    """Builds the data module for the frame of a SAM.
-
-    Args:
-        config: with datamodule, augmentation, prompts, val_prompts, seed and loader.
-        sets: what to train and validate on.
-        image_size: side of the input frame.
-        mask_input_size: side of the prompt encoder's mask input.
-        batch_size: images per process and forward pass.
-        accumulate: forward passes per optimiser step.
-        cache: of the images' features.
-    """
+    """Builds the data module for a SAM's input frame; see `PromptedDataModule` for the arguments."""
     datamodule: PromptedDataModule = instantiate(config.datamodule)(
         sets=sets,
         augmentation=instantiate(config.augmentation, image_size=image_size),

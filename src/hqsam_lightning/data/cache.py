@@ -3,8 +3,8 @@
 An entry is one view of one image: its final and early features in bfloat16 and, in training, its masks and ignored
 pixels. First come the K augmented views of every training image, entry ``index * views + view``, then every validation
 image. An entry lies in shard ``entry // SHARD``, a safetensors file that is read through memory mapping.
-``cache.json`` says what the features follow from; a cache of anything else than the run at hand is refused. Its
-checksum, which covers the list of images in ``images.json`` too, is the cache's identity; every shard carries it.
+``cache.json`` says what the features follow from and lists the images; a cache of anything else than the run at hand is
+refused. Its checksum is the cache's identity, which every shard carries.
 """
 
 from __future__ import annotations
@@ -16,25 +16,19 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from hqsam_lightning.data.shards import Place, check_shard, read_entry, shard_path
+from hqsam_lightning.data.shards import SHARD, Place, check_shard, read_entry, shard_path
 from hqsam_lightning.errors import CacheError
-from hqsam_lightning.storage.files import content_sha256, read_document, require_regular_file
+from hqsam_lightning.storage.files import content_sha256, read_document
 from hqsam_lightning.types import OBJECT_THRESHOLD, Identity, StoredFeatures
 
 log = logging.getLogger(__name__)
 
-SHARD = 16
-"""Entries per file."""
-
-FACTS_FILE = "cache.json"
-IMAGES_FILE = "images.json"
-FACTS_KIND = "cache"
-IMAGES_KIND = "cache images"
-VERSION = 3
+INDEX_FILE = "cache.json"
+KIND = "cache"
+VERSION = 4
 REMEDY = "run `python -m hqsam_lightning.precompute` for this run into another folder, or set cache=null"
 ANEW = (
     "delete the file and run the same `python -m hqsam_lightning.precompute` again, which writes it anew and keeps the "
@@ -56,33 +50,51 @@ class CacheIndex:
     images: Sequence[Identity]
     validation: Sequence[Identity]
 
-    @property
-    def images_body(self) -> dict[str, Any]:
-        """Content of images.json."""
-        return {
-            "images": [list(astuple(image)) for image in self.images],
-            "validation": [list(astuple(image)) for image in self.validation],
-        }
+    @classmethod
+    def read(cls, folder: Path) -> CacheIndex | None:
+        """Reads cache.json; None where the folder holds none.
+
+        Raises:
+            CacheError: the file is damaged, or of another version.
+        """
+        path = folder / INDEX_FILE
+        if not path.exists():
+            return None
+        body = read_document(path, KIND, VERSION, CacheError, ANEW)
+        facts, lists = body.get("facts"), [body.get(key) for key in ("images", "validation")]
+        if not isinstance(facts, dict) or type(facts.get("views")) is not int or facts["views"] < 1:
+            raise CacheError(f"{path}: expected facts with views >= 1, got {facts!r:.99}; {ANEW}")
+        if not all(isinstance(listed, list) and all(map(_is_identity, listed)) for listed in lists):
+            raise CacheError(f"{path}: expected lists of sample id, dataset and content; {ANEW}")
+        return cls(facts, *([Identity(*fields) for fields in listed or ()] for listed in lists))
 
     @property
-    def facts_body(self) -> dict[str, Any]:
-        """Content of cache.json, which names the list of images by its checksum."""
-        return {**self.facts, "images_sha256": content_sha256(self.images_body)}
-
-    @property
-    def identity(self) -> str:
-        """Tells the cache from any other: SHA-256 of `facts_body`."""
-        return content_sha256(json.loads(json.dumps(self.facts_body)))
-
-    def places(self) -> list[Place]:
-        """Where each shard belongs, by number."""
-        identity, total = self.identity, self.first_validation + len(self.validation)
-        return [Place(identity, first // SHARD, min(SHARD, total - first)) for first in range(0, total, SHARD)]
+    def body(self) -> dict[str, Any]:
+        """Content of cache.json."""
+        images, validation = ([list(astuple(each)) for each in listed] for listed in (self.images, self.validation))
+        return {"facts": dict(self.facts), "images": images, "validation": validation}
 
     @property
     def first_validation(self) -> int:
         """Entry of the first validation image."""
         return len(self.images) * int(self.facts["views"])
+
+    def places(self) -> list[Place]:
+        """Where each shard belongs, by number."""
+        identity = content_sha256(json.loads(json.dumps(self.body)))
+        total = self.first_validation + len(self.validation)
+        return [Place(identity, first // SHARD, min(SHARD, total - first)) for first in range(0, total, SHARD)]
+
+    def refuse_other_facts(self, folder: Path, expected: Mapping[str, Any]) -> None:
+        """Raises a CacheError that names each fact which is not as expected."""
+        stored = self.facts
+        listed = [
+            f"{key}: {stored.get(key)} in the cache, {expected.get(key)} in this run"
+            for key in sorted(stored.keys() | expected.keys())
+            if stored.get(key) != expected.get(key)
+        ]
+        if listed:
+            raise CacheError(f"cache={folder}: expected a cache of this run's features; {'; '.join(listed)}; {REMEDY}")
 
 
 class EmbeddingCache:
@@ -99,16 +111,11 @@ class EmbeddingCache:
 
     def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
         self.folder = folder
-        stored = read_cache_facts(folder)
-        if stored is None:
+        index = CacheIndex.read(folder)
+        if index is None:
             raise CacheError(f"cache={folder}: expected a cache, found none; {REMEDY}")
-        images_sha256 = stored.pop("images_sha256", None)
-        expected = dict(facts) if facts["views"] is not None else {**facts, "views": stored.get("views")}
-        refuse_other_facts(folder, stored, expected)
-        index = CacheIndex(stored, *read_images(folder))
-        if content_sha256(index.images_body) != images_sha256:
-            raise CacheError(f"{folder / IMAGES_FILE}: expected the images of {FACTS_FILE}, got another list; {ANEW}")
-        self.views: int = stored["views"]
+        self.views = int(index.facts["views"])
+        index.refuse_other_facts(folder, facts if facts["views"] is not None else {**facts, "views": self.views})
         self._training = {identity: place * self.views for place, identity in enumerate(index.images)}
         self._validation = {identity: entry for entry, identity in enumerate(index.validation, index.first_validation)}
         self._places = index.places()
@@ -116,7 +123,7 @@ class EmbeddingCache:
         if missing:
             raise CacheError(
                 f"cache={folder}: expected {len(self._places)} shards, {len(missing)} are missing (first: "
-                f"{missing[0]}); run the same `python -m hqsam_lightning.precompute` again, which continues"
+                f"{missing[0].number}); run the same `python -m hqsam_lightning.precompute` again, which continues"
             )
 
     def training_entries(self, identities: Sequence[Identity]) -> list[int]:
@@ -134,12 +141,7 @@ class EmbeddingCache:
         return [self._training[identity] for identity in identities]
 
     def validation_entries(self, dataset: str, identities: Sequence[Identity]) -> list[int] | None:
-        """Finds the images of a validation set; None, which the log reports, where it does not hold all of them.
-
-        Args:
-            dataset: name of the set.
-            identities: of its images as they are now.
-        """
+        """Finds the images of a validation set, by name and identities; None, with a warning, where it lacks one."""
         absent = [identity for identity in identities if identity not in self._validation]
         if absent:
             log.warning(
@@ -165,54 +167,12 @@ class EmbeddingCache:
         """
         number, row = divmod(entry, SHARD)
         stored = read_entry(shard_path(self.folder, number), self._places[number], row)
-        return stored.features, unpack_masks(stored.masks), unpack_ignore(stored.ignore, stored.masks.shape[-1])
+        features = StoredFeatures(stored["image_embeddings"], stored["early"])
+        return features, unpack_masks(stored["masks"]), stored.get("ignore")
 
 
-def read_cache_facts(folder: Path) -> dict[str, Any] | None:
-    """Reads what a folder's cache follows from, and the checksum of its list of images.
-
-    Returns:
-        Content of cache.json; None where the folder holds none.
-
-    Raises:
-        CacheError: the file is damaged, or of another version.
-    """
-    path = folder / FACTS_FILE
-    if not path.exists():
-        return None
-    require_regular_file(path, CacheError, ANEW)
-    facts = read_document(path, FACTS_KIND, VERSION, CacheError, ANEW)
-    views = facts.get("views")
-    if type(views) is not int or views < 1:
-        raise CacheError(f"{path}: expected views >= 1, got {views!r}; {ANEW}")
-    return facts
-
-
-def refuse_other_facts(folder: Path, stored: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Raises a CacheError that names each fact which is not as expected."""
-    changed = [key for key in sorted(stored.keys() | expected.keys()) if stored.get(key) != expected.get(key)]
-    if changed:
-        listed = "; ".join(f"{key}: {stored.get(key)} in the cache, {expected.get(key)} in this run" for key in changed)
-        raise CacheError(f"cache={folder}: expected a cache of this run's features; {listed}; {REMEDY}")
-
-
-def read_images(folder: Path) -> tuple[list[Identity], list[Identity]]:
-    """Reads the lists of a cache's training and validation images.
-
-    Raises:
-        CacheError: the file is missing, damaged, or of another version.
-    """
-    path = folder / IMAGES_FILE
-    content = read_document(path, IMAGES_KIND, VERSION, CacheError, ANEW)
-    for listed in (content.get("images"), content.get("validation")):
-        if not isinstance(listed, list) or not all(_is_identity(fields) for fields in listed):
-            raise CacheError(f"{path}: expected lists of sample id, dataset and content; {ANEW}")
-    images, validation = ([Identity(*fields) for fields in content[key]] for key in ("images", "validation"))
-    return images, validation
-
-
-def missing_shards(folder: Path, places: Sequence[Place]) -> list[int]:
-    """Finds the shards that are still to be written, and makes sure by their headers that the others belong here.
+def missing_shards(folder: Path, places: Sequence[Place]) -> list[Place]:
+    """The shards that are still to be written; by their headers, the others are made sure to belong where they are.
 
     Raises:
         CacheError: a shard is damaged, or of another cache, place or version.
@@ -223,7 +183,7 @@ def missing_shards(folder: Path, places: Sequence[Place]) -> list[int]:
         if path.exists():
             check_shard(path, place)
         else:
-            missing.append(place.number)
+            missing.append(place)
     return missing
 
 
@@ -236,23 +196,6 @@ def pack_masks(masks: Tensor) -> Tensor:
 def unpack_masks(masks: Tensor) -> Tensor:
     """What `pack_masks` packed, as float32 in [0, 1]."""
     return masks.float() / 255
-
-
-def pack_ignore(ignore: Tensor | None) -> Tensor | None:
-    """Packs ignored pixels (1, H, W) bool, eight in a byte: (1, H, ceil(W / 8)) uint8; None for none."""
-    return None if ignore is None else torch.from_numpy(np.packbits(ignore.numpy(), axis=-1))
-
-
-def unpack_ignore(packed: Tensor | None, width: int) -> Tensor | None:
-    """What `pack_ignore` packed.
-
-    Args:
-        packed: as stored.
-        width: of the frame in pixels.
-    """
-    if packed is None:
-        return None
-    return torch.from_numpy(np.unpackbits(packed.numpy(), axis=-1, count=width).astype(np.bool_))
 
 
 def _is_identity(fields: object) -> bool:

@@ -13,20 +13,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hqsam_lightning.data.cache import (
-    FACTS_FILE,
-    FACTS_KIND,
-    IMAGES_FILE,
-    IMAGES_KIND,
+    INDEX_FILE,
+    KIND,
     REMEDY,
-    SHARD,
     VERSION,
     CacheIndex,
     missing_shards,
-    pack_ignore,
     pack_masks,
-    read_cache_facts,
-    read_images,
-    refuse_other_facts,
 )
 from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.data.examples import augmented, unchanged
@@ -35,21 +28,19 @@ from hqsam_lightning.data.shards import Entry, Place, pack_shard, shard_path
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.errors import CacheError
 from hqsam_lightning.storage.files import write_document, write_whole
-from hqsam_lightning.types import Example, SamFeatures, StoredFeatures
+from hqsam_lightning.types import Example, SamFeatures
 
 log = logging.getLogger(__name__)
 
 Encode = Callable[[Tensor], SamFeatures]
+"""Gives the features of (B, 3, H, W) uint8 images."""
+
 SAMPLES_WEIGHED = 16
 """Samples whose masks are counted to estimate how large a cache gets."""
 
 
 def begin_cache(folder: Path, index: CacheIndex) -> list[Place]:
     """Makes the folder of a cache, or makes sure that it holds the same one, begun before; no other process may write.
-
-    Args:
-        folder: of the cache.
-        index: what the cache is to hold.
 
     Returns:
         The places of the shards that are still to be written.
@@ -58,38 +49,22 @@ def begin_cache(folder: Path, index: CacheIndex) -> list[Place]:
         CacheError: the folder holds a cache, or a shard, of other facts or images; nothing is written then.
         StorageError: the folder cannot be written.
     """
-    stored = read_cache_facts(folder)
+    stored = CacheIndex.read(folder)
     if stored is not None:
-        listed = stored.pop("images_sha256", None)
-        refuse_other_facts(folder, stored, index.facts)
-        if listed != index.facts_body["images_sha256"]:
+        stored.refuse_other_facts(folder, index.facts)
+        if (stored.images, stored.validation) != (index.images, index.validation):
             raise CacheError(
                 f"cache={folder}: expected a cache of these {len(index.images)} training and "
                 f"{len(index.validation)} validation images; {REMEDY}"
             )
-        if (folder / IMAGES_FILE).exists() and read_images(folder) != (list(index.images), list(index.validation)):
-            raise CacheError(f"{folder / IMAGES_FILE}: expected the images of {FACTS_FILE}, got another list; {REMEDY}")
-    places = index.places()
-    missing = [places[number] for number in missing_shards(folder, places)]
-    _remove_partial(folder)
-    if not (folder / IMAGES_FILE).exists() or stored is None:
-        write_document(folder / IMAGES_FILE, IMAGES_KIND, VERSION, index.images_body)
-    if stored is None:
-        write_document(folder / FACTS_FILE, FACTS_KIND, VERSION, index.facts_body)
-    return missing
-
-
-def _remove_partial(folder: Path) -> None:
-    """Removes what a killed process left half written."""
-    for pattern in (".[0-9]*.safetensors.*.part", f".{FACTS_FILE}.*.part", f".{IMAGES_FILE}.*.part"):
+    missing = missing_shards(folder, index.places())
+    for pattern in (".[0-9]*.safetensors.*.part", f".{INDEX_FILE}.*.part"):
         for path in folder.glob(pattern):
             log.info("%s: half written by a process that was killed; removed", path)
             path.unlink(missing_ok=True)
-
-
-def shard_entries(place: Place) -> range:
-    """Numbers of the entries that a shard holds."""
-    return range(place.number * SHARD, place.number * SHARD + place.entries)
+    if stored is None:
+        write_document(folder / INDEX_FILE, KIND, VERSION, index.body)
+    return missing
 
 
 @dataclass(frozen=True)
@@ -102,7 +77,6 @@ class Entries(Dataset[Example]):
         augmentation: of the training samples.
         seed: the run's seed.
         views: augmented views per training sample.
-        image_size: side of the model's input frame.
     """
 
     train: SampleSet
@@ -110,13 +84,12 @@ class Entries(Dataset[Example]):
     augmentation: Augmentation
     seed: int
     views: int
-    image_size: int
 
     def __getitem__(self, entry: int) -> Example:
         samples, index, view = self.find(entry)
         if samples is self.train:
             return augmented(samples[index], self.augmentation, self.seed, view)
-        example = unchanged(samples[index], Stretch(self.image_size))
+        example = unchanged(samples[index], Stretch(self.augmentation.image_size))
         return replace(example, masks=example.masks[:0], ignore=None)
 
     def find(self, entry: int) -> tuple[SampleSet, int, int]:
@@ -126,23 +99,14 @@ class Entries(Dataset[Example]):
 
 
 def entry_bytes(features: SamFeatures, entries: Entries) -> int:
-    """Bytes that an entry of a training image takes: exact for the features, for the masks the mean of a few samples.
-
-    Args:
-        features: of one image.
-        entries: of the cache.
-    """
+    """Bytes of a training image's entry: exact for its features, for its masks the mean of a few samples."""
     first = [entries[index * entries.views].masks for index in range(min(len(entries.train), SAMPLES_WEIGHED))]
     masks = sum(mask.numel() for mask in first) / max(1, len(first))
     return round(2 * (features.image_embeddings.numel() + features.early.numel()) + masks)
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Makes sure that the disk holds what is still to be written.
-
-    Raises:
-        CacheError: when it does not.
-    """
+    """Raises a CacheError unless the disk has the bytes that are still to be written."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise CacheError(
@@ -152,14 +116,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def write_shard(folder: Path, place: Place, made: list[Example], encode: Encode, batch_size: int) -> None:
-    """Encodes and writes one shard.
-
-    Args:
-        folder: of the cache.
-        place: of the shard.
-        made: its entries, in order, as images.
-        encode: gives the features of (B, 3, H, W) uint8 images.
-        batch_size: images per call of the encoder.
+    """Encodes one shard's entries, given in order as images, in batches, and writes it.
 
     Raises:
         CacheError: a feature is not finite; nothing is written.
@@ -172,27 +129,19 @@ def write_shard(folder: Path, place: Place, made: list[Example], encode: Encode,
 
 
 def _encode(views: list[Example], encode: Encode) -> Iterator[Entry]:
-    features = encode(torch.stack([_pixels(view) for view in views]))
-    embeddings = features.image_embeddings.to("cpu", torch.bfloat16)
-    early = features.early.to("cpu", torch.bfloat16)
+    features = encode(torch.stack([view.image for view in views if isinstance(view.image, Tensor)]))
+    parts = {name: getattr(features, name).to("cpu", torch.bfloat16) for name in ("image_embeddings", "early")}
     for row, view in enumerate(views):
         # of memory of its own, whose channels come first
-        stored = [each[row].clone(memory_format=torch.contiguous_format) for each in (embeddings, early)]
-        entry = Entry(StoredFeatures(*stored), pack_masks(view.masks), pack_ignore(view.ignore))
-        _require_finite(entry, view)
+        entry = {name: part[row].clone(memory_format=torch.contiguous_format) for name, part in parts.items()}
+        for name, part in entry.items():
+            if not torch.isfinite(part).all():
+                raise CacheError(
+                    f"{view.sample_id}: expected finite features of SAM, its {name} holds NaN or infinity; see whether "
+                    "the SAM overflows in sam.precision (fp32 does not), and which file sam.weights names; nothing was "
+                    "written of this shard"
+                )
+        entry["masks"] = pack_masks(view.masks)
+        if view.ignore is not None:
+            entry["ignore"] = view.ignore
         yield entry
-
-
-def _require_finite(entry: Entry, view: Example) -> None:
-    for name in ("image_embeddings", "early"):
-        if not torch.isfinite(getattr(entry.features, name)).all():
-            raise CacheError(
-                f"{view.sample_id}: expected finite features of SAM, its {name} holds NaN or infinity; see whether "
-                "the SAM overflows in sam.precision (fp32 does not), and which file sam.weights names; nothing was "
-                "written of this shard"
-            )
-
-
-def _pixels(view: Example) -> Tensor:
-    assert isinstance(view.image, Tensor)
-    return view.image

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from hqsam_lightning.checks import Expected, integer, list_of, number, optional, path, require, text, where
@@ -83,11 +82,7 @@ class Source:
 
 
 def source_from_config(name: str, values: Mapping[str, Any]) -> Source:
-    """Builds a source from its entry in ``data.catalogue``.
-
-    Args:
-        name: the entry's key.
-        values: the fields of `Source`, without the name.
+    """Builds a source from the fields, without the name, of its entry in ``data.catalogue``.
 
     Raises:
         ConfigError: a key is unknown or missing, or a value cannot work; it names ``data.catalogue.<name>.<key>``.
@@ -106,10 +101,3 @@ def source_from_config(name: str, values: Mapping[str, Any]) -> Source:
         if isinstance(listed, Sequence) and not isinstance(listed, str):
             settings[key] = tuple(listed)
     return Source(name, **settings)
-
-
-def source_folders(source: Source, data_dir: Path) -> tuple[Path, Path]:
-    """Returns the folders of photos and of masks; absolute and ``~`` paths are not relative to data_dir."""
-    root = data_dir.expanduser()
-    images = root / Path(source.images).expanduser()
-    return images, images if source.masks is None else root / Path(source.masks).expanduser()

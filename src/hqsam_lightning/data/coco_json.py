@@ -5,48 +5,20 @@ from __future__ import annotations
 import posixpath
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from hqsam_lightning.data.datasets.annotated import PhotoMasks
 from hqsam_lightning.data.exports import read_cvat, read_labelme
-from hqsam_lightning.data.photo_names import name_problem, names_of, tidy_name
+from hqsam_lightning.data.names import name_problem, names_of, tidy_name
 from hqsam_lightning.data.problems import raise_problems, shown
-from hqsam_lightning.data.segmentations import Segmentation, is_size, segmentation_problem, stated_size
+from hqsam_lightning.data.segmentations import is_size
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.storage.files import read_json, require_regular_file
 
 REMEDY = "repair or download the file again, or list a photo in data.exclude"
-
-CROWDS = "crowds"
-BARE = "annotations without a segmentation"
-
-
-@dataclass
-class CocoImage:
-    """An entry of ``images``, with its instances.
-
-    Attributes:
-        name: file name, relative to the folder of the images.
-        size: (height, width) as stated in the JSON, if it is.
-        instances: segmentations, in the order of the JSON.
-    """
-
-    name: str
-    size: tuple[int, int] | None
-    instances: list[Segmentation] = field(default_factory=list)
-
-    def add(self, segmentation: Any) -> str | None:
-        """Adds an instance, or describes why it cannot; the first run lengths set the size if it is not stated."""
-        problem = segmentation_problem(segmentation)
-        if problem:
-            return problem
-        size = stated_size(segmentation)
-        self.size = self.size or size
-        if size is not None and size != self.size:
-            return f"expected run lengths of the image's size (height, width) {self.size}, got {size}"
-        self.instances.append(segmentation)
-        return None
 
 
 @dataclass
@@ -54,26 +26,25 @@ class CocoContent:
     """The content of a file.
 
     Attributes:
-        images: those not excluded, sorted by name.
+        images: masks of the images that are not excluded, by file name relative to the folder of the images, sorted.
         listed: names of all images, including excluded ones.
         left_out: number of unused annotations by reason.
     """
 
-    images: list[CocoImage]
+    images: dict[str, PhotoMasks]
     listed: list[str]
     left_out: Counter[str]
 
 
-def read_annotations(path: Path, keys: Sequence[str], find: str) -> dict[str, Any]:
-    """Reads a JSON file.
+Images = dict[Hashable, tuple[str, PhotoMasks] | None]
+"""Name and masks of each image by its id; None for one that has a problem."""
 
-    Args:
-        path: of the file.
-        keys: whose values are lists.
-        find: what to do about a missing file, as the end of the message.
+
+def read_annotations(path: Path, keys: Sequence[str], find: str) -> dict[str, Any]:
+    """Reads a JSON file whose values of these keys are lists.
 
     Raises:
-        DataError: it is missing, no regular file, not JSON, or lacks a list.
+        DataError: it is missing (`find` says what to do then), no regular file, not JSON, or lacks a list.
     """
     require_regular_file(path, DataError, find)
     content = read_json(path, DataError, REMEDY)
@@ -82,40 +53,35 @@ def read_annotations(path: Path, keys: Sequence[str], find: str) -> dict[str, An
     return content
 
 
-def entry_size(image: dict[str, Any]) -> tuple[int, int] | None:
-    """(height, width) of an image's entry, if it is stated."""
-    height, width = image.get("height"), image.get("width")
-    return None if height is None or width is None else (height, width)
-
-
-def entry_size_problem(image: dict[str, Any]) -> str | None:
-    """Describes an impossible height and width; None for valid ones, or if neither is stated."""
-    size = [image.get("height"), image.get("width")]
-    if size == [None, None] or is_size(size):
-        return None
-    return f"expected a height and a width (integers > 0, or neither), got {shown(size)}"
+def entry_size(image: dict[str, Any]) -> tuple[tuple[int, int] | None, str | None]:
+    """(height, width) of an image's entry, None if it states neither; and what is wrong with it, if anything."""
+    size = (image.get("height"), image.get("width"))
+    if size == (None, None):
+        return None, None
+    if not is_size(size):
+        return None, f"expected a height and a width (integers > 0, or neither), got {shown(list(size))}"
+    return size, None
 
 
 def read_coco(path: Path, exclude: Sequence[str]) -> CocoContent:
-    """Reads and checks a file.
+    """Reads and checks a file; the annotations of images to exclude, see `names_of`, are left out and not checked.
 
     Args:
-        path: of the JSON file; or a folder of labelme's files, or an XML of CVAT's, see `hqsam_lightning.data.exports`.
-        exclude: names of images to leave out, see `names_of`; their annotations are not checked.
+        path: of a JSON file; or a folder of labelme's files, or an XML of CVAT's, see `hqsam_lightning.data.exports`.
+        exclude: names of images.
 
     Raises:
         DataError: one for all problems, one line each.
     """
     content = _content(path)
     problems: list[str] = []
-    listed = _read_images(content["images"], problems)
+    images = _read_images(content["images"], problems)
     wanted = set(exclude)
-    excluded = {key for key, image in listed.items() if wanted and image and names_of(image.name) & wanted}
-    left_out = _add_instances(content["annotations"], listed, excluded, problems)
+    excluded = {key for key, image in images.items() if image and names_of(image[0]) & wanted}
+    left_out = _add_instances(content["annotations"], images, excluded, problems)
     raise_problems(str(path), problems, REMEDY)
-    images = [image for key, image in listed.items() if image and key not in excluded]
-    names = [image.name for image in listed.values() if image]
-    return CocoContent(sorted(images, key=lambda image: image.name), names, left_out)
+    used = sorted((image for key, image in images.items() if image and key not in excluded), key=itemgetter(0))
+    return CocoContent(dict(used), [image[0] for image in images.values() if image], left_out)
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -126,22 +92,19 @@ def _content(path: Path) -> dict[str, Any]:
     return read_annotations(path, ("images", "annotations"), "set data.annotations (or data.val_annotations)")
 
 
-def _read_images(listed: list[Any], problems: list[str]) -> dict[Hashable, CocoImage | None]:
-    """Reads the list of images by id; None for one that has a problem."""
-    images: dict[Hashable, CocoImage | None] = {}
+def _read_images(listed: list[Any], problems: list[str]) -> Images:
+    images: Images = {}
     names: dict[str, Hashable] = {}
     for place, entry in enumerate(listed):
         key = entry.get("id") if isinstance(entry, dict) else None
         if not _is_id(key):
             problems.append(f"images[{place}]: expected an object with an id (integer or text), got {shown(entry)}")
             continue
-        name = _file_name(entry)
-        problem = (
-            f"id {shown(key)} is there twice" if key in images else name_problem(name) or entry_size_problem(entry)
-        )
+        name, (size, size_problem) = _file_name(entry), entry_size(entry)
+        problem = f"id {shown(key)} is there twice" if key in images else name_problem(name) or size_problem
         if problem is None and (name := tidy_name(name)) in names:
             problem = f"its file {shown(name)} is also that of image {shown(names[name])}"
-        images[key] = None if problem else CocoImage(name, entry_size(entry))
+        images[key] = None if problem else (name, PhotoMasks(size))
         if problem:
             problems.append(f"image {shown(key)}: {problem}")
         else:
@@ -150,10 +113,7 @@ def _read_images(listed: list[Any], problems: list[str]) -> dict[Hashable, CocoI
 
 
 def _add_instances(
-    annotations: list[Any],
-    images: dict[Hashable, CocoImage | None],
-    excluded: set[Hashable],
-    problems: list[str],
+    annotations: list[Any], images: Images, excluded: set[Hashable], problems: list[str]
 ) -> Counter[str]:
     """Adds each instance to its image; returns the number of unused annotations by reason."""
     left_out: Counter[str] = Counter()
@@ -163,20 +123,17 @@ def _add_instances(
         if problem is None and annotation["image_id"] not in excluded:
             image, segmentation = images[annotation["image_id"]], annotation.get("segmentation")
             if annotation.get("iscrowd"):
-                left_out[CROWDS] += 1
+                left_out["crowds"] += 1
             elif segmentation is None or segmentation == []:
-                left_out[BARE] += 1
-            elif image is not None:
-                problem = image.add(segmentation)
-                problem = problem and f"{problem} (image {shown(annotation['image_id'])}, {shown(image.name)})"
+                left_out["annotations without a segmentation"] += 1
+            elif image is not None and (problem := image[1].add(segmentation)):
+                problem = f"{problem} (image {shown(annotation['image_id'])}, {shown(image[0])})"
         if problem:
             problems.append(f"annotations[{place}]: {problem}")
     return left_out
 
 
-def _annotation_problem(
-    annotation: object, images: dict[Hashable, CocoImage | None], seen: set[Hashable]
-) -> str | None:
+def _annotation_problem(annotation: object, images: Images, seen: set[Hashable]) -> str | None:
     """Describes a problem of an annotation other than its segmentation; adds its id to those seen."""
     if not isinstance(annotation, dict):
         return f"expected an object, got {shown(annotation)}"

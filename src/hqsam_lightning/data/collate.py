@@ -16,13 +16,15 @@ def collate(examples: Sequence[Example]) -> Batch:
     kinds = [(number, name) for number, example in enumerate(examples) for name in example.prompts]
     rows = [(number, name) for number, name in kinds for _ in examples[number].masks]
     owners = [examples[number] for number, _ in rows]
+    # one tensor per mask, which all of its rows share
+    originals = [[] if example.original_masks is None else list(example.original_masks) for example in examples]
     return Batch(
         images=_stack([example.image for example in examples]),
         masks=torch.cat([examples[number].masks for number, _ in kinds]),
         image_index=torch.tensor([number for number, _ in rows]),
         prompts=group_prompts([prompt for number, name in kinds for prompt in examples[number].prompts[name]]),
         seeds=[seed for number, _ in kinds for seed in examples[number].seeds],
-        original_masks=_list_original_masks(examples),
+        original_masks=[mask for number, _ in kinds for mask in originals[number]] or None,
         sample_ids=[example.sample_id for example in owners],
         datasets=[example.dataset for example in owners],
         prompt_names=[name for _, name in rows],
@@ -51,11 +53,3 @@ def _stack_ignore(examples: Sequence[Example]) -> Tensor | None:
         return None
     nothing = torch.zeros(1, *examples[0].masks.shape[-2:], dtype=torch.bool)
     return torch.stack([nothing if example.ignore is None else example.ignore for example in examples])
-
-
-def _list_original_masks(examples: Sequence[Example]) -> list[Tensor] | None:
-    """One tensor per mask, which all of its rows share."""
-    masks = [None if example.original_masks is None else list(example.original_masks) for example in examples]
-    pairs = zip(examples, masks, strict=True)
-    rows = [mask for example, own in pairs if own is not None for _ in example.prompts for mask in own]
-    return rows or None

@@ -37,13 +37,8 @@ def write_contact_sheets(sets: DataSets, folder: Path, seed: int) -> list[Path]:
     Each shows the source's first sample and up to 7 random ones, which depend on the seed and the source's name. A
     source that cannot be drawn is logged as a warning with its traceback; it never ends a run.
 
-    Args:
-        sets: what is trained and validated on.
-        folder: of the run; the pictures are ``data/train_SOURCE.jpg`` and ``data/val_SET.jpg`` in it.
-        seed: of the random samples.
-
     Returns:
-        The files written.
+        The files written, ``data/train_SOURCE.jpg`` and ``data/val_SET.jpg`` in the folder of the run.
     """
     sources: list[tuple[str, str | None, SampleSet]] = [("train", None, samples) for samples, _ in sets.train]
     sources += [("val", name, samples) for name, samples in sets.validation.items()]
@@ -60,15 +55,7 @@ def write_contact_sheets(sets: DataSets, folder: Path, seed: int) -> list[Path]:
 
 
 def draw_sheet(samples: SampleSet, title: str, seed: int) -> np.ndarray:
-    """Draws the contact sheet of one source.
-
-    Args:
-        samples: of the source.
-        title: first line of the sheet.
-        seed: of the random samples.
-
-    Returns:
-        (height, width, 3) uint8 RGB.
+    """Draws the contact sheet of one source: (height, width, 3) uint8 RGB, its first line a title.
 
     Raises:
         DataError: the source is empty, or a sample that is to be shown cannot be read.

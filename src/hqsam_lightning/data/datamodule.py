@@ -13,7 +13,8 @@ from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.collate import collate
 from hqsam_lightning.data.datasets import MergedSets
 from hqsam_lightning.data.examples import EvaluationExamples, TrainingExamples
-from hqsam_lightning.data.sampling import EpochSampler, RankSampler, ResumableLoader
+from hqsam_lightning.data.framing import Stretch
+from hqsam_lightning.data.sampling import EpochSampler, ResumableLoader
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.data.watched_loading import WatchedLoader, sample_name
@@ -77,7 +78,7 @@ class PromptedDataModule(L.LightningDataModule):
         samples = MergedSets([samples for samples, _ in sets.train])
         self.training = TrainingExamples(samples, augmentation, prompts, mask_input_size, seed, views, cache)
         self.validation = {
-            name: EvaluationExamples(samples, image_size, val_prompts, mask_input_size, name, cache=cache)
+            name: EvaluationExamples(samples, Stretch(image_size), val_prompts, mask_input_size, name, cache)
             for name, samples in sets.validation.items()
         }
 
@@ -104,10 +105,11 @@ class PromptedDataModule(L.LightningDataModule):
         return [self._val_loader(examples) for examples in self.validation.values()]
 
     def _val_loader(self, examples: EvaluationExamples) -> WatchedLoader:
+        rank, processes = self._rank()
         return WatchedLoader(
             examples,
             name_of=lambda key: sample_name(examples.samples, key[0]),
-            sampler=RankSampler(len(examples), *self._rank()),
+            sampler=range(rank, len(examples), processes),  # no sample twice: processes may differ by one
             **self._loading(),
         )
 

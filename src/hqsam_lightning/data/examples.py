@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from hqsam_lightning.checks import integer, optional, require
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.datasets import SampleSet
-from hqsam_lightning.data.framing import Frame, Stretch
+from hqsam_lightning.data.framing import Frame
 from hqsam_lightning.data.transforms import Augmentation, Framed, clear_ignored
 from hqsam_lightning.prompts.mix import PromptMix
 from hqsam_lightning.seeding import derive_rng, derive_seed
@@ -96,27 +96,25 @@ class EvaluationExamples(Dataset[Example]):
 
     Args:
         samples: what is evaluated on.
-        image_size: side of the model's input frame.
+        frame: fits images into the model's frame.
         prompts: draw each mask's prompts, by name.
         mask_input_size: side of the prompt encoder's mask input.
         name: of the set.
-        frame: fits images into the model's frame; None stretches them.
         cache: of stretched images, whose features are used where it holds all of the samples as they are now.
     """
 
     def __init__(
         self,
         samples: SampleSet,
-        image_size: int,
+        frame: Frame,
         prompts: Mapping[str, PromptMix],
         mask_input_size: int,
         name: str,
-        frame: Frame | None = None,
         cache: EmbeddingCache | None = None,
     ) -> None:
         self.samples = samples
         self.name = name
-        self.frame = frame or Stretch(image_size)
+        self.frame = frame
         self.prompts = prompts
         self.mask_input_size = mask_input_size
         self.cache = cache

@@ -17,9 +17,6 @@ THREADS = 8
 def fingerprint(sets: DataSets) -> dict[str, dict[str, dict[str, Any]]]:
     """Fingerprints the sets as plain values; no image is read, see `SampleSet.identify`.
 
-    Args:
-        sets: what a run reads.
-
     Returns:
         For "train" and "validation" and each set by name: its "count" of samples, and the SHA-256 of its samples'
         "names" and of its whole "content", in order.
@@ -47,19 +44,13 @@ def _facts(samples: SampleSet) -> tuple[str, dict[str, Any]]:
 
 
 def changes(before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Describes what differs between two fingerprints, a sentence per set; empty where nothing does.
-
-    Args:
-        before: of `fingerprint`.
-        now: of `fingerprint`.
-    """
-    found = []
-    for role in ROLES:
-        for name in sorted({*before[role], *now[role]}):
-            change = _change(before[role].get(name), now[role].get(name))
-            if change:
-                found.append(f"{role} set {name}: {change}")
-    return found
+    """Describes what differs between two fingerprints, a sentence per set; empty where nothing does."""
+    return [
+        f"{role} set {name}: {change}"
+        for role in ROLES
+        for name in sorted({*before[role], *now[role]})
+        if (change := _change(before[role].get(name), now[role].get(name)))
+    ]
 
 
 def _change(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str | None:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from hqsam_lightning.data.transforms import Framed, resize_masks, stretch
+from hqsam_lightning.data.transforms import Framed, frame_masks, place
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 """Of SAM's normalisation (RGB, 0 to 255): what padding has, so that it is 0 afterwards."""
@@ -46,8 +46,13 @@ class Frame(ABC):
         """Turns (1, 4h, 4w) logits into the (1, H0, W0) bool mask of the photo's own size."""
 
     @abstractmethod
-    def scale(self, frame: Sequence[int], size: Sequence[int]) -> tuple[float, float]:
-        """Pixels (x, y) of a photo of size (H0, W0) per pixel of the (H, W) frame."""
+    def inside(self, size: Sequence[int]) -> tuple[int, int]:
+        """(h, w) of a photo of size (H0, W0) within the frame."""
+
+    def scale(self, size: Sequence[int]) -> tuple[float, float]:
+        """Pixels (x, y) of a photo of size (H0, W0) per pixel of the frame."""
+        height, width = self.inside(size)
+        return size[1] / width, size[0] / height
 
 
 class Stretch(Frame):
@@ -55,15 +60,15 @@ class Stretch(Frame):
 
     def place(self, image: np.ndarray, masks: np.ndarray, ignore: np.ndarray | None = None) -> Framed:
         """Resizes image and masks without antialiasing."""
-        return stretch(image, masks, self.image_size, ignore)
+        return place(image, masks, self.inside(image.shape), self.image_size, ignore)
 
     def restore(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Resizes the logits."""
         return _resize(logits, size) > 0
 
-    def scale(self, frame: Sequence[int], size: Sequence[int]) -> tuple[float, float]:
-        """Differs along the axes."""
-        return size[1] / frame[1], size[0] / frame[0]
+    def inside(self, size: Sequence[int]) -> tuple[int, int]:
+        """All of the frame."""
+        return self.image_size, self.image_size
 
 
 class Pad(Frame):
@@ -78,10 +83,7 @@ class Pad(Frame):
         """Resizes and pads image and masks."""
         height, width = self.inside(image.shape)
         side = self.image_size
-        inside, touched = resize_masks(masks, (height, width), ignore)
-        padding = ((0, side - height), (0, side - width))
-        around = None if touched is None else np.pad(touched, padding)
-        return Framed(self.pixels(image), np.pad(inside, ((0, 0), *padding)), around)
+        return Framed(self.pixels(image), *frame_masks(masks, (height, width), side, ignore))
 
     def pixels(self, image: np.ndarray) -> np.ndarray:
         """(H0, W0, 3) uint8 photo -> (H, W, 3) float32 values 0 to 255 in the frame."""
@@ -98,13 +100,8 @@ class Pad(Frame):
         framed = _resize(logits, (self.image_size, self.image_size))
         return _resize(framed[..., :height, :width], size) > 0
 
-    def scale(self, frame: Sequence[int], size: Sequence[int]) -> tuple[float, float]:
-        """Equal along the axes up to rounding."""
-        height, width = self.inside(size)
-        return size[1] / width, size[0] / height
-
     def inside(self, size: Sequence[int]) -> tuple[int, int]:
-        """(h, w) of a photo of size (H0, W0) within the frame, rounded as SAM does."""
+        """Rounded as SAM does."""
         factor = self.image_size / max(size[:2])
         return max(1, int(size[0] * factor + 0.5)), max(1, int(size[1] * factor + 0.5))
 

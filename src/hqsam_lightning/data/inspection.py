@@ -7,18 +7,18 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from hqsam_lightning.checks import choice, require
 from hqsam_lightning.data.catalogue import MissingDataError, Source
-from hqsam_lightning.data.listing import Listing, Pair, list_source
+from hqsam_lightning.data.datasets.photo_pairs import PhotoPairs
+from hqsam_lightning.data.listing import Pair, list_source
 from hqsam_lightning.data.mask_deciding import decide, is_unlike, tolerated
 from hqsam_lightning.data.mask_facts import facts_of
 from hqsam_lightning.data.mask_pixels import MaskPixels, levels_of, read_mask_pixels
 from hqsam_lightning.data.mask_values import AUTO, LISTED, MaskValues, mask_values_from_config
 from hqsam_lightning.data.problems import CHECKS, listed
-from hqsam_lightning.data.reading import Frame, image_frame, masks_of, read_image, size_mismatch
+from hqsam_lightning.data.reading import Header, masks_of, read_header, read_image, size_mismatch
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.types import OBJECT_THRESHOLD
 
@@ -27,19 +27,6 @@ _QUICK_THREADS = 16
 _FULL_THREADS = 4
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class CheckedSource:
-    """A source that can be read.
-
-    Attributes:
-        pairs: photos with their masks.
-        mask_values: what the masks' values mean.
-    """
-
-    pairs: list[Pair]
-    mask_values: MaskValues
 
 
 Finding = tuple[str, str]
@@ -58,7 +45,7 @@ NOTES = {
 
 def inspect_sources(
     sources: Sequence[Source], data_dir: Path, allow_missing: bool, check: str = "quick"
-) -> dict[str, CheckedSource]:
+) -> dict[str, PhotoPairs]:
     """Lists the pairs of all sources, decides what their masks' values mean, and checks them.
 
     Args:
@@ -75,61 +62,50 @@ def inspect_sources(
         DataError: one for all problems, a line each; or nothing is left to work on.
     """
     require("data.check", check, choice(*CHECKS))
-    found, gaps, problems = _list_sources(sources, data_dir)
-    checked: dict[str, CheckedSource] = {}
-    notes: list[str] = []
-    for source in sources:
-        if source.name in found:
-            checked[source.name] = _check_source(source, found[source.name].pairs, check, problems, notes)
-    if notes:
-        _log.warning(_as_list("data.check=full: masks to look at", notes))
-    if gaps and not allow_missing:
-        problems = gaps + problems
-    if problems:
-        raise DataError(_as_list(f"problems with the data in {data_dir} (paths.data_dir): {len(problems)}", problems))
-    if not found:
-        raise DataError(_as_list(f"no pair of photo and mask is left in {data_dir} (paths.data_dir)", gaps))
-    if gaps:
-        _log.warning(_as_list("data.allow_missing=true: continuing with what is there", gaps))
-    return checked
-
-
-def _list_sources(sources: Sequence[Source], data_dir: Path) -> tuple[dict[str, Listing], list[str], list[str]]:
-    """Lists all sources: what they hold, what is missing or of an unexpected count, and what cannot be listed."""
-    found: dict[str, Listing] = {}
-    gaps: list[str] = []
+    found: dict[str, PhotoPairs] = {}
+    gaps: dict[str, str] = {}
     problems: list[str] = []
+    notes: list[str] = []
     for source in sources:
         try:
             listing = list_source(source, data_dir)
         except MissingDataError as error:
-            gaps.append(str(error))
+            gaps[str(error)] = ", or set data.allow_missing=true to continue without it"
         except DataError as error:
             problems.append(str(error))
         else:
-            found[source.name] = listing
             _log.log(logging.WARNING if listing.lost else logging.INFO, "%s: %s", source.name, listing.describe())
-            gaps.extend(_count_gaps(source, len(listing.pairs) + listing.excluded))
-    return found, gaps, problems
+            gaps |= _count_gaps(source, len(listing.pairs) + listing.excluded)
+            found[source.name] = _check_source(source, listing.pairs, check, problems, notes)
+    # warnings name no whole keys: of an evaluation's sets they are not below `data`
+    if notes:
+        _log.warning(_as_list("check=full: masks to look at", notes))
+    if not allow_missing:
+        problems = [gap + remedy for gap, remedy in gaps.items()] + problems
+    if problems:
+        raise DataError(_as_list(f"problems with the data in {data_dir} (paths.data_dir): {len(problems)}", problems))
+    if not found:
+        raise DataError(_as_list(f"no pair of photo and mask is left in {data_dir} (paths.data_dir)", list(gaps)))
+    if gaps:
+        _log.warning(_as_list("allow_missing=true: continuing with what is there", list(gaps)))
+    return found
 
 
 def _as_list(title: str, lines: list[str]) -> str:
     return "\n  - ".join([title, *lines])
 
 
-def _count_gaps(source: Source, count: int) -> list[str]:
-    if source.expected is None or count == source.expected:
-        return []
-    return [
-        f"{source.name}: expected {source.expected} pairs, found {count} in {source.images}; download the set again, "
-        f"set data.catalogue.{source.name}.expected={count} if the set is as it should be, or set "
+def _count_gaps(source: Source, count: int) -> dict[str, str]:
+    if source.expected in (None, count):
+        return {}
+    gap = f"{source.name}: expected {source.expected} pairs, found {count} in {source.images}; download the set again"
+    return {
+        gap: f", set data.catalogue.{source.name}.expected={count} if the set is as it should be, or set "
         "data.allow_missing=true to continue with what is there"
-    ]
+    }
 
 
-def _check_source(
-    source: Source, pairs: list[Pair], check: str, problems: list[str], notes: list[str]
-) -> CheckedSource:
+def _check_source(source: Source, pairs: list[Pair], check: str, problems: list[str], notes: list[str]) -> PhotoPairs:
     """Decides what the masks mean and checks the pairs; appends to the problems and the notes."""
     wanted = mask_values_from_config(f"data.catalogue.{source.name}.mask_values", source.mask_values)
     found: dict[str, list[str]] = defaultdict(list)
@@ -161,7 +137,7 @@ def _check_source(
         for kind, text in NOTES.items()
         if found[kind]
     ]
-    return CheckedSource(pairs, values)
+    return PhotoPairs(source.name, pairs, values, source.max_masks)
 
 
 def _inspect(pair: Pair, check: str, values: MaskValues) -> Iterator[Finding]:
@@ -179,10 +155,10 @@ def _inspect(pair: Pair, check: str, values: MaskValues) -> Iterator[Finding]:
 
 def _compare_headers(pair: Pair) -> Iterator[Finding]:
     """Compares a photo and its masks in size, and in orientation where that leaves the photo's size as it is."""
-    frames: dict[Path, Frame] = {}
+    frames: dict[Path, Header] = {}
     for path in (pair.photo, *pair.masks):
         try:
-            frames[path] = image_frame(path)
+            frames[path] = read_header(path)
         except DataError as error:
             yield PROBLEM, str(error)
     photo = frames.pop(pair.photo, None)
@@ -197,15 +173,15 @@ def _compare_headers(pair: Pair) -> Iterator[Finding]:
 
 
 def _decode_masks(pair: Pair, values: MaskValues) -> Iterator[Finding]:
-    files = [(path, read_mask_pixels(path)) for path in pair.masks]
-    for path, pixels in files:
-        facts = facts_of(pixels, path)
+    files = list(map(read_mask_pixels, pair.masks))
+    for pixels in files:
+        facts = facts_of(pixels)
         if is_unlike(facts, values):
-            yield UNLIKE, f"{path} ({facts.text})"
+            yield UNLIKE, f"{pixels.path} ({facts.text})"
         if facts.inverted and values.kind in ("soft", "binary"):
-            yield "inverted", str(path)
+            yield "inverted", str(pixels.path)
         if strangers := _unlisted(pixels, values):
-            yield "unlisted", f"{path} ({strangers})"
+            yield "unlisted", f"{pixels.path} ({strangers})"
     # instances are never empty, and may be many
     read = masks_of(files, values, 1 if values.kind == "ids" else None)
     if (read.masks > OBJECT_THRESHOLD).all((1, 2)).any():

@@ -59,12 +59,6 @@ class LargeScaleJitter(A.DualTransform):
         self._place(img.astype(np.float32), frame, scaled, corner, IMAGE_PADDING)
         return frame.astype(np.uint8)
 
-    def apply_to_mask(
-        self, mask: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int], **params: Any
-    ) -> np.ndarray:
-        """Transforms a (H0, W0) mask to (image_size, image_size) float32."""
-        return self.apply_to_masks(mask[None], scaled, corner)[0]
-
     def apply_to_masks(
         self, masks: np.ndarray, scaled: tuple[int, int], corner: tuple[int, int], **params: Any
     ) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hqsam_lightning.data.mask_facts import ALPHA, COLOURS, LABELS, ONE_LEVEL, TWO_PLANES, MaskFacts, look_at
 from hqsam_lightning.data.mask_values import AUTO, CHOICES, SOFT, MaskValues
-from hqsam_lightning.data.problems import attempt_all, listed
+from hqsam_lightning.data.problems import attempt_all, listed, spread
 from hqsam_lightning.errors import DataError
 
 SAMPLE = 200
@@ -23,12 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def decide(name: str, wanted: MaskValues, paths: Sequence[Path]) -> tuple[MaskValues, list[str]]:
-    """Decides what the values of the masks of a source mean, and logs it; deterministic in the files.
-
-    Args:
-        name: of the source.
-        wanted: what its config says.
-        paths: all its masks, sorted.
+    """Decides what the values of a source's masks mean, by its config and all its files, sorted; and logs it.
 
     Returns:
         The meaning, and the problems of the masks that cannot be read.
@@ -50,13 +45,6 @@ def decide(name: str, wanted: MaskValues, paths: Sequence[Path]) -> tuple[MaskVa
     return decided, [each for each in seen if isinstance(each, str)]
 
 
-def spread(paths: Sequence[Path], most: int) -> list[Path]:
-    """At most `most` of the paths, evenly spread, including the first."""
-    if len(paths) <= most:
-        return list(paths)
-    return [paths[index * len(paths) // most] for index in range(most)]
-
-
 def tolerated(count: int) -> int:
     """Number of files that may differ from the others with a warning instead of an error: 2 %."""
     return count // 50
@@ -74,27 +62,20 @@ def is_unlike(facts: MaskFacts, values: MaskValues) -> bool:
 
 
 def _decide_auto(name: str, facts: list[MaskFacts]) -> MaskValues:
-    _refuse_where(name, facts, TWO_PLANES, "have a varying alpha channel beside colours, and either may be the mask")
+    shows = {kind: [each for each in facts if each.shows == kind] for kind in (TWO_PLANES, ALPHA, COLOURS)}
     telling = [each for each in facts if each.shows != ONE_LEVEL]
-    alpha = [each for each in telling if each.shows == ALPHA]
-    if alpha:
-        if len(alpha) < len(telling):
-            others = [each for each in telling if each.shows != ALPHA]
-            raise _undecided(name, facts, alpha, f"show {ALPHA}, others do not ({_named(others)})")
+    _refuse(name, facts, shows[TWO_PLANES], "have a varying alpha channel beside colours, and either may be the mask")
+    if shows[ALPHA]:
+        others = [each for each in telling if each.shows != ALPHA]
+        _refuse(name, facts, others and shows[ALPHA], f"show {ALPHA}, others do not ({_named(others)})")
         return MaskValues("alpha")
-    _refuse_where(name, facts, COLOURS, "show several colours, which may be objects, borders to ignore or compression")
-    _refuse_inverted(name, facts, telling)
-    return _decide_levels(name, facts)
-
-
-def _refuse_inverted(name: str, facts: list[MaskFacts], telling: list[MaskFacts]) -> None:
-    """Refuses sources with more white backgrounds than large objects can explain; warns of the others."""
+    _refuse(name, facts, shows[COLOURS], "show several colours, which may be objects, borders to ignore or compression")
     inverted = [each for each in telling if each.inverted]
+    # more than large objects can explain
     if len(inverted) > max(1, len(telling) // _FILLED_ONE_IN) or 2 * len(inverted) > len(telling):
-        raise _undecided(
-            name, facts, inverted, "are bright along the border and dark inside, as with a white background"
-        )
+        _refuse(name, facts, inverted, "are bright along the border and dark inside, as with a white background")
     _warn_of(name, inverted)
+    return _decide_levels(name, facts)
 
 
 def _decide_levels(name: str, facts: list[MaskFacts]) -> MaskValues:
@@ -105,11 +86,11 @@ def _decide_levels(name: str, facts: list[MaskFacts]) -> MaskValues:
         _warn_of(name, [each for each in seen if each not in soft])
         deep = [each for each in soft if each.is_16_bit]
         return replace(SOFT, full=255) if deep and all(each.high <= 255 for each in deep) else SOFT
-    _refuse_where(name, facts, LABELS, f"show {LABELS}, and may be classes, objects or borders to ignore")
+    labels = [each for each in facts if each.shows == LABELS]
+    _refuse(name, facts, labels, f"show {LABELS}, and may be classes, objects or borders to ignore")
     usual = Counter(each.high for each in seen).most_common(1)[0][0]
     others = [each for each in seen if each.high != usual]
-    if others:
-        raise _undecided(name, facts, others, f"have another greatest value than the rest, which have {usual}")
+    _refuse(name, facts, others, f"have another greatest value than the rest, which have {usual}")
     return MaskValues("binary", threshold=usual / 2)
 
 
@@ -120,24 +101,20 @@ def _middle(facts: list[MaskFacts]) -> float:
     return (low + high) / 2 if high else 127.5
 
 
-def _refuse_where(name: str, facts: list[MaskFacts], shows: str, finding: str) -> None:
-    found = [each for each in facts if each.shows == shows]
-    if found:
-        raise _undecided(name, facts, found, finding)
-
-
 def _warn_of(name: str, odd: list[MaskFacts]) -> None:
     if odd:
         _log.warning("%s: %s mask(s) unlike the rest of the source: %s", name, len(odd), _named(odd))
 
 
-def _undecided(name: str, facts: list[MaskFacts], found: list[MaskFacts], finding: str) -> DataError:
+def _refuse(name: str, facts: list[MaskFacts], found: list[MaskFacts], finding: str) -> None:
+    """Raises a DataError with the choices of ``mask_values`` if masks were found that leave the meaning open."""
     key = f"data.catalogue.{name}"
-    return DataError(
-        f"{name}: {key}.mask_values=auto cannot decide what the values of the masks mean: {len(found)} of {len(facts)} "
-        f"masks looked at {finding}; e.g. {_named(found)}; set {key}.mask_values to {CHOICES}; "
-        f"to leave out single files, list their stems in {key}.exclude"
-    )
+    if found:
+        raise DataError(
+            f"{name}: {key}.mask_values=auto cannot decide what the values of the masks mean: {len(found)} of "
+            f"{len(facts)} masks looked at {finding}; e.g. {_named(found)}; set {key}.mask_values to {CHOICES}; "
+            f"to leave out single files, list their stems in {key}.exclude"
+        )
 
 
 def _named(facts: list[MaskFacts]) -> str:

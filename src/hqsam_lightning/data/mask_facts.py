@@ -68,18 +68,26 @@ def look_at(path: Path) -> MaskFacts:
     Raises:
         DataError: the file cannot be read as a mask.
     """
-    return facts_of(read_mask_pixels(path), path)
+    return facts_of(read_mask_pixels(path))
 
 
-def facts_of(pixels: MaskPixels, path: Path) -> MaskFacts:
+def facts_of(pixels: MaskPixels) -> MaskFacts:
     """Describes the values of a decoded mask."""
     levels = levels_of(pixels.shown)
     low, high = int(levels[0]), int(levels[-1])
     full = 255 if high <= 255 else pixels.full
     shows = _plane(pixels) or _kind(pixels, levels, full)
-    inverted = shows in (TWO_LEVELS, SOFT_EDGES) and _is_inverted(pixels.shown > high / 2)
-    unused_alpha = _varies(pixels.alpha) and shows not in (ALPHA, TWO_PLANES)
-    return MaskFacts(path, shows, low, high, full, pixels.full > 255, unused_alpha, inverted, _text(pixels, levels))
+    return MaskFacts(
+        path=pixels.path,
+        shows=shows,
+        low=low,
+        high=high,
+        full=full,
+        is_16_bit=pixels.full > 255,
+        unused_alpha=_varies(pixels.alpha) and shows not in (ALPHA, TWO_PLANES),
+        inverted=shows in (TWO_LEVELS, SOFT_EDGES) and _is_inverted(pixels.shown > high / 2),
+        text=_text(pixels, levels),
+    )
 
 
 def _varies(alpha: np.ndarray | None) -> bool:
@@ -163,11 +171,9 @@ def _is_inverted(bright: np.ndarray) -> bool:
 
 def _text(pixels: MaskPixels, levels: np.ndarray) -> str:
     """The values that a config would list: palette indices where there is a palette."""
-    word = "values"
-    if pixels.raw is None:
-        word = "brightest channels"
-    elif pixels.raw is not pixels.shown:
-        word, levels = "palette indices", levels_of(pixels.raw)
+    word = "values" if pixels.colours is None else "brightest channels"
+    if pixels.indices is not None:
+        word, levels = "palette indices", levels_of(pixels.indices)
     if len(levels) <= _SHOWN_LEVELS:
         return f"{word} {', '.join(map(str, levels))}"
     return f"{len(levels)} {word} from {levels[0]} to {levels[-1]}"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from hqsam_lightning.checks import Expected, integer, list_of, require
@@ -57,15 +55,13 @@ SOFT = MaskValues("soft")
 
 
 def mask_values_from_config(key: str, value: Any) -> MaskValues:
-    """Parses the value of ``mask_values``: a word, or a mapping with ``object`` and ``ignore``.
+    """Parses the value of ``mask_values``.
 
-    Args:
-        key: the config key, for errors.
-        value: one of `KINDS` or `AUTO`; or ``{object: [...], ignore: [...]}`` with whole numbers, where object may
-            also be ``"nonzero"`` or ``"ids"``, and ignore may be left out.
+    It is one of `KINDS` or `AUTO`, or ``{object: [...], ignore: [...]}`` with whole numbers, where object may also be
+    ``"nonzero"`` or ``"ids"``, and ignore may be left out.
 
     Raises:
-        ConfigError: the value is none of these, or a number is listed as both.
+        ConfigError: the value is none of these, or a number is listed as both; it names the key.
     """
     if isinstance(value, str) and value in (AUTO, *KINDS):
         return MaskValues(value)
@@ -92,7 +88,7 @@ def is_mask_values(value: Any) -> bool:
     return True
 
 
-def ids_of(pixels: MaskPixels, values: MaskValues, path: str | Path) -> list[int]:
+def ids_of(pixels: MaskPixels, values: MaskValues) -> list[int]:
     """The ids of a mask's instances, in ascending order; [0] where the meaning is of one object per file.
 
     Raises:
@@ -100,18 +96,17 @@ def ids_of(pixels: MaskPixels, values: MaskValues, path: str | Path) -> list[int
     """
     if values.kind != "ids":
         return [0]
-    raw = _raw(pixels, values, path)
+    raw = _raw(pixels, values)
     found = np.unique(raw) if raw.dtype == np.int32 else levels_of(raw)
     return [value for value in found.tolist() if value != 0 and value not in values.ignore]
 
 
-def object_of(pixels: MaskPixels, values: MaskValues, path: str | Path, instance: int = 0) -> np.ndarray:
+def object_of(pixels: MaskPixels, values: MaskValues, instance: int = 0) -> np.ndarray:
     """Returns the object of a mask.
 
     Args:
         pixels: of the mask.
         values: what they mean; decided, not `AUTO`.
-        path: the file, for errors.
         instance: one of `ids_of`.
 
     Returns:
@@ -120,51 +115,45 @@ def object_of(pixels: MaskPixels, values: MaskValues, path: str | Path, instance
     Raises:
         DataError: the file does not have what the meaning needs.
     """
-    if values.kind == "soft":
-        mask = _scaled(pixels.shown, values.full or pixels.full)
-    elif values.kind == "alpha":
-        mask = _scaled(_alpha(pixels, path), 255)
-    else:
-        mask = _is_object(pixels, values, path, instance).astype(np.float32)
-    ignored = ignored_of(pixels, values, path)
+    match values.kind:
+        case "soft":
+            mask = _scaled(pixels.shown, values.full or pixels.full)
+        case "alpha":
+            mask = _scaled(_alpha(pixels), 255)
+        case "binary" if values.threshold is not None:
+            mask = (pixels.shown > values.threshold).astype(np.float32)
+        case "nonzero":
+            mask = (pixels.shown > 0).astype(np.float32)
+        case "ids":
+            mask = (_raw(pixels, values) == instance).astype(np.float32)
+        case "listed":
+            mask = np.isin(_raw(pixels, values), values.objects).astype(np.float32)
+        case _:
+            raise ValueError(f"expected a decided meaning of the mask's values, got {values}")
+    ignored = ignored_of(pixels, values)
     if ignored is not None:
         mask[ignored] = 0
     return mask
 
 
-def ignored_of(pixels: MaskPixels, values: MaskValues, path: str | Path) -> np.ndarray | None:
-    """Returns the pixels that are neither object nor background.
-
-    Returns:
-        (H, W) bool; None where there is none.
+def ignored_of(pixels: MaskPixels, values: MaskValues) -> np.ndarray | None:
+    """Returns the pixels that are neither object nor background, (H, W) bool; None where there is none.
 
     Raises:
         DataError: see `object_of`.
     """
     if not values.ignore:
         return None
-    ignored = np.isin(_raw(pixels, values, path), values.ignore)
+    ignored = np.isin(_raw(pixels, values), values.ignore)
     return ignored if ignored.any() else None
 
 
-def _is_object(pixels: MaskPixels, values: MaskValues, path: str | Path, instance: int) -> np.ndarray:
-    if values.kind == "binary" and values.threshold is not None:
-        return pixels.shown > values.threshold
-    if values.kind == "nonzero":
-        return pixels.shown > 0
-    if values.kind == "ids":
-        return _raw(pixels, values, path) == instance
-    if values.kind == LISTED:
-        return np.isin(_raw(pixels, values, path), values.objects)
-    raise ValueError(f"expected a decided meaning of the mask's values, got {values}")
-
-
-def _raw(pixels: MaskPixels, values: MaskValues, path: str | Path) -> np.ndarray:
+def _raw(pixels: MaskPixels, values: MaskValues) -> np.ndarray:
     """(H, W) values that a config can list; for ids of a colour image, R + 256 G + 65536 B."""
     if pixels.lossy:
         raise DataError(
-            f"mask_values={values}: expected masks whose values are exact, got a JPEG in {path}; save the masks as "
-            "PNG, or set mask_values to binary or soft"
+            f"mask_values={values}: expected masks whose values are exact, got a JPEG in {pixels.path}; save the masks "
+            "as PNG, or set mask_values to binary or soft"
         )
     if pixels.raw is not None:
         return pixels.raw
@@ -172,24 +161,22 @@ def _raw(pixels: MaskPixels, values: MaskValues, path: str | Path) -> np.ndarray
         return pixels.colours.astype(np.int32) @ np.array([1, 256, 65536], np.int32)
     raise DataError(
         f"mask_values={values}: expected grey values or palette indices, got a colour image without a palette in "
-        f"{path}; save the mask as 8-bit grey or with a palette, or set mask_values to nonzero or ids"
+        f"{pixels.path}; save the mask as 8-bit grey or with a palette, or set mask_values to nonzero or ids"
     )
 
 
-def _alpha(pixels: MaskPixels, path: str | Path) -> np.ndarray:
+def _alpha(pixels: MaskPixels) -> np.ndarray:
     if pixels.alpha is None:
         raise DataError(
-            f"mask_values=alpha: expected a mask with an alpha channel, got none in {path}; save the object in the "
-            "alpha channel as in the other files, or set mask_values to another meaning"
+            f"mask_values=alpha: expected a mask with an alpha channel, got none in {pixels.path}; save the object in "
+            "the alpha channel as in the other files, or set mask_values to another meaning"
         )
     return pixels.alpha
 
 
 def _scaled(plane: np.ndarray, full: int) -> np.ndarray:
     """Divides a (H, W) plane by the value that means 1, and clips it at 1."""
-    size = 256 if plane.dtype == np.uint8 else MAX_VALUE + 1
-    table = np.minimum(np.arange(size, dtype=np.float32) / np.float32(full), np.float32(1))
-    return cv2.LUT(plane, table) if plane.dtype == np.uint8 else table[plane]
+    return np.minimum(plane.astype(np.float32) / np.float32(full), np.float32(1))
 
 
 def _numbers(key: str, values: Any) -> tuple[int, ...]:

@@ -1,17 +1,24 @@
-"""The rules for the names of photos and masks: which file is which, and which names cannot be used."""
+"""The rules for the names of photos and masks, in folders and in JSON: which file is which, and which are unusable."""
 
 from __future__ import annotations
 
+import os
+import posixpath
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from hqsam_lightning.data.problems import shown
 from hqsam_lightning.errors import DataError
 
 _NUMBERED = re.compile(r"(?s)(.+)_([0-9]+)")
 _UNUSABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, bytes that are not UTF-8, line and paragraph separators
-_SHOWN = 3
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+OTHER_SUFFIXES = (".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".jp2")
+"""Suffixes, in any case, of photos of SA-1B, and of other images, which the log counts if they are not used."""
 
 
 def is_ending(value: object) -> bool:
@@ -20,12 +27,7 @@ def is_ending(value: object) -> bool:
 
 
 def matching_ending(name: str, endings: Sequence[str]) -> str | None:
-    """The longest ending that a file name has, in any case; None if it has none of them, or no stem.
-
-    Args:
-        name: of a file, normalised.
-        endings: normalised, lower-case.
-    """
+    """The longest of the lower-case endings that a file name has, in any case; None without any, or without a stem."""
     matches = [ending for ending in endings if name[-len(ending) :].lower() == ending and len(ending) < len(name)]
     return max(matches, key=len, default=None)
 
@@ -52,21 +54,61 @@ def is_usable(name: str) -> bool:
     return not any(unicodedata.category(character) in _UNUSABLE for character in name)
 
 
-def refuse_unusable(source: str, folder: Path, names: Iterable[str]) -> None:
-    """Refuses names that are not usable.
+def name_problem(name: object) -> str | None:
+    """Describes why a name cannot be that of a photo in a folder or its subfolders; None for a valid one."""
+    if not isinstance(name, str) or not name:
+        return f"expected a file name, got {shown(name)}"
+    if not is_usable(name):
+        return f"expected a file name of UTF-8 text without control characters, got {shown(name)}"
+    if name.startswith("/") or tidy_name(name).split("/")[0] in ("..", "."):
+        return f"expected a file name inside the folder of the images, got {shown(name)}"
+    return None
 
-    Args:
-        source: name of the source.
-        folder: that the names are in.
-        names: of photos, masks or folders.
 
-    Raises:
-        DataError: a name is not UTF-8, or holds control characters such as line breaks.
-    """
-    bad = [name for name in names if not is_usable(name)]
-    if bad:
-        shown = ", ".join(ascii(name) for name in bad[:_SHOWN])
+def tidy_name(name: str) -> str:
+    """Normalises a relative name: no ``.``, ``..`` or doubled slashes, so that ``..`` cannot leave a link either."""
+    return posixpath.normpath(name)
+
+
+def find_photo(folder: Path, name: str) -> Path:
+    """Path of a photo, whose name may differ in its Unicode form between disk and JSON; as given where absent."""
+    paths = [folder / form for form in (name, normal_form(name), unicodedata.normalize("NFD", name))]
+    return next(filter(os.path.isfile, paths), paths[0])
+
+
+def count_unlisted(folder: Path, names: Collection[str]) -> int:
+    """Counts the images beside listed ones that are not listed; names are relative to the folder."""
+    known = set(map(normal_form, names))
+    beside = 0
+    for parent in {posixpath.dirname(name) for name in names}:
+        try:
+            entries = os.listdir(folder / parent)
+        except OSError:  # then no photo in it is used
+            continue
+        pictures = (entry for entry in entries if entry.lower().endswith((*PHOTO_SUFFIXES, *OTHER_SUFFIXES)))
+        found = (normal_form(posixpath.join(parent, entry)) for entry in pictures if entry[0] != ".")
+        beside += sum(name not in known for name in found)
+    return beside
+
+
+def names_of(name: str) -> set[str]:
+    """The names by which ``data.exclude`` may list a photo: path or file name, with or without suffix."""
+    base = posixpath.basename(name)
+    return {name, posixpath.splitext(name)[0], base, posixpath.splitext(base)[0]}
+
+
+def unique_stems(names: Sequence[str]) -> list[str]:
+    """Names without suffix, except where two names differ only in the suffix."""
+    counts = Counter(posixpath.splitext(name)[0] for name in names)
+    stems = (posixpath.splitext(name)[0] for name in names)
+    return [stem if counts[stem] == 1 else name for stem, name in zip(stems, names, strict=True)]
+
+
+def refuse_unknown(exclude: Sequence[str], known: Collection[str], where: str) -> None:
+    """Raises a `DataError` for a name in ``data.exclude`` that no photo has."""
+    unknown = sorted(set(exclude) - set(known))
+    if unknown:
         raise DataError(
-            f"{source}: expected names in UTF-8 without control characters; got {len(bad)} other name(s) in {folder}: "
-            f"{shown}{', ...' if len(bad) > _SHOWN else ''}; rename the files"
+            f"data.exclude: expected names of photos of {where}, got {shown(unknown[0])}, which no photo is called; "
+            "take it out of the list"
         )

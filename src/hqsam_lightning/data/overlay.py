@@ -12,15 +12,7 @@ HATCH_GREYS = (96, 192)
 
 
 def tint(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Draws each mask in its own colour over a dimmed photo.
-
-    Args:
-        image: (H, W, 3) uint8.
-        masks: (M, H, W) float32 in [0, 1].
-
-    Returns:
-        (H, W, 3) uint8.
-    """
+    """Draws (M, H, W) masks in [0, 1], each in its own colour, over a dimmed (H, W, 3) uint8 photo."""
     painted = DIMMED * image.astype(np.float32)
     for mask, colour in zip(masks, matplotlib.color_sequences["tab10"] * len(masks), strict=False):
         alpha = OPACITY * mask[..., None]
@@ -30,15 +22,7 @@ def tint(image: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def hatch(image: np.ndarray, ignore: np.ndarray) -> np.ndarray:
-    """Covers ignored pixels with diagonal stripes of two greys.
-
-    Args:
-        image: (H, W, 3) uint8.
-        ignore: (H, W) bool.
-
-    Returns:
-        (H, W, 3) uint8.
-    """
+    """Covers ignored pixels, (H, W) bool, of an (H, W, 3) uint8 image with diagonal stripes of two greys."""
     rows, columns = np.indices(ignore.shape)
     stripes = np.where((rows + columns) % HATCH_PERIOD < HATCH_PERIOD // 2, *HATCH_GREYS)
     return np.where(ignore[..., None], stripes[..., None], image).astype(np.uint8)

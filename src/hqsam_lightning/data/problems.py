@@ -33,6 +33,13 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     return printable(", ".join(names[:most])) + (", ..." if len(names) > most else "")
 
 
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """At most `most` of the items, evenly spread, including the first."""
+    if len(items) <= most:
+        return list(items)
+    return [items[index * len(items) // most] for index in range(most)]
+
+
 def attempt_all(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result | str]:
     """Calls a function for each item, in parallel; where it raises a `DataError`, gives its message instead."""
 
@@ -47,15 +54,12 @@ def attempt_all(function: Callable[[Item], Result], items: Iterable[Item], threa
 
 
 def raise_problems(title: str, problems: Sequence[str], remedy: str) -> None:
-    """Raises one error for all problems, if there are any.
+    """Raises one DataError for all problems, a line each, if there are any.
 
     Args:
         title: which file or key they are in.
-        problems: one line each.
+        problems: the lines.
         remedy: what to do, as the end of the first line.
-
-    Raises:
-        DataError: the list is not empty.
     """
     if problems:
         lines = [f"{title}: {len(problems)} problem(s); {remedy}", *problems[:MOST_SHOWN]]

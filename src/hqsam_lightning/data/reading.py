@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from hqsam_lightning.data.image_files import naming_damage, open_image, read_orientation
-from hqsam_lightning.data.mask_pixels import MaskPixels, read_mask_pixels, turn
-from hqsam_lightning.data.mask_values import SOFT, MaskValues, ids_of, ignored_of, object_of
+from hqsam_lightning.data.mask_pixels import MaskPixels, turn
+from hqsam_lightning.data.mask_values import MaskValues, ids_of, ignored_of, object_of
 from hqsam_lightning.errors import DataError
+from hqsam_lightning.seeding import derive_rng
 from hqsam_lightning.types import OBJECT_THRESHOLD
 
 END_OF_JPEG = b"\xff\xd9"
 
 PHOTO_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
-Order = Callable[[int], Sequence[int]]
-"""Gives the order in which the masks of a photo are taken, by their number."""
+Item = TypeVar("Item")
 
 
-class Frame(NamedTuple):
+class Header(NamedTuple):
     """How a photo is stored, by its header.
 
     Attributes:
@@ -79,71 +78,48 @@ def read_image(path: str | Path, exif: bool = True) -> np.ndarray:
             orientation = read_orientation(image) if exif else 1
             pixels = _decode_rgb_jpeg(path) if image.format == "JPEG" and image.mode == "RGB" else None
             if pixels is None:
-                pixels = _rgb(image)
+                plain = image.convert("RGBA") if "transparency" in image.info else image
+                pixels = np.asarray(plain.convert("RGB"))
     return turn(pixels, orientation)
 
 
-def read_masks(
-    paths: Sequence[str | Path], values: MaskValues = SOFT, most: int | None = None, order: Order = range
-) -> MasksRead:
-    """Reads the masks of a photo: one per file, or one per instance where the values are ids.
+def masks_of(files: Sequence[MaskPixels], values: MaskValues, most: int | None = None, photo: str = "") -> MasksRead:
+    """Returns the masks of a photo: one per file, or one per instance where the values are ids.
 
     Args:
-        paths: files of one size.
+        files: decoded mask files.
         values: what their values mean.
-        most: of the masks that show an object, those that come first in the order; None takes all.
-        order: of the masks, by their count; used where there are more than `most`.
+        most: maximum number of masks; where there are more, these are drawn at random. None takes all.
+        photo: what is drawn depends on this name alone.
 
     Returns:
-        The masks in the order of the files and ids.
-
-    Raises:
-        DataError: a file is missing, damaged or of another mode; the files differ in size; or no mask shows an object.
-    """
-    return masks_of([(path, read_mask_pixels(path)) for path in paths], values, most, order)
-
-
-def masks_of(
-    files: Sequence[tuple[str | Path, MaskPixels]], values: MaskValues, most: int | None = None, order: Order = range
-) -> MasksRead:
-    """Returns the masks of a photo whose mask files were decoded, see `read_masks`.
+        The masks that show an object, in the order of the files and ids.
 
     Raises:
         DataError: the files differ in size, do not have what the meaning needs, or show no object.
     """
     _refuse_sizes(files)
-    found = [(path, pixels, number) for path, pixels in files for number in ids_of(pixels, values, path)]
-
-    def read(index: int) -> np.ndarray:
-        path, pixels, number = found[index]
-        return object_of(pixels, values, path, number)
-
-    masks, empty = take_objects(len(found), read, most, order)
+    found = [(pixels, number) for pixels in files for number in ids_of(pixels, values)]
+    masks, empty = take_objects(found, lambda item: object_of(item[0], values, item[1]), most, photo)
     if not masks:
         raise DataError(_empty(files, values))
-    ignored = [ignored_of(pixels, values, path) for path, pixels in files]
-    planes = [each for each in ignored if each is not None]
+    planes = [ignored for pixels in files if (ignored := ignored_of(pixels, values)) is not None]
     return MasksRead(np.stack(masks), np.logical_or.reduce(planes) if planes else None, empty)
 
 
 def take_objects(
-    count: int, read: Callable[[int], np.ndarray], most: int | None, order: Order
+    items: Sequence[Item], read: Callable[[Item], np.ndarray], most: int | None, photo: str
 ) -> tuple[list[np.ndarray], int]:
-    """Reads masks until there are enough that show an object.
-
-    Args:
-        count: number of masks.
-        read: gives a mask by its index.
-        most: how many are enough; None: all.
-        order: in which the masks are read where there are more than enough.
+    """Reads the masks of items until there are enough that show an object, see `masks_of`.
 
     Returns:
-        The masks with an object by ascending index, and the number of masks read without one.
+        The masks with an object, in the items' order, and the number of masks read without one.
     """
     taken: dict[int, np.ndarray] = {}
     empty = 0
-    for index in range(count) if most is None or count <= most else order(count):
-        mask = read(index)
+    draws = most is not None and len(items) > most
+    for index in derive_rng("masks", photo).permutation(len(items)).tolist() if draws else range(len(items)):
+        mask = read(items[index])
         if mask.max() > OBJECT_THRESHOLD:
             taken[index] = mask
         else:
@@ -151,32 +127,6 @@ def take_objects(
         if len(taken) == most:
             break
     return [taken[index] for index in sorted(taken)], empty
-
-
-def read_pair(
-    image_path: str | Path,
-    mask_paths: str | Path | Sequence[str | Path],
-    values: MaskValues = SOFT,
-    most: int | None = None,
-    order: Order = range,
-) -> tuple[np.ndarray, MasksRead]:
-    """Reads a photo and its masks, see `read_image` and `read_masks`.
-
-    Args:
-        image_path: the photo.
-        mask_paths: its mask or masks.
-        values: what the masks' values mean.
-        most: see `read_masks`.
-        order: see `read_masks`.
-
-    Raises:
-        DataError: a file cannot be read, or their sizes differ.
-    """
-    paths = [mask_paths] if isinstance(mask_paths, str | Path) else mask_paths
-    image, read = read_image(image_path), read_masks(paths, values, most, order)
-    if image.shape[:2] != read.masks.shape[1:]:
-        raise DataError(size_mismatch(image_path, image.shape[:2], paths[0], read.masks.shape[1:]))
-    return image, read
 
 
 def size_mismatch(
@@ -190,25 +140,14 @@ def size_mismatch(
     )
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """Reads the (H, W) of a photo or mask, after EXIF orientation, from its header alone.
-
-    Raises:
-        DataError: the file is missing, of another format, or its header is damaged.
-    """
-    return image_frame(path).size()
-
-
-def image_frame(path: str | Path) -> Frame:
+def read_header(path: str | Path) -> Header:
     """Reads how a photo is stored and shown from its header alone.
-
-    A TIFF file is turned by whatever decodes it: its orientation is 1, its size that of the turned photo.
 
     Raises:
         DataError: the file is missing, of another format, or its header is damaged.
     """
     with open_image(path) as image, naming_damage(path):
-        return Frame(image.height, image.width, read_orientation(image))
+        return Header(image.height, image.width, read_orientation(image))
 
 
 def _decode_rgb_jpeg(path: str | Path) -> np.ndarray | None:
@@ -222,30 +161,22 @@ def _decode_rgb_jpeg(path: str | Path) -> np.ndarray | None:
     return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
-def _rgb(image: Image.Image) -> np.ndarray:
-    """(H, W, 3) RGB of a decoded image."""
-    if "transparency" in image.info:
-        return np.asarray(image.convert("RGBA").convert("RGB"))
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _refuse_sizes(files: Sequence[tuple[str | Path, MaskPixels]]) -> None:
+def _refuse_sizes(files: Sequence[MaskPixels]) -> None:
     """Refuses masks of one photo that differ in size."""
-    (first, pixels), *others = files
-    for path, other in others:
-        if other.shown.shape != pixels.shown.shape:
-            (height, width), (other_height, other_width) = pixels.shown.shape, other.shown.shape
+    first, (height, width) = files[0].path, files[0].shown.shape
+    for other in files:
+        if other.shown.shape != (height, width):
             raise DataError(
                 f"expected all masks of a photo of one size, got width x height {width}x{height} in {first} and "
-                f"{other_width}x{other_height} in {path}; make the mask anew from the photo as it is shown"
+                f"{other.shown.shape[1]}x{other.shown.shape[0]} in {other.path}; make the mask anew from the photo as "
+                "it is shown"
             )
 
 
-def _empty(files: Sequence[tuple[str | Path, MaskPixels]], values: MaskValues) -> str:
-    low = min(int(pixels.shown.min()) for _, pixels in files)
-    high = max(int(pixels.shown.max()) for _, pixels in files)
+def _empty(files: Sequence[MaskPixels], values: MaskValues) -> str:
+    low, high = min(int(pixels.shown.min()) for pixels in files), max(int(pixels.shown.max()) for pixels in files)
     return (
         f"empty mask: expected an object pixel (mask_values={values}), got values {low} to {high} in "
-        f"{', '.join(str(path) for path, _ in files)}; mark the object in the mask, list the photo in "
+        f"{', '.join(str(pixels.path) for pixels in files)}; mark the object in the mask, list the photo in "
         "data.catalogue.<source>.exclude, or set data.catalogue.<source>.mask_values"
     )

@@ -77,25 +77,6 @@ class EpochSampler(Sampler[tuple[int, int, int]]):
         return [drawn[position] for position in rng.permutation(len(drawn))]
 
 
-class RankSampler(Sampler[int]):
-    """Every index once over all ranks, none repeated: ranks may differ by one sample.
-
-    Args:
-        length: number of samples.
-        rank: of this process.
-        world_size: number of processes.
-    """
-
-    def __init__(self, length: int, rank: int = 0, world_size: int = 1) -> None:
-        self.indices = range(rank, length, world_size)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.indices)
-
-
 class ResumableLoader(WatchedLoader):
     """A loader over an `EpochSampler` that Lightning can save and restore in mid-epoch.
 

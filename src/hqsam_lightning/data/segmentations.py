@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import faster_coco_eval.core.mask as rle
 import numpy as np
@@ -27,7 +27,7 @@ _DIGIT_BITS, _SIGN, _MORE = 5, 16, 32
 _MOST_DIGITS = 7
 
 
-def is_size(value: object) -> bool:
+def is_size(value: object) -> TypeGuard[tuple[int, int]]:
     """Whether this is the [height, width] of an image: two integers > 0, at most `MAX_PIXELS` pixels."""
     if not isinstance(value, list | tuple) or len(value) != 2 or set(map(type, value)) != _INTEGERS:
         return False
@@ -35,24 +35,12 @@ def is_size(value: object) -> bool:
 
 
 def segmentation_problem(segmentation: object) -> str | None:
-    """Describes why a segmentation cannot be decoded; None for a valid one.
-
-    Args:
-        segmentation: any value that JSON can hold.
-    """
+    """Describes why a value of JSON cannot be decoded as a segmentation; None for a valid one."""
     if isinstance(segmentation, dict):
         return _run_lengths_problem(segmentation)
     if not isinstance(segmentation, list) or not segmentation:
         return f"expected polygons or run lengths, got {shown(segmentation)}"
     return next(filter(None, map(_polygon_problem, segmentation)), None)
-
-
-def stated_size(segmentation: Segmentation) -> tuple[int, int] | None:
-    """(height, width) of valid run lengths; None for polygons."""
-    if not isinstance(segmentation, Mapping):
-        return None
-    height, width = segmentation["size"]
-    return height, width
 
 
 def has_pixels(segmentation: Segmentation, size: tuple[int, int]) -> bool:
@@ -64,11 +52,7 @@ def has_pixels(segmentation: Segmentation, size: tuple[int, int]) -> bool:
 
 
 def decode(segmentation: Segmentation, size: tuple[int, int]) -> np.ndarray:
-    """Decodes a valid segmentation.
-
-    Args:
-        segmentation: in which `segmentation_problem` finds nothing; run lengths are of `size`.
-        size: (height, width) of the image.
+    """Decodes a valid segmentation of an image of (height, width), which is also that of run lengths.
 
     Returns:
         (H, W) bool, contiguous by rows.
@@ -110,7 +94,7 @@ def _run_lengths_problem(lengths: dict[str, Any]) -> str | None:
     runs = _runs(counts)
     if runs is None:
         return f"expected counts as a list of integers >= 0 or as COCO's compressed text, got {shown(counts)}"
-    covered, pixels = int(runs.sum()), size[0] * size[1]  # type: ignore[index]
+    covered, pixels = int(runs.sum()), size[0] * size[1]
     if covered != pixels:
         return f"expected counts that add up to {pixels} pixels (size {shown(size)}), got {covered}"
     return None

@@ -1,4 +1,4 @@
-"""The sets a run trains and validates on, built from the catalogue of sources or from procedural scenes."""
+"""The sets a run trains and validates on: of photos with mask files or JSON, or of procedural scenes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hqsam_lightning.checks import Expected, arguments, integer, optional, share_or_count
 from hqsam_lightning.data.catalogue import Source, source_from_config
-from hqsam_lightning.data.datasets import PhotoPairs, SampleSet, Scenes
-from hqsam_lightning.data.inspection import CheckedSource, inspect_sources
-from hqsam_lightning.data.listing import Pair
+from hqsam_lightning.data.datasets import CocoInstances, Sa1b, SampleSet, Scenes
+from hqsam_lightning.data.datasets.annotated import ARGUMENTS
+from hqsam_lightning.data.datasets.base import PhotoSet
+from hqsam_lightning.data.inspection import inspect_sources
+from hqsam_lightning.data.names import refuse_unknown
 from hqsam_lightning.data.sampling import draws_an_epoch
 from hqsam_lightning.errors import ConfigError, choice_error
 
 log = logging.getLogger(__name__)
-
-Pairs = list[Pair]
 
 
 @dataclass
@@ -62,36 +63,143 @@ def folder_sets(
         data_dir: what relative folders are relative to.
         allow_missing: train on what is there, instead of an error for a missing set or an unexpected count.
         check: "quick" (files pair up, sizes agree) or "full" (every file is decoded).
-        holdout: used where no validation set is there: the last photos, by name, of each training source are validated
-            on and not trained on; a share when < 1, a number of photos when >= 1, none when 0.
+        holdout: used where no validation set is there, see `validated`.
 
     Raises:
         ConfigError: for an unknown or repeated source, none of those to train on, or an impossible holdout.
         DataError: for every missing or damaged set at once.
     """
-    _refuse_repeats(sources, val_sources)
-    if not sources and not val_sources:
+    names = [*sources, *val_sources]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ConfigError(
+            f"data.sources, data.val_sources: expected each source once; got {', '.join(repeated)} more than once; "
+            "set data.catalogue.<source>.weight to draw a source more often"
+        )
+    if not names:
         raise ConfigError(f"data.sources: expected at least one of {', '.join(sorted(catalogue))}; got none")
-    train_specs = [_lookup("data.sources", name, catalogue) for name in sources]
+    specs = {name: _lookup("data.sources", name, catalogue) for name in sources}
     val_specs = [_lookup("data.val_sources", name, catalogue) for name in val_sources]
-    checked = inspect_sources(train_specs + val_specs, Path(data_dir).expanduser(), allow_missing, check)
-    pairs = {name: source.pairs for name, source in checked.items()}
-    validation: dict[str, SampleSet] = {
-        spec.name: _photos(spec, checked, pairs) for spec in val_specs if spec.name in pairs
-    }
-    found = [spec for spec in train_specs if spec.name in pairs]
-    if sources and not found:
+    checked = inspect_sources([*specs.values(), *val_specs], Path(data_dir).expanduser(), allow_missing, check)
+    train = [(checked[name], spec.weight) for name, spec in specs.items() if name in checked]
+    if sources and not train:
         raise ConfigError(
             f"data.sources: expected a training source that is there; got {list(sources)} with none in "
             f"paths.data_dir={data_dir}; set paths.data_dir or data.sources"
         )
-    if not validation and holdout:
-        level = logging.WARNING if val_specs else logging.INFO  # asked for, none there; or none asked for
-        log.log(level, "no validation set: holding out the last photos of each source (holdout=%s)", holdout)
-        for spec in found:
-            pairs[spec.name], held_out = _hold_out(spec.name, pairs[spec.name], holdout)
-            validation[spec.name] = _photos(spec, checked, {spec.name: held_out})
-    return DataSets([(_photos(spec, checked, pairs), spec.weight) for spec in found], validation)
+    validation = {name: checked[name] for name in val_sources if name in checked}
+    return validated(train, validation, holdout, logging.WARNING if val_sources else logging.INFO)
+
+
+SETS: Mapping[str, Expected] = {
+    **ARGUMENTS,
+    "holdout": share_or_count(),
+    "validation": Expected("sets, or null", lambda value: value is None or isinstance(value, DataSets | Mapping)),
+}
+"""What the arguments have to be that the builders of annotated sets share."""
+
+
+@arguments("data", limit=optional(integer(1)), **SETS)
+def sa1b_sets(
+    folder: str,
+    max_masks: int | None,
+    limit: int | None,
+    validation: DataSets | None = None,
+    holdout: float = 0.1,
+    exclude: Sequence[str] = (),
+    check: str = "quick",
+    exif: str | None = None,
+) -> DataSets:
+    """Sets that train on SA-1B, and validate on others or on a part that is held out, see `validated`.
+
+    Of validation only its validation sets are used; photos that are held out count as part of limit. See `Sa1b` for the
+    other arguments.
+
+    Raises:
+        ConfigError: a value cannot work.
+        DataError: one for all problems of the photos.
+    """
+    photos = Sa1b(folder, max_masks, limit, exclude, check, exif)
+    return validated([(photos, 1.0)], {} if validation is None else validation.validation, holdout)
+
+
+@arguments("data", **SETS)
+def coco_sets(
+    data_dir: str,
+    annotations: str,
+    images: str,
+    max_masks: int | None,
+    val_annotations: str | None = None,
+    val_images: str | None = None,
+    validation: DataSets | None = None,
+    holdout: float = 0.1,
+    exclude: Sequence[str] = (),
+    check: str = "quick",
+    exif: str | None = None,
+) -> DataSets:
+    """Sets that train on photos in COCO's format, and validate on others or on a part that is held out.
+
+    Paths are relative to data_dir. val_annotations, of the photos in val_images, make the validation set "coco_val", to
+    which exclude applies too; of validation only its validation sets are used; without any, see `validated`. See
+    `CocoInstances` for the other arguments.
+
+    Raises:
+        ConfigError: a value cannot work.
+        DataError: one for all problems of a set.
+    """
+    if (val_annotations is None) != (val_images is None):
+        raise ConfigError(
+            "data.val_annotations, data.val_images: expected both or neither; "
+            f"got {val_annotations!r} and {val_images!r}"
+        )
+    root = Path(data_dir).expanduser()
+    train = CocoInstances(root / annotations, root / images, max_masks, exclude, check, exif)
+    others: dict[str, SampleSet] = {} if validation is None else dict(validation.validation)
+    excluded = set(train.excluded)
+    if val_annotations is not None and val_images is not None:
+        val = CocoInstances(root / val_annotations, root / val_images, max_masks, exclude, check, exif, "coco_val")
+        others["coco_val"] = val
+        excluded |= val.excluded
+        shared = {photo.path.resolve() for photo in train.photos} & {photo.path.resolve() for photo in val.photos}
+        if shared:
+            log.warning("%d photos of data.val_images are also trained on, e.g. %s", len(shared), min(shared).name)
+    refuse_unknown(exclude, excluded, "the annotations")
+    return validated([(train, 1.0)], others, holdout)
+
+
+def validated(
+    train: Sequence[tuple[PhotoSet, float]],
+    validation: Mapping[str, SampleSet],
+    holdout: float,
+    level: int = logging.INFO,
+) -> DataSets:
+    """Sets that validate on others; without any, on held-out photos: the last ones, by name, of each training set.
+
+    Args:
+        train: training sets with their sampling weights.
+        validation: validation sets by name.
+        holdout: how many photos of a set are held out: a share when < 1, a number when >= 1, none when 0.
+        level: of the log's message about what is held out.
+
+    Raises:
+        ConfigError: nothing would be left on one side.
+    """
+    made = DataSets(list(train), dict(validation))
+    if made.validation or not holdout:
+        return made
+    names = ", ".join(photos.name for photos, _ in train)
+    log.log(level, "no validation set: holding out the last photos of %s (holdout=%s)", names, holdout)
+    for place, (photos, weight) in enumerate(train):
+        total = len(photos)
+        count = round(total * holdout) if holdout < 1 else int(holdout)
+        if not 0 < count < total:
+            raise ConfigError(
+                f"data.holdout: expected to leave photos on both sides of {photos.name}'s {total}; {holdout} holds out "
+                f"{count}"
+            )
+        made.train[place] = photos.part(0, total - count), weight
+        made.validation[photos.name] = photos.part(total - count, total)
+    return made
 
 
 def synthetic_sets(
@@ -105,19 +213,10 @@ def synthetic_sets(
     seed: int = 0,
     val_masks: str = "fine",
 ) -> DataSets:
-    """Sets of procedural scenes, which need no files.
+    """Sets of train_size and val_size procedural scenes, which need no files and share none.
 
-    Args:
-        train_size: training scenes.
-        val_size: validation scenes; never the same as training scenes.
-        image_size: side of a scene in pixels.
-        objects: least and greatest number of masked objects a scene.
-        masks: to train on: "fine", exact, or "coarse", as an automatic annotation would be
-            (`hqsam_lightning.data.scenes.coarsen`).
-        coarseness: how far coarse masks are from the exact ones; 0 only thresholds.
-        thin_objects: whether the objects of the training scenes may be thin; those validated on may.
-        seed: the scenes are functions of (seed, index).
-        val_masks: as masks, to validate on.
+    The masks that are validated on are val_masks, and their objects may always be thin. See `Scenes` for the other
+    arguments.
     """
     train = Scenes(train_size, image_size, seed, "train", objects, masks, coarseness, thin_objects)
     validation = Scenes(val_size, image_size, seed, "val", objects, val_masks, coarseness)
@@ -125,54 +224,11 @@ def synthetic_sets(
 
 
 def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:
-    """Sets that train on scenes and validate on held-out scenes and held-out photos.
-
-    Args:
-        scenes: trained and validated on.
-        photos: only its validation sets are used.
-    """
+    """Sets that train on scenes and validate on held-out scenes and on the validation sets of photos."""
     return DataSets(scenes.train, scenes.validation | photos.validation)
-
-
-def _photos(spec: Source, checked: Mapping[str, CheckedSource], pairs: Mapping[str, Pairs]) -> PhotoPairs:
-    return PhotoPairs(spec.name, pairs[spec.name], checked[spec.name].mask_values, spec.max_masks)
 
 
 def _lookup(key: str, name: str, catalogue: Mapping[str, Mapping[str, Any]]) -> Source:
     if name not in catalogue:
         raise choice_error(key, name, sorted(catalogue))
     return source_from_config(name, catalogue[name])
-
-
-def _refuse_repeats(sources: Sequence[str], val_sources: Sequence[str]) -> None:
-    names = [*sources, *val_sources]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ConfigError(
-            f"data.sources, data.val_sources: expected each source once; got {', '.join(repeated)} more than once; "
-            "set data.catalogue.<source>.weight to draw a source more often"
-        )
-
-
-def _hold_out(name: str, pairs: Pairs, holdout: float) -> tuple[Pairs, Pairs]:
-    count = holdout_count(name, len(pairs), holdout)
-    return pairs[:-count], pairs[-count:]
-
-
-def holdout_count(name: str, total: int, holdout: float) -> int:
-    """How many photos of a source are held out.
-
-    Args:
-        name: of the source.
-        total: number of its photos.
-        holdout: a share when < 1, a number of photos when >= 1.
-
-    Raises:
-        ConfigError: nothing would be left on one side.
-    """
-    count = round(total * holdout) if holdout < 1 else int(holdout)
-    if not 0 < count < total:
-        raise ConfigError(
-            f"data.holdout: expected to leave photos on both sides of {name}'s {total}; {holdout} holds out {count}"
-        )
-    return count

@@ -1,8 +1,10 @@
 """Shards of an embedding cache: safetensors files of a few entries, each bound to its cache and its number.
 
-The tensors of entry ``row`` are named ``row.name``. The header says which cache the shard is of, its number, and a
-CRC-32 of each entry, which every reading of the entry compares: 2.5 ms for the 9 MB of ViT-B, beside the 0.6 ms that
-copying them takes where the operating system holds the file.
+An entry is one view of one image: ``image_embeddings`` (C, h, w) and ``early`` (E, h, w) in bfloat16, ``masks``
+(M, 1, H, W) in uint8, see `hqsam_lightning.data.cache.pack_masks`, and, where pixels are ignored, ``ignore`` (1, H, W)
+bool. In its shard the tensors of entry ``row`` are named ``row.name``. The header says
+which cache the shard is of, its number, and a CRC-32 of each entry, which every reading of the entry compares: 2.5 ms
+for the 9 MB of ViT-B, beside the 0.6 ms that copying them takes where the operating system holds the file.
 """
 
 from __future__ import annotations
@@ -18,41 +20,15 @@ from torch import Tensor
 
 from hqsam_lightning.errors import CacheError
 from hqsam_lightning.storage.tensor_files import pack_tensors, read_facts, read_tensors
-from hqsam_lightning.types import StoredFeatures
+
+Entry = Mapping[str, Tensor]
+
+SHARD = 16
+"""Entries per file."""
 
 KIND = "cache shard"
 VERSION = 2
 REMEDY = "delete the file and run the same `python -m hqsam_lightning.precompute` again, which makes it anew"
-
-
-@dataclass
-class Entry:
-    """One view of one image as it is stored.
-
-    Attributes:
-        features: of the view, (C, h, w) and (E, h, w) bfloat16.
-        masks: (M, 1, H, W) uint8, see `hqsam_lightning.data.cache.pack_masks`.
-        ignore: (1, H, ceil(W / 8)) uint8, see `hqsam_lightning.data.cache.pack_ignore`; None where nothing is ignored.
-    """
-
-    features: StoredFeatures
-    masks: Tensor
-    ignore: Tensor | None = None
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What is stored, by name."""
-        stored = {
-            "image_embeddings": self.features.image_embeddings,
-            "early": self.features.early,
-            "masks": self.masks,
-        }
-        return stored if self.ignore is None else {**stored, "ignore": self.ignore}
-
-    @classmethod
-    def of(cls, tensors: Mapping[str, Tensor]) -> Entry:
-        """The entry of the tensors that are stored."""
-        features = StoredFeatures(tensors["image_embeddings"], tensors["early"])
-        return cls(features, tensors["masks"], tensors.get("ignore"))
 
 
 @dataclass(frozen=True)
@@ -69,6 +45,11 @@ class Place:
     number: int
     entries: int
 
+    @property
+    def numbers(self) -> range:
+        """Numbers, in the cache, of the entries that the shard holds."""
+        return range(self.number * SHARD, self.number * SHARD + self.entries)
+
 
 def shard_path(folder: Path, number: int) -> Path:
     """File of a shard."""
@@ -76,14 +57,9 @@ def shard_path(folder: Path, number: int) -> Path:
 
 
 def pack_shard(place: Place, entries: Sequence[Entry]) -> bytes:
-    """Serialises a shard.
-
-    Args:
-        place: of the shard.
-        entries: that it holds, in order.
-    """
-    tensors = {f"{row}.{name}": value for row, entry in enumerate(entries) for name, value in entry.tensors().items()}
-    checksums = [entry_checksum(entry.tensors()) for entry in entries]
+    """Serialises a shard of these entries, in order."""
+    tensors = {f"{row}.{name}": value for row, entry in enumerate(entries) for name, value in entry.items()}
+    checksums = [entry_checksum(entry) for entry in entries]
     return pack_tensors(tensors, KIND, VERSION, {"cache": place.cache, "shard": place.number, "checksums": checksums})
 
 
@@ -98,12 +74,7 @@ def check_shard(path: Path, place: Place) -> None:
 
 
 def read_entry(path: Path, place: Place, row: int) -> Entry:
-    """Reads one entry; its tensors lie in the mapped file.
-
-    Args:
-        path: of the shard.
-        place: that it has.
-        row: of the entry in the shard.
+    """Reads the entry of a row of the shard; its tensors lie in the mapped file.
 
     Raises:
         CacheError: the shard is damaged, or of another cache, place or version.
@@ -112,10 +83,10 @@ def read_entry(path: Path, place: Place, row: int) -> Entry:
     checksum = _checksums(path, metadata, place)[row]
     if entry_checksum(tensors) != checksum:
         raise CacheError(f"{path}: entry {row} does not match its checksum: it was changed or damaged; {REMEDY}")
-    return Entry.of(tensors)
+    return tensors
 
 
-def entry_checksum(tensors: Mapping[str, Tensor]) -> int:
+def entry_checksum(tensors: Entry) -> int:
     """CRC-32 of names, types, shapes and bytes."""
     checksum = 0
     for name in sorted(tensors):

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import albumentations as A
-import cv2
 import numpy as np
 
 from hqsam_lightning.checks import arguments, integer, number
@@ -102,19 +101,20 @@ class Augmentation:
         """
         planes = masks if ignore is None else np.concatenate([masks, ignore[None].astype(masks.dtype)])
         for attempt in range(1 + self.redraws):
-            self._begin_draw(seed, attempt)
+            # one generator for all transforms: seeded alike, each would draw the other's numbers
+            key = derive_seed(seed, attempt)
+            self.transform.set_random_state(np.random.default_rng(key), random.Random(key))
             drawn = self.transform(image=image, masks=planes)
             require_pixels(drawn["image"], self.image_size)
-            framed = _framed(drawn["image"], drawn["masks"], has_ignore=ignore is not None)
+            framed = Framed(drawn["image"], drawn["masks"], None)
+            if ignore is not None:
+                inside, touched = drawn["masks"][:-1], drawn["masks"][-1] > TOUCHED
+                inside[:, touched] = 0
+                framed = Framed(drawn["image"], inside, touched if touched.any() else None)
             kept = has_object(framed.masks)
             if kept.any():
                 return framed if kept.all() else framed._replace(masks=framed.masks[kept])
-        return fit(image, masks, self.image_size, ignore)
-
-    def _begin_draw(self, seed: int, attempt: int) -> None:
-        # one generator for all transforms: seeded alike, each would draw the other's numbers
-        key = derive_seed(seed, attempt)
-        self.transform.set_random_state(np.random.default_rng(key), random.Random(key))
+        return place(image, masks, fit_size(image.shape[:2], self.image_size), self.image_size, ignore)
 
 
 def has_object(masks: np.ndarray) -> np.ndarray:
@@ -148,57 +148,38 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return resized
 
 
-def fit(image: np.ndarray, masks: np.ndarray, image_size: int, ignore: np.ndarray | None = None) -> Framed:
-    """Longest side to image_size, padded right and bottom; shapes as in `Augmentation`."""
-    size = fit_size(image.shape[:2], image_size)
-    pixels = _pad(resize(image.astype(np.float32), size), image_size, IMAGE_PADDING).astype(np.uint8)
-    resized, touched = resize_masks(masks, size, ignore)
-    padded = np.stack([_pad(mask, image_size, 0) for mask in resized])
-    return Framed(pixels, padded, None if touched is None else _pad(touched.astype(np.uint8), image_size, 0) > 0)
+def place(
+    image: np.ndarray, masks: np.ndarray, size: tuple[int, int], side: int, ignore: np.ndarray | None = None
+) -> Framed:
+    """Resizes to (h, w) without jitter, then pads right and bottom to (side, side); shapes as in `Augmentation`."""
+    pixels = np.full((side, side, 3), IMAGE_PADDING, np.uint8)
+    pixels[: size[0], : size[1]] = resize(image.astype(np.float32), size).astype(np.uint8)
+    return Framed(pixels, *frame_masks(masks, size, side, ignore))
 
 
-def stretch(image: np.ndarray, masks: np.ndarray, image_size: int, ignore: np.ndarray | None = None) -> Framed:
-    """Stretches to image_size x image_size whatever the aspect, as the released evaluation does."""
-    size = (image_size, image_size)
-    pixels = resize(image.astype(np.float32), size).astype(np.uint8)
-    return Framed(pixels, *resize_masks(masks, size, ignore))
-
-
-def resize_masks(
-    masks: np.ndarray, size: tuple[int, int], ignore: np.ndarray | None
+def frame_masks(
+    masks: np.ndarray, size: tuple[int, int], side: int, ignore: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Masks and ignored pixels at (h, w).
+    """Masks and ignored pixels resized to (h, w), then padded right and bottom to (side, side).
 
     An object that lies in touched pixels alone keeps those that its own, which are not ignored, fall into.
     """
-    resized = np.stack([resize_mask(mask, size) for mask in masks])
+    height, width = size
+    framed = np.zeros((len(masks), side, side), np.float32)
+    for mask, frame in zip(masks, framed, strict=True):
+        frame[:height, :width] = resize_mask(mask, size)
     if ignore is None:
-        return resized, None
-    touched = resize(ignore.astype(np.float32), size) > TOUCHED
-    resized[:, touched] = 0
-    for lost in np.flatnonzero(~has_object(resized)):
+        return framed, None
+    touched = np.zeros((side, side), bool)
+    touched[:height, :width] = resize(ignore.astype(np.float32), size) > TOUCHED
+    framed[:, touched] = 0
+    for lost in np.flatnonzero(~has_object(framed)):
         own = _own_pixels(masks[lost], size)
-        resized[lost][own], touched[own] = 1, False
-    return resized, touched if touched.any() else None
-
-
-def _framed(image: np.ndarray, planes: np.ndarray, has_ignore: bool) -> Framed:
-    """The frame of an image and its resized masks, the last of which are the ignored pixels if there are any."""
-    if not has_ignore:
-        return Framed(image, planes, None)
-    masks, touched = planes[:-1], planes[-1] > TOUCHED
-    masks[:, touched] = 0
-    return Framed(image, masks, touched if touched.any() else None)
+        framed[lost][own], touched[own] = 1, False
+    return framed, touched if touched.any() else None
 
 
 def _own_pixels(mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns at (h, w) that a mask's object pixels fall into."""
     ys, xs = np.nonzero(mask > OBJECT_THRESHOLD)
     return ys * size[0] // mask.shape[0], xs * size[1] // mask.shape[1]
-
-
-def _pad(array: np.ndarray, side: int, value: int) -> np.ndarray:
-    height, width = array.shape[:2]
-    return cv2.copyMakeBorder(
-        array, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT, value=[value] * 3 if array.ndim == 3 else value
-    )

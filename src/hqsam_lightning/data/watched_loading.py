@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import multiprocessing
 import os
 import re
 import signal
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
@@ -18,7 +17,6 @@ from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.errors import ConfigError, DataError, HQSamError
 
 Key = tuple[int, ...]
-Result = TypeVar("Result")
 
 KEY_PARTS = 3
 FIELDS = 2 + KEY_PARTS
@@ -79,7 +77,7 @@ class WatchedLoader(DataLoader):
         DataError: while iterating, if a loading process ends, or returns no batch within the timeout.
     """
 
-    def __init__(self, examples: Dataset[Any], name_of: Callable[[Key], str] | None = None, **options: Any) -> None:
+    def __init__(self, examples: Dataset[Any], name_of: Callable[[Key], str], **options: Any) -> None:
         workers, timeout = options.get("num_workers", 0), options.pop("timeout", 0)
         if timeout < 0:
             raise ConfigError(f"loader.timeout: expected seconds >= 0 (0 waits for ever); got {timeout}")
@@ -89,26 +87,15 @@ class WatchedLoader(DataLoader):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Yields the batches."""
-        batches = super().__iter__()
-        while True:
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            except RuntimeError as error:
-                raise explained(error) from error
-            yield batch
+        batches = super().__iter__()  # kept by the traceback of an error: its end waits for the processes
+        with loader_errors():
+            yield from batches
 
     def reading(self) -> dict[int, str]:
         """Name of the sample that each started process is reading, by process id."""
         watched = self.dataset
         assert isinstance(watched, WatchedDataset)
-        return {pid: self._name(key) for pid, key in watched.reading().items()}
-
-    def _name(self, key: Key | None) -> str:
-        if key is None:
-            return "no sample"
-        return f"sample {key}" if self._name_of is None else self._name_of(key)
+        return {pid: "no sample" if key is None else self._name_of(key) for pid, key in watched.reading().items()}
 
 
 def sample_name(samples: SampleSet, index: int) -> str:
@@ -119,35 +106,24 @@ def sample_name(samples: SampleSet, index: int) -> str:
         return f"sample number {index}"
 
 
-def explained(error: RuntimeError) -> Exception:
-    """The `DataError` for what torch raises about loading processes; any other error unchanged.
+@contextlib.contextmanager
+def loader_errors() -> Iterator[None]:
+    """Raises a `DataError` for what torch raises about loading processes; leaves any other error as it is.
 
-    Torch may raise it during a training step, from a signal handler.
+    It decorates commands too: torch may raise it during a training step, from a signal handler.
     """
-    dead, late = _DEAD.match(str(error)), _LATE.match(str(error))
-    reading = {pid: name for loader in _loaders for pid, name in loader.reading().items()}
-    if dead:
-        return _dead_error([int(pid) for pid in dead[1].split(",")], dead[2], reading)
-    if late:
-        _continue_stopped(reading)
-        return _late_error(late[1], reading)
-    return error
-
-
-def with_loader_errors(command: Callable[..., Result]) -> Callable[..., Result]:
-    """Makes a command raise `explained` errors if a loading process ends during a step."""
-
-    @functools.wraps(command)
-    def wrapper(*arguments: Any) -> Result:
-        try:
-            return command(*arguments)
-        except RuntimeError as error:
-            clearer = explained(error)
-            if clearer is error:
-                raise
-            raise clearer from error
-
-    return wrapper
+    try:
+        yield
+    except RuntimeError as error:
+        # no local variable holds the new error: in a cycle with its traceback it would keep the processes alive
+        dead, late = _DEAD.match(str(error)), _LATE.match(str(error))
+        reading = {pid: name for loader in _loaders for pid, name in loader.reading().items()}
+        if dead:
+            raise _dead_error([int(pid) for pid in dead[1].split(",")], dead[2], reading) from error
+        if late:
+            _continue_stopped(reading)
+            raise _late_error(late[1], reading) from error
+        raise
 
 
 def _dead_error(pids: list[int], how: str, reading: dict[int, str]) -> DataError:

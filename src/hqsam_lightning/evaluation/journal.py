@@ -27,10 +27,7 @@ class Journal:
         self._remedy = f"delete {folder} to evaluate anew"
 
     def begin(self, facts: Mapping[str, Any]) -> None:
-        """Begins, or makes sure that it is the same evaluation that continues.
-
-        Args:
-            facts: plain values that its numbers depend on.
+        """Begins, or makes sure that the same evaluation continues: `facts` are what its numbers depend on.
 
         Raises:
             ConfigError: naming what differs.
@@ -50,24 +47,12 @@ class Journal:
             )
 
     def add(self, setting: str, images: Mapping[int, Sequence[Record]]) -> None:
-        """Writes the records of some images.
-
-        Args:
-            setting: name of the pass.
-            images: records by index of the image.
-
-        Raises:
-            StorageError: the disk is full or cannot be written.
-        """
+        """Writes the records of some images of a pass, by index of the image."""
         body = {"setting": setting, "images": [[index, list(records)] for index, records in images.items()]}
         write_document(self.folder / f"{setting}-{min(images):08d}.json", KIND, VERSION, body)
 
     def read(self, setting: str) -> dict[int, list[Record]]:
-        """The records of every image that is done, by its index, in their order.
-
-        Raises:
-            DataError: a file is damaged.
-        """
+        """The records of every image that is done, by its index, in their order; a `DataError` for a damaged file."""
         found: dict[int, list[Record]] = {}
         for path in sorted(self.folder.glob(f"{setting}-*.json")):
             body = read_document(path, KIND, VERSION, DataError, self._remedy)

@@ -21,8 +21,8 @@ from hqsam_lightning.evaluation.journal import Journal
 from hqsam_lightning.evaluation.suites import Record, Setting, Suite
 from hqsam_lightning.evaluation.table import Row, make_table
 from hqsam_lightning.heads import Head
-from hqsam_lightning.heads.predicting import predictions
-from hqsam_lightning.runtime.processes import rounds, together
+from hqsam_lightning.heads.base import predictions
+from hqsam_lightning.runtime.processes import rounds, together, together_in_first
 from hqsam_lightning.runtime.signals import stops_deferred
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.types import Batch
@@ -51,23 +51,17 @@ class Evaluation:
         return {(name, output): of.select(output) for name, of in found for output in self.heads[name].outputs}
 
 
-@dataclass(frozen=True)
-class Work:
-    """How the images are worked through; changes no score.
-
-    Attributes:
-        batch_size: images per forward pass and process.
-        save_every: seconds of work that are lost at most when the evaluation is cut.
-        loading: further options of the loader.
-    """
-
-    batch_size: int
-    save_every: float
-    loading: Mapping[str, Any]
-
-
-def run(evaluation: Evaluation, fabric: Fabric, journal: Journal, work: Work) -> pd.DataFrame:
+def run(
+    evaluation: Evaluation, fabric: Fabric, journal: Journal, save_every: float, loading: Mapping[str, Any]
+) -> pd.DataFrame:
     """Scores every image once over all processes, but those that the journal has.
+
+    Args:
+        evaluation: to run.
+        fabric: of the processes.
+        journal: of what is scored.
+        save_every: seconds of work that are lost at most when the evaluation is cut.
+        loading: options of the loader, such as its ``batch_size``: images per forward pass and process.
 
     Returns:
         The score table; empty in all processes but the first.
@@ -76,45 +70,51 @@ def run(evaluation: Evaluation, fabric: Fabric, journal: Journal, work: Work) ->
         HQSamError: a file cannot be read or written.
         Stopped: after a signal; what was scored is in the journal.
     """
+    counts = {
+        name: _run_setting(evaluation, name, fabric, journal, save_every, loading) for name in evaluation.settings
+    }
+    tables: list[pd.DataFrame] = []
+    together_in_first(fabric, lambda: tables.extend(_tables(evaluation, journal, counts)))
+    return pd.concat(tables, ignore_index=True) if tables else make_table([])
+
+
+def _tables(evaluation: Evaluation, journal: Journal, counts: Mapping[str, int]) -> Iterator[pd.DataFrame]:
     for name, setting in evaluation.settings.items():
-        _run_setting(evaluation, name, setting, fabric, journal, work)
-    if not fabric.is_global_zero:
-        return make_table([])
-    tables = []
-    for name, setting in evaluation.settings.items():
-        records = [record for of_image in journal.read(name).values() for record in of_image]
-        tables.append(evaluation.suite.table(setting, records))
-    return pd.concat(tables, ignore_index=True)
+        images = journal.read(name)
+        if missing := counts[name] - len(images):
+            raise DataError(
+                f"{journal.folder}: expected the records of {counts[name]} images; {missing} are not there; run again"
+            )
+        yield evaluation.suite.table(setting, [record for records in images.values() for record in records])
 
 
 def _run_setting(
-    evaluation: Evaluation, name: str, setting: Setting, fabric: Fabric, journal: Journal, work: Work
-) -> None:
-    examples = evaluation.suite.examples(setting)
+    evaluation: Evaluation, name: str, fabric: Fabric, journal: Journal, save_every: float, loading: Mapping[str, Any]
+) -> int:
+    """Scores what the journal lacks of one pass.
+
+    Returns:
+        How many images the pass has.
+    """
+    examples = evaluation.suite.examples(evaluation.settings[name])
     count = len(examples)  # type: ignore[arg-type]
     done = together(fabric, partial(journal.read, name)).keys()
     missing = [index for index in range(count) if index not in done]
     own = missing[fabric.global_rank :: fabric.world_size]
     loader = WatchedLoader(
-        examples,
-        name_of=lambda key: f"image {key[0]} of the suite",
-        sampler=own,
-        batch_size=work.batch_size,
-        collate_fn=collate,
-        **work.loading,
+        examples, name_of=lambda key: f"image {key[0]} of the suite", sampler=own, collate_fn=collate, **loading
     )
-    batches = _scored(evaluation, setting, iter(loader), fabric)
-    saver = _Saver(journal, name, own, work.save_every)
-    batches_left = -(-len(missing) // work.batch_size)
+    saver = _Saver(journal, name, own, save_every)
+    batches = _scored(evaluation, evaluation.settings[name], iter(loader), fabric)
     with stops_deferred():
         try:
-            for _ in rounds(fabric, batches_left, f"evaluating, {name}"):
+            for _ in rounds(fabric, -(-len(missing) // loading["batch_size"]), f"evaluating, {name}"):
                 together(fabric, partial(saver.take, batches))
             # all have written before any reads
             together(fabric, saver.save)
         finally:
             saver.save()
-    together(fabric, partial(_require_all, journal, name, count))
+    return count
 
 
 def _scored(
@@ -147,8 +147,3 @@ class _Saver:
         kept, self.kept, self.saved = self.kept, {}, time.monotonic()
         if kept:
             self.journal.add(self.setting, kept)
-
-
-def _require_all(journal: Journal, setting: str, count: int) -> None:
-    if missing := count - len(journal.read(setting)):
-        raise DataError(f"{journal.folder}: expected the records of {count} images; {missing} are not there; run again")

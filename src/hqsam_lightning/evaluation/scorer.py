@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
 from torch import Tensor
 
 from hqsam_lightning.data.framing import Frame
@@ -68,6 +70,12 @@ class Scorer:
             raise ConfigError(f"evaluation.group: expected a regular expression; got {group!r} ({error})") from error
 
     def update(self, batch: Batch, logits: Mapping[Row, Tensor]) -> pd.DataFrame:
+        """Scores and collects the batch's `lines`, and gives their table."""
+        lines = self.lines(batch, logits)
+        self._lines += lines
+        return make_table(lines)
+
+    def lines(self, batch: Batch, logits: Mapping[Row, Tensor]) -> list[Line]:
         """Scores (variant, output) rows at each mask's original size, threshold 0, where it is not ignored.
 
         Args:
@@ -75,7 +83,7 @@ class Scorer:
             logits: (N, 1, 4h, 4w) of each row.
 
         Returns:
-            The batch's table.
+            The lines of the batch's table.
 
         Raises:
             ConfigError: a metric gives something else than one finite value per prediction.
@@ -101,18 +109,16 @@ class Scorer:
             for name, value in zip(self.metrics, of_row, strict=True)
         ]
         _require_finite(lines)
-        self._lines += lines
-        return make_table(lines)
+        return lines
 
     def compute(self) -> pd.DataFrame:
-        """The table of all processes, by dataset, prompts, sample and mask, and a fresh start; all must call it.
+        """The table of all processes and a fresh start; all must call it.
 
         Masks that several processes scored are in it once.
         """
-        lines = list({line[:KEYS]: line for line in _gather(self._lines)}.values())
+        lines = {line[:KEYS]: line for line in _gather(self._lines)}.values()
         self.reset()
-        lines.sort(key=lambda line: (self.datasets.index(line[3]), self.prompts.index(line[6]), line[4], line[5]))
-        return make_table(lines)
+        return ordered_table(lines, self.datasets, self.prompts)
 
     def reset(self) -> None:
         """Forgets what was collected."""
@@ -150,12 +156,26 @@ class Scorer:
         if box is None:
             return fill_box(target)
         (x0, y0, x1, y1), (height, width) = box.tolist(), target.shape
-        across, down = self.frame.scale(batch.masks.shape[-2:], target.shape)
+        across, down = self.frame.scale(target.shape)
         columns = torch.arange(width, device=target.device) + 0.5
         lines = torch.arange(height, device=target.device) + 0.5
         # corners are pixels inside the box
         inside = (columns >= x0 * across) & (columns < (x1 + 1) * across)
         return ((lines >= y0 * down) & (lines < (y1 + 1) * down))[:, None] & inside
+
+
+def build_scorer(config: DictConfig, datasets: Sequence[str], prompts: Sequence[str], frame: Frame) -> Scorer:
+    """Builds the scorer of a run or an evaluation, whose config has metrics, evaluation and name."""
+    metrics = {name: instantiate(metric) for name, metric in config.metrics.items()}
+    options = {"filled_box": config.evaluation.filled_box, "group": config.evaluation.group}
+    return Scorer(metrics, datasets, prompts, frame, config.name, **options)
+
+
+def ordered_table(lines: Iterable[Sequence[Any]], datasets: Sequence[str], prompts: Sequence[str]) -> pd.DataFrame:
+    """The table of lines by dataset and prompts, in the orders given, sample and mask."""
+    return make_table(
+        sorted(lines, key=lambda line: (datasets.index(line[3]), prompts.index(line[6]), line[4], line[5]))
+    )
 
 
 def fill_box(mask: Tensor) -> Tensor:

@@ -5,10 +5,9 @@ from hqsam_lightning.heads.cascade_psp import CascadePspHead
 from hqsam_lightning.heads.context_tokens import ContextTokensHead
 from hqsam_lightning.heads.encoder_tuning import AdapterHead, LoraHead
 from hqsam_lightning.heads.finetuned import TunedDecoderHead, TunedSamHead, TunedTokenHead
-from hqsam_lightning.heads.hq import HQHead
+from hqsam_lightning.heads.hq import HQHead, TokenProductHead
 from hqsam_lightning.heads.refiner import RefinerHead
 from hqsam_lightning.heads.sam import SamHead
-from hqsam_lightning.heads.token_product import TokenProductHead
 
 __all__ = [
     "AdapterHead",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from hqsam_lightning.sam.decoding import in_row_order
 from hqsam_lightning.sam.frozen import FrozenSam
-from hqsam_lightning.types import MaskLogits, PromptEmbeddings, SamFeatures
+from hqsam_lightning.types import Batch, MaskLogits, PromptEmbeddings, SamFeatures
 
 
 class SamSizes(Protocol):
@@ -65,7 +66,13 @@ class Head(nn.Module, ABC):
             Logits in the order of the batch's masks.
         """
         image_feature = self.image_feature(features)
-        return _in_row_order(prompts, [self.decode(sam, features, image_feature, group) for group in prompts])
+        parts = [self.decode(sam, features, image_feature, group) for group in prompts]
+        hq = [part.hq for part in parts if part.hq is not None]
+        return MaskLogits(
+            sam=in_row_order(prompts, [part.sam for part in parts]),
+            hq=in_row_order(prompts, hq) if hq else None,
+            iou=in_row_order(prompts, [part.iou for part in parts]),
+        )
 
     def image_feature(self, features: SamFeatures) -> Tensor | None:
         """Feature that the head computes once per image, (B, c, 4h, 4w), or None."""
@@ -78,10 +85,21 @@ class Head(nn.Module, ABC):
         """Predicts the masks of one group of prompts."""
 
 
-def _in_row_order(prompts: list[PromptEmbeddings], parts: list[MaskLogits]) -> MaskLogits:
-    hq = [part.hq for part in parts if part.hq is not None]
-    return MaskLogits(
-        sam=in_row_order(prompts, [part.sam for part in parts]),
-        hq=in_row_order(prompts, hq) if hq else None,
-        iou=in_row_order(prompts, [part.iou for part in parts]),
-    )
+def predictions(sam: FrozenSam, heads: Mapping[str, Head], batch: Batch) -> Iterator[tuple[str, MaskLogits]]:
+    """Yields one head's logits after another's; the frozen encoder runs where a head takes its features.
+
+    Args:
+        sam: the frozen model.
+        heads: by name.
+        batch: of N rows.
+    """
+    prompts = sam.encode_prompts(batch.prompts, batch.image_index)
+    shared = None
+    for name, head in heads.items():
+        if head.own_encoder is not None:
+            features = sam.encode_with(head.own_encoder, batch.pixels)
+        else:
+            if shared is None:
+                shared = sam.features(batch.images)
+            features = shared
+        yield name, head(sam, features, prompts)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hqsam_lightning.errors import ConfigError, WeightsError
 from hqsam_lightning.heads.base import Head
-from hqsam_lightning.heads.refiner import masks_of_sam
+from hqsam_lightning.sam.decoding import plain_masks
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.sam.state_dicts import WRAPPER, read_torch_file, require_state_dict
 from hqsam_lightning.types import MaskLogits, PromptEmbeddings, SamFeatures
@@ -62,7 +62,7 @@ class CascadePspHead(Head):
         self, sam: FrozenSam, features: SamFeatures, image_feature: Tensor | None, prompts: PromptEmbeddings
     ) -> MaskLogits:
         """Runs SAM, then CascadePSP on each of its masks; its logits are of the input frame's size, (n, 1, H, W)."""
-        logits, iou = masks_of_sam(sam, features, prompts)
+        logits, iou = plain_masks(sam.mask_decoder, features, prompts)
         assert features.pixels is not None
         self.refiner.device = features.pixels.device
         self.refiner.model.to(features.pixels.device)

@@ -6,16 +6,18 @@ around SAM's own weights: only what is added to it takes memory.
 
 from __future__ import annotations
 
+import copy
 from importlib.util import find_spec
+from typing import Any
 
 import torch
+from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from hqsam_lightning.checks import arguments, integer
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.heads.base import Head
-from hqsam_lightning.sam.copies import sharing_copy
-from hqsam_lightning.sam.decoding import run_transformer, sam_masks
+from hqsam_lightning.sam.decoding import plain_masks
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.seeding import seeded_init
 from hqsam_lightning.types import MaskLogits, PromptEmbeddings, SamFeatures
@@ -48,8 +50,7 @@ class TunedEncoderHead(Head):
         self, sam: FrozenSam, features: SamFeatures, image_feature: Tensor | None, prompts: PromptEmbeddings
     ) -> MaskLogits:
         """Runs SAM's decoder as it was released."""
-        state = run_transformer(sam.mask_decoder, features, prompts)
-        logits, iou = sam_masks(sam.mask_decoder, state, multimask_output=False)
+        logits, iou = plain_masks(sam.mask_decoder, features, prompts)
         return MaskLogits(sam=logits, hq=logits, iou=iou)
 
 
@@ -75,7 +76,7 @@ class LoraHead(TunedEncoderHead):
 
         with seeded_init(seed, "lora"):
             config = LoraConfig(r=rank, lora_alpha=rank, target_modules=["qkv"])
-            super().__init__(inject_adapter_in_model(config, sharing_copy(sam.sam.image_encoder)))
+            super().__init__(inject_adapter_in_model(config, _sharing_encoder(sam.sam)))
 
 
 class AdapterHead(TunedEncoderHead):
@@ -95,12 +96,18 @@ class AdapterHead(TunedEncoderHead):
 
     @arguments("variants.<name>", width=integer(1), seed=integer(0))
     def __init__(self, sam: FrozenSam, width: int = 64, seed: int = 0) -> None:
-        encoder = sharing_copy(sam.sam.image_encoder)
+        encoder = _sharing_encoder(sam.sam)
         blocks = [module for module in encoder.modules() if hasattr(module, "attn") and hasattr(module, "mlp")]
         for number, block in enumerate(blocks):
             with seeded_init(seed, "adapter", number):
                 block.mlp = nn.Sequential(block.mlp, _Bottleneck(block.attn.qkv.in_features, width))
         super().__init__(encoder)
+
+
+def _sharing_encoder(sam: Sam) -> Any:
+    """A copy of the image encoder around the same weights, so that its parts can be exchanged at no cost of memory."""
+    tensors = [*sam.image_encoder.parameters(), *sam.image_encoder.buffers()]
+    return copy.deepcopy(sam.image_encoder, {id(tensor): tensor for tensor in tensors})
 
 
 class _Bottleneck(nn.Module):

@@ -7,15 +7,19 @@ prompts.
 
 from __future__ import annotations
 
+import copy
+from typing import TypeVar
+
 import torch
 from segment_anything.modeling import MaskDecoder
 from torch import Tensor, nn
 
 from hqsam_lightning.heads.base import Head
-from hqsam_lightning.sam.copies import trainable_copy
-from hqsam_lightning.sam.decoding import run_transformer, sam_masks, token_logits
+from hqsam_lightning.sam.decoding import plain_masks, run_transformer, sam_masks, token_logits
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.types import MaskLogits, PromptEmbeddings, SamFeatures
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 class TunedTokenHead(Head):
@@ -32,7 +36,7 @@ class TunedTokenHead(Head):
     def __init__(self, sam: FrozenSam, seed: int = 0) -> None:
         super().__init__()
         self.token = nn.Parameter(sam.mask_decoder.mask_tokens.weight[:1].detach().clone())
-        self.mlp = trainable_copy(sam.mask_decoder.output_hypernetworks_mlps[0])
+        self.mlp = _trainable_copy(sam.mask_decoder.output_hypernetworks_mlps[0])
 
     def decode(
         self, sam: FrozenSam, features: SamFeatures, image_feature: Tensor | None, prompts: PromptEmbeddings
@@ -57,7 +61,7 @@ class TunedDecoderHead(Head):
 
     def __init__(self, sam: FrozenSam, seed: int = 0) -> None:
         super().__init__()
-        self.decoder: MaskDecoder = trainable_copy(sam.mask_decoder)
+        self.decoder: MaskDecoder = _trainable_copy(sam.mask_decoder)
         self.decoder.iou_prediction_head.requires_grad_(False)
         self.decoder.output_hypernetworks_mlps[1:].requires_grad_(False)
 
@@ -65,8 +69,7 @@ class TunedDecoderHead(Head):
         self, sam: FrozenSam, features: SamFeatures, image_feature: Tensor | None, prompts: PromptEmbeddings
     ) -> MaskLogits:
         """Runs the trained decoder."""
-        state = run_transformer(self.decoder, features, prompts)
-        logits, iou = sam_masks(self.decoder, state, multimask_output=False)
+        logits, iou = plain_masks(self.decoder, features, prompts)
         return MaskLogits(sam=logits, hq=logits, iou=iou)
 
 
@@ -82,7 +85,7 @@ class TunedSamHead(TunedDecoderHead):
 
     def __init__(self, sam: FrozenSam, seed: int = 0) -> None:
         super().__init__(sam)
-        self.encoder = trainable_copy(sam.sam.image_encoder)
+        self.encoder = _trainable_copy(sam.sam.image_encoder)
 
     @property
     def own_encoder(self) -> nn.Module:
@@ -92,3 +95,7 @@ class TunedSamHead(TunedDecoderHead):
     def train(self, mode: bool = True) -> TunedSamHead:
         """Stays in eval mode: normalisation keeps SAM's statistics of the batch, whatever batches are trained on."""
         return super().train(False)
+
+
+def _trainable_copy(module: AnyModule) -> AnyModule:
+    return copy.deepcopy(module).requires_grad_(True)

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from hqsam_lightning.checks import arguments, choice, list_of, where
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.heads.base import SamSizes
-from hqsam_lightning.sam.channel_norm import ChannelNorm
 from hqsam_lightning.sam.decoding import token_logits
+from hqsam_lightning.sam.layers import ChannelNorm
 from hqsam_lightning.seeding import seeded_init
 from hqsam_lightning.types import SamFeatures
 
@@ -78,13 +78,9 @@ class ConvFusion(nn.Module):
 
     def image_feature(self, features: SamFeatures) -> Tensor | None:
         """Sum of the encoder's fused features, (B, C/8, 4h, 4w); None when only the decoder's is used."""
-        fused = None
-        if "final" in self.sources:
-            fused = self.final(features.image_embeddings)
-        if "early" in self.sources:
-            early = self.early(features.early)
-            fused = early if fused is None else fused + early
-        return fused
+        final = self.final(features.image_embeddings) if "final" in self.sources else None
+        early = self.early(features.early) if "early" in self.sources else None
+        return final + early if final is not None and early is not None else early if final is None else final
 
     def forward(self, token: Tensor, upscaled: Tensor, image_feature: Tensor | None) -> Tensor:
         """Logits (n, 1, 4h, 4w) of tokens (n, C/8) on the sum of the decoder's and the image's fused features.
@@ -136,14 +132,7 @@ class FpnFusion(nn.Module):
 def build_fusion(
     sam: SamSizes, features: Collection[str], fusion: str, seed: int, width: float = 1.0
 ) -> RawFusion | ConvFusion | FpnFusion:
-    """Builds the fusion that a head's config names.
-
-    Args:
-        sam: gives C and E.
-        features: of `SOURCES`.
-        fusion: of `FUSIONS`.
-        seed: seed of the initial weights.
-        width: of `ConvFusion`.
+    """Builds the fusion that a head's config names: of `FUSIONS`, over features of `SOURCES`.
 
     Raises:
         ConfigError: for an unknown source or fusion, a pair of them that does not exist, or a width of no channel.

@@ -1,11 +1,13 @@
-"""HQ-SAM's head: the HQ output token, its MLP and the fused HQ-Features (paper, section 3)."""
+"""HQ-SAM's head: the HQ output token, its MLP and the fused HQ-Features (paper, section 3); and a variation of it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
+import torch
 from segment_anything.modeling.mask_decoder import MLP
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hqsam_lightning.checks import arguments, boolean, integer, number
 from hqsam_lightning.heads.base import Head, SamSizes
@@ -73,3 +75,18 @@ class HQHead(Head):
     def mask_token(self, state: DecoderState) -> Tensor:
         """What the MLP turns into each row's mask: the HQ token (n, C) as the decoder leaves it."""
         return state.extra_tokens[:, 0]
+
+
+class TokenProductHead(HQHead):
+    """Lets the HQ token attend to SAM's output token and to itself before its MLP (table 2 of the paper).
+
+    The paper names the scaled dot product of the two tokens without a formula. This is attention with the HQ token as
+    query and both tokens as keys and values; it learns nothing beyond what `HQHead` does. Arguments are those of
+    `HQHead`.
+    """
+
+    def mask_token(self, state: DecoderState) -> Tensor:
+        """The mix (n, C) of both tokens that the HQ token asks for."""
+        token = state.extra_tokens[:, :1]
+        both = torch.cat([state.mask_tokens[:, :1], token], dim=1)
+        return F.scaled_dot_product_attention(token, both, both)[:, 0]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hqsam_lightning.errors import WeightsError
 from hqsam_lightning.heads.fusion import SOURCES
 from hqsam_lightning.sam.frozen import FrozenSam
-from hqsam_lightning.sam.mobile_sam import from_mobile_sam, is_mobile_sam
+from hqsam_lightning.sam.mobile_sam import from_mobile_sam
 
 OFFICIAL_PREFIX = "mask_decoder."
 OFFICIAL_NAMES = {
@@ -30,13 +30,11 @@ FULL_HEAD = (
 
 
 def to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Renames an `HQHead`'s state dict to the names of the authors' whole-model checkpoints.
-
-    Args:
-        state_dict: of a full head; the authors' loader would leave at random what a part of one lacks.
+    """Renames a full `HQHead`'s state dict to the names of the authors' whole-model checkpoints.
 
     Raises:
-        WeightsError: for a head of fewer features, of another fusion, or of another width.
+        WeightsError: for a head of fewer features, of another fusion, or of another width: the authors' loader would
+            leave at random what it lacks.
     """
     missing = [name for name in FULL_HEAD if name not in state_dict]
     renamed = {OFFICIAL_PREFIX + _renamed(name, OFFICIAL_NAMES): value for name, value in state_dict.items()}
@@ -52,16 +50,11 @@ def to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Picks the HQ parameters out of an official checkpoint and gives them an `HQHead`'s names.
 
-    Args:
-        state_dict: of a whole model (``sam_hq_vit_b.pth``) or of the decoder alone (``epoch_11.pth``).
+    The checkpoint is of a whole model (``sam_hq_vit_b.pth``) or of the decoder alone (``epoch_11.pth``).
     """
     ours = {official: name for name, official in OFFICIAL_NAMES.items()}
-    found = {}
-    for name, value in state_dict.items():
-        name = name.removeprefix(OFFICIAL_PREFIX)
-        if name.startswith(tuple(ours)):
-            found[_renamed(name, ours)] = value
-    return found
+    named = {name.removeprefix(OFFICIAL_PREFIX): value for name, value in state_dict.items()}
+    return {_renamed(name, ours): value for name, value in named.items() if name.startswith(tuple(ours))}
 
 
 def put_official(head: nn.Module, content: Mapping[str, Tensor], path: Path, sam: FrozenSam | None) -> None:
@@ -95,7 +88,9 @@ def _require_same_sam(path: Path, content: Mapping[str, Tensor], sam: FrozenSam)
     """Refuses a head trained on another SAM: the authors train on a frozen one and save it unchanged."""
     own = sam.sam.state_dict()
     held = _sam_part(content, own)
-    different = sorted(name for name, value in held.items() if not _is_equal(own[name], value))
+    different = sorted(
+        name for name, value in held.items() if not torch.equal(own[name].cpu(), value.to(own[name].dtype))
+    )
     if different:
         raise WeightsError(
             f"{path}: expected a head that was trained with the SAM in use, {sam.name}; {len(different)} of the "
@@ -106,13 +101,9 @@ def _require_same_sam(path: Path, content: Mapping[str, Tensor], sam: FrozenSam)
 
 def _sam_part(content: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The file's tensors that a SAM has too, under the names of a whole model."""
-    content = from_mobile_sam(content) if is_mobile_sam(content) else content
-    named = {name if name in own else OFFICIAL_PREFIX + name: value for name, value in content.items()}
+    renamed = from_mobile_sam(content)
+    named = {name if name in own else OFFICIAL_PREFIX + name: value for name, value in renamed.items()}
     return {name: value for name, value in named.items() if name in own}
-
-
-def _is_equal(own: Tensor, other: Tensor) -> bool:
-    return own.shape == other.shape and torch.equal(own.cpu(), other.to(own.dtype))
 
 
 def _require_authors_width(state_dict: Mapping[str, Tensor]) -> None:

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hqsam_lightning.heads.base import Head
-from hqsam_lightning.sam.channel_norm import ChannelNorm
-from hqsam_lightning.sam.decoding import run_transformer, sam_masks
+from hqsam_lightning.sam.decoding import plain_masks
 from hqsam_lightning.sam.frozen import FrozenSam
+from hqsam_lightning.sam.layers import ChannelNorm
 from hqsam_lightning.seeding import seeded_init
 from hqsam_lightning.types import MaskLogits, PromptEmbeddings, SamFeatures
 
@@ -46,19 +46,14 @@ class RefinerHead(Head):
         self, sam: FrozenSam, features: SamFeatures, image_feature: Tensor | None, prompts: PromptEmbeddings
     ) -> MaskLogits:
         """Runs SAM, then the refiner on its logits."""
-        logits, iou = masks_of_sam(sam, features, prompts)
+        with torch.no_grad():
+            logits, iou = plain_masks(sam.mask_decoder, features, prompts)
         assert features.pixels is not None
         pixels = features.pixels[prompts.image_index] / 127.5 - 1
         hidden = self.stem(torch.cat([F.pixel_unshuffle(pixels, self.finer), logits.sigmoid()], dim=1))
         for block in self.blocks:
             hidden = block(hidden)
         return MaskLogits(sam=logits, hq=logits + self.last(hidden), iou=iou)
-
-
-@torch.no_grad()
-def masks_of_sam(sam: FrozenSam, features: SamFeatures, prompts: PromptEmbeddings) -> tuple[Tensor, Tensor]:
-    """SAM's single masks to refine: logits (n, 1, 4h, 4w) and predicted IoU (n,)."""
-    return sam_masks(sam.mask_decoder, run_transformer(sam.mask_decoder, features, prompts), multimask_output=False)
 
 
 class _Block(nn.Module):

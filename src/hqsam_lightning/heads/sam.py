@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from hqsam_lightning.heads.base import Head
-from hqsam_lightning.sam.decoding import run_transformer, sam_masks
+from hqsam_lightning.sam.decoding import plain_masks
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.types import MaskLogits, PromptEmbeddings, SamFeatures
 
@@ -27,6 +27,5 @@ class SamHead(Head):
         self, sam: FrozenSam, features: SamFeatures, image_feature: Tensor | None, prompts: PromptEmbeddings
     ) -> MaskLogits:
         """Runs SAM's decoder as it was released."""
-        state = run_transformer(sam.mask_decoder, features, prompts)
-        logits, iou = sam_masks(sam.mask_decoder, state, self.multimask_output)
+        logits, iou = plain_masks(sam.mask_decoder, features, prompts, self.multimask_output)
         return MaskLogits(sam=logits, hq=None, iou=iou)

@@ -23,17 +23,9 @@ from hqsam_lightning.inference.folder import CONFIG_FILE, fill_head, read_folder
 from hqsam_lightning.inference.hub import download_file, download_folder
 from hqsam_lightning.inference.model import HQSam, Origin
 from hqsam_lightning.sam import FrozenSam
-from hqsam_lightning.sam.mobile_sam import is_mobile_sam
 from hqsam_lightning.sam.state_dicts import SUFFIXES, read_state_dict
 from hqsam_lightning.storage.files import read_json
-from hqsam_lightning.training.weights import (
-    OWN_SUFFIX,
-    SEPARATOR,
-    OfficialWeights,
-    RunWeights,
-    build_head,
-    open_weights,
-)
+from hqsam_lightning.training.weights import OFFICIAL_VARIANT, OWN_SUFFIX, SEPARATOR, build_head, open_weights
 
 METRICS_FILE = "metrics.json"
 FULL_HEAD_CONFIG = {"_target_": "hqsam_lightning.heads.HQHead"}
@@ -51,6 +43,8 @@ ENCODER_WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 TINY_VIT_EARLY = 160
 """Channels of the early feature of MobileSAM's TinyViT."""
 CACHE_VARIABLE, DEFAULT_CACHE = "HQSAM_CACHE", "~/.cache/hqsam_lightning"
+MOBILE_SAM = "image_encoder.layers."
+"""What names in MobileSAM's own state dicts begin with."""
 PATCHES = "image_encoder.patch_embed.proj.weight"
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -134,7 +128,6 @@ def _load_folder(folder: Path, options: Options) -> HQSam:
 
 def _load_run(text: str, options: Options) -> HQSam:
     weights, variant = open_weights(text, "from_pretrained")
-    assert isinstance(weights, RunWeights)
     assert weights.config is not None
     if variant is None and len(weights.variants) > 1:
         raise choice_error(f"from_pretrained={text}{SEPARATOR}VARIANT", "no variant", weights.variants)
@@ -149,12 +142,12 @@ def _load_run(text: str, options: Options) -> HQSam:
 
 
 def _load_official(path: Path, content: Mapping[str, Tensor], options: Options) -> HQSam:
-    weights = OfficialWeights(path, "from_pretrained")
+    weights, _ = open_weights(str(path), "from_pretrained")
     if weights.holds_sam and options.sam_weights is None:
         options = options._replace(sam_weights=path)
     sam_config = {**sam_config_of(options.sam or architecture_of(path, content)), **_changes(options)}
     sam = _build_sam(sam_config)
-    return HQSam(sam, weights.build("hq", sam), options.output, Origin(sam_config, FULL_HEAD_CONFIG))
+    return HQSam(sam, weights.build(OFFICIAL_VARIANT, sam), options.output, Origin(sam_config, FULL_HEAD_CONFIG))
 
 
 def _plain(options: Options) -> HQSam:
@@ -172,7 +165,7 @@ def architecture_of(path: Path, content: Mapping[str, Tensor]) -> str:
     width = len(content[PATCHES]) if PATCHES in content else 0 if early is None else len(early)
     if width in ENCODER_WIDTHS:
         return ENCODER_WIDTHS[width]
-    if width == TINY_VIT_EARLY or is_mobile_sam(content):
+    if width == TINY_VIT_EARLY or any(name.startswith(MOBILE_SAM) for name in content):
         return "vit_tiny"
     known = ", ".join(f"{name} ({width})" for width, name in ENCODER_WIDTHS.items())
     raise ConfigError(

@@ -22,10 +22,6 @@ class BoundaryMaskLoss(PointSampledMaskLoss):
     Args:
         dilation_ratio: half width of the region as a share of the frame's diagonal.
         num_points: see `PointSampledMaskLoss`, also for the arguments below.
-        oversample_ratio: see there.
-        importance_ratio: see there.
-        bce_weight: see there.
-        dice_weight: see there.
 
     Raises:
         ConfigError: a value is out of its range.

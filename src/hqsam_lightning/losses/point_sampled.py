@@ -7,6 +7,7 @@ which logits and labels share although their sizes differ. Nothing here waits fo
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -48,8 +49,63 @@ def sample_values(maps: Tensor, points: Tensor) -> Tensor:
     Returns:
         (N, P).
     """
+    if maps.is_cuda and maps.requires_grad:
+        return _OrderlessSampling.apply(maps, points)
+    return _sample(maps, points)
+
+
+def _sample(maps: Tensor, points: Tensor) -> Tensor:
     grid = (2 * points - 1).unsqueeze(2)
     return F.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[:, 0, :, 0]
+
+
+class _OrderlessSampling(torch.autograd.Function):
+    """`_sample` with a gradient that is the same in every run.
+
+    A GPU's threads add to it in any order, which changes a sum of floats; here they add integers.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, points: Tensor) -> Tensor:
+        ctx.save_for_backward(points)
+        ctx.shape = maps.shape
+        return _sample(maps, points)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (points,) = ctx.saved_tensors
+        return spread_gradient(gradient, points, ctx.shape), None
+
+
+def spread_gradient(gradient: Tensor, points: Tensor, shape: torch.Size) -> Tensor:
+    """The maps' gradient under `sample_values`, added up in steps of 2**-40 of each map's largest.
+
+    Args:
+        gradient: (N, P) of the values, float32.
+        points: (N, P, 2).
+        shape: (N, 1, h, w) of the maps.
+
+    Returns:
+        (N, 1, h, w) float32.
+    """
+    size = torch.tensor([shape[-1], shape[-2]], device=points.device)
+    place = points.double() * size - 0.5
+    corner = place.floor()
+    share = place - corner
+    corners = torch.stack([corner, corner + 1])  # (2, N, P, 2): before and behind, of x and y
+    shares = torch.stack([1 - share, share]) * ((corners >= 0) & (corners < size))
+    columns, rows = corners.clamp(torch.zeros_like(size), size - 1).long().unbind(-1)
+    index = rows[:, None] * shape[-1] + columns[None]  # (2, 2, N, P)
+    unit = gradient.abs().amax(1, keepdim=True).double().clamp(min=torch.finfo(torch.float32).tiny) / 2**40
+    steps = (gradient / unit * shares[:, None, ..., 1] * shares[None, ..., 0]).round().long()
+    total = torch.zeros(shape[0], shape[-2] * shape[-1], dtype=torch.int64, device=gradient.device)
+    total.scatter_add_(1, _by_map(index), _by_map(steps))
+    return (total * unit).float().view(shape)
+
+
+def _by_map(corners: Tensor) -> Tensor:
+    """(2, 2, N, P) to (N, 4P)."""
+    return corners.flatten(0, 1).transpose(0, 1).flatten(1)
 
 
 @torch.no_grad()

@@ -3,10 +3,8 @@
 from hqsam_lightning.metrics.contours import boundary_f
 from hqsam_lightning.metrics.functional import boundary_iou, mask_boundary, mask_iou
 from hqsam_lightning.metrics.registry import Metric
-from hqsam_lightning.metrics.segmentation import MeanMaskIoU
 
 __all__ = [
-    "MeanMaskIoU",
     "Metric",
     "boundary_f",
     "boundary_iou",

@@ -1,11 +1,13 @@
-"""The exponential moving average of the weights, which is validated and shipped."""
+"""Averages of weights: the exponential moving one, which is validated and shipped, and the share of the first ones."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
-from torch import Tensor
+from torch import Tensor, nn
 
 from hqsam_lightning.checks import arguments, number
 
@@ -30,13 +32,7 @@ class WeightEMA(WeightAveraging):
 
     @torch.no_grad()
     def average(self, averages: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
-        """Moves averages towards the current values, in place.
-
-        Args:
-            averages: tensors of one type and device.
-            current: as averages.
-            updates: number of earlier updates, at least 1.
-        """
+        """Moves averages in place towards the current values, all of one type and device, at update >= 1."""
         if averages[0].is_floating_point():
             torch._foreach_lerp_(averages, current, 1 - min(self.decay, (1 + int(updates)) / (10 + int(updates))))
         else:
@@ -54,3 +50,25 @@ class WeightEMA(WeightAveraging):
         if self._average_model is not None:
             self._copy_average_to_current(module)
             self._average_model = None
+
+
+def copy_of_state(module: nn.Module) -> dict[str, Tensor]:
+    """The module's parameters and buffers as they are now."""
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+@torch.no_grad()
+def blend(module: nn.Module, start: Mapping[str, Tensor], share: float) -> None:
+    """Moves every weight of the module towards what it was: share * start + (1 - share) * now; whole numbers stay.
+
+    A model fine-tuned on other data keeps more of what it could do before, at little or no loss of what it learned
+    (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models", https://arxiv.org/abs/2109.01903).
+
+    Args:
+        module: changed in place.
+        start: of `copy_of_state`.
+        share: in [0, 1).
+    """
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.lerp_(start[name].to(tensor.device), share)

@@ -59,12 +59,9 @@ class PretrainingLoss(nn.Module):
         return {**terms, "actual_iou": actual[:, 0]}
 
     def mask_loss(self, logits: Tensor, targets: Tensor, kept: Tensor | None = None) -> Tensor:
-        """The loss of each of (N, K, h, w) float32 logits against soft targets of the same shape, as (N, K).
+        """The loss (N, K) of (N, K, h, w) float32 logits against soft targets of the same shape, in [0, 1].
 
-        Args:
-            logits: (N, K, h, w) float32.
-            targets: of the same shape, in [0, 1].
-            kept: (N, 1, h, w) bool, the pixels that count; None for all.
+        The pixels of `kept`, (N, 1, h, w) bool, count; None is all of them.
         """
         focal = sigmoid_focal_loss(logits, targets, alpha=-1, gamma=self.gamma)
         if kept is None:
@@ -80,10 +77,7 @@ class PretrainingLoss(nn.Module):
 def actual_iou(logits: Tensor, coverage: Tensor, kept: Tensor | None = None) -> Tensor:
     """IoU (N, K) of (N, K, h, w) logits > 0 with (N, 1, h, w) coverage > 0.5; 1 where both are empty.
 
-    Args:
-        logits: (N, K, h, w).
-        coverage: (N, 1, h, w).
-        kept: (N, 1, h, w) bool, the pixels that count; None for all.
+    The pixels of `kept`, (N, 1, h, w) bool, count; None is all of them.
     """
     predicted, target = logits > 0, coverage > 0.5
     if kept is not None:

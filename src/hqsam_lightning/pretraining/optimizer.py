@@ -1,55 +1,45 @@
-"""AdamW over two learning rates, and the schedule of a run of known length."""
+"""Groups of a SAM's parameters for any optimiser, and the schedule of a run of known length."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from segment_anything.modeling import Sam
 from torch import nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from hqsam_lightning.checks import arguments, integer, list_of, number
+from hqsam_lightning.checks import arguments, integer, number
 from hqsam_lightning.errors import ConfigError
 
 DECAYED = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
-@arguments(
-    "optimizer",
-    lr=number(0, above=True),
-    decoder_lr_scale=number(0, 1000),
-    betas=list_of(number(0, 1, below=True), 2, 2),
-    weight_decay=number(0, 1000),
-)
-def build_optimizer(
-    sam: Sam, lr: float, decoder_lr_scale: float, betas: tuple[float, float], weight_decay: float
-) -> AdamW:
-    """Builds the optimiser of a whole SAM.
+def build_optimizer(sam: Sam, make: Callable[[list[dict[str, Any]]], Optimizer], decoder_lr_scale: float) -> Optimizer:
+    """Builds the optimiser of a whole SAM, with groups of encoder and decoder, each with and without weight decay.
 
     Weights of linear and convolution layers decay; biases, norms, embeddings and position tables do not.
 
     Args:
         sam: all of its parameters learn.
-        lr: of the image encoder.
-        decoder_lr_scale: learning rate of prompt encoder and mask decoder as a multiple of lr.
-        betas: of AdamW.
-        weight_decay: of AdamW.
-
-    Raises:
-        ConfigError: a value is out of its range.
+        make: makes the optimiser of the groups, e.g. a partial `torch.optim.AdamW`; its learning rate is the encoder's.
+        decoder_lr_scale: learning rate of prompt encoder and mask decoder as a multiple of the encoder's.
     """
     decayed = {
         id(module.weight) for module in sam.modules() if isinstance(module, DECAYED) and module.weight is not None
     }
-    groups = []
-    encoder = list(sam.image_encoder.parameters())
     decoder = [*sam.prompt_encoder.parameters(), *sam.mask_decoder.parameters()]
-    for part, parameters, rate in (("encoder", encoder, lr), ("decoder", decoder, lr * decoder_lr_scale)):
-        for name, decay in ((part, weight_decay), (f"{part}_no_decay", 0.0)):
-            members = [parameter for parameter in parameters if (id(parameter) in decayed) == (name == part)]
-            groups.append({"name": name, "params": members, "lr": rate, "weight_decay": decay})
-    return AdamW(groups, lr=lr, betas=(betas[0], betas[1]))
+    groups: list[dict[str, Any]] = []
+    for part, parameters in (("encoder", list(sam.image_encoder.parameters())), ("decoder", decoder)):
+        groups.append({"name": part, "params": [each for each in parameters if id(each) in decayed]})
+        exempt = [each for each in parameters if id(each) not in decayed]
+        groups.append({"name": f"{part}_no_decay", "params": exempt, "weight_decay": 0.0})
+    optimizer = make(groups)
+    for group in optimizer.param_groups:
+        group["lr"] *= decoder_lr_scale if group["name"].startswith("decoder") else 1
+    return optimizer
 
 
 @arguments("scheduler", warmup_steps=integer(0), total_steps=integer(1), final=number(0, 1))

@@ -13,11 +13,7 @@ from hqsam_lightning.types import OBJECT_THRESHOLD, PromptGroup
 
 
 def deepest_point(mask: Tensor) -> Tensor:
-    """(2,) float32 (x, y) of the object pixel farthest from the background, to which the frame's outside belongs.
-
-    Args:
-        mask: (1, H, W) in [0, 1].
-    """
+    """(2,) float32 (x, y) of a (1, H, W) mask's object pixel farthest from the background, also outside the frame."""
     inside = (mask[0] > OBJECT_THRESHOLD).cpu().numpy().astype(np.uint8)
     depth = cv2.distanceTransform(np.pad(inside, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     y, x = np.unravel_index(depth.argmax(), depth.shape)
@@ -25,14 +21,7 @@ def deepest_point(mask: Tensor) -> Tensor:
 
 
 def deepest_points(masks: Tensor) -> PromptGroup:
-    """One positive point per mask: its `deepest_point`.
-
-    Args:
-        masks: (N, 1, H, W) in [0, 1].
-
-    Returns:
-        N rows of one point each, on the masks' device.
-    """
+    """One positive point, its `deepest_point`, per mask of (N, 1, H, W) in [0, 1], on the masks' device."""
     coords = torch.stack([deepest_point(mask) for mask in masks]).to(masks.device)
     rows = torch.arange(len(masks), device=masks.device)
     return PromptGroup(rows, point_coords=coords[:, None], point_labels=torch.ones_like(rows)[:, None])
@@ -74,14 +63,7 @@ def draw_clicks(
 
 
 def add_clicks(group: PromptGroup, coords: Tensor, labels: Tensor, logits: Tensor) -> PromptGroup:
-    """Adds the new click of each of its masks to a group, and the last logits as mask prompt.
-
-    Args:
-        group: n of the N masks; its box and clicks so far are kept.
-        coords: (N, 2).
-        labels: (N,).
-        logits: (N, 1, 4h, 4w).
-    """
+    """Adds to the n of N masks of a group their clicks, (N, 2) and (N,), and their (N, 1, 4h, 4w) logits as masks."""
     new_coords, new_labels = coords[group.rows, None], labels[group.rows, None]
     if group.point_coords is not None and group.point_labels is not None:
         new_coords = torch.cat([group.point_coords, new_coords], dim=1)

@@ -66,15 +66,11 @@ def sample_points(mask: Tensor, num_points: int, rng: np.random.Generator) -> Te
 
 
 def noise_mask(mask: Tensor, size: int, rng: np.random.Generator) -> Tensor:
-    """A coarse mask prompt: noise over the boundary region of the down-scaled mask.
-
-    Args:
-        mask: (1, H, W).
-        size: side of the prompt encoder's mask input, a quarter of the input frame for SAM.
-        rng: source of the Gaussian noise.
+    """A coarse mask prompt: Gaussian noise over the boundary region of the down-scaled mask.
 
     Returns:
-        (1, size, size) float32 of 0 and 255, as the released code feeds it.
+        (1, size, size) float32 of 0 and 255, as the released code feeds it; size is the side of the prompt encoder's
+        mask input, a quarter of the input frame for SAM.
     """
     small = F.interpolate(mask[None], (size, size), mode="bilinear", align_corners=False)
     coarse_side = max(1, size // BOUNDARY_SCALE)
@@ -112,26 +108,18 @@ def box_prompt(mask: Tensor, settings: Settings, rng: np.random.Generator) -> Pr
 def points_prompt(mask: Tensor, settings: Settings, rng: np.random.Generator) -> Prompt | None:
     """Random points of the object; None when it has fewer pixels."""
     points = sample_points(mask, settings.num_points, rng)
-    if points is None:
-        return None
+    return None if points is None else _positive(points)
+
+
+def _positive(points: Tensor) -> Prompt:
     return Prompt(point_coords=points, point_labels=torch.ones(len(points), dtype=torch.int64))
-
-
-def noise_mask_prompt(mask: Tensor, settings: Settings, rng: np.random.Generator) -> Prompt:
-    """A coarse mask, see `noise_mask`."""
-    return Prompt(mask=noise_mask(mask, settings.mask_input_size, rng))
-
-
-def deepest_point_prompt(mask: Tensor, settings: Settings, rng: np.random.Generator) -> Prompt:
-    """The object's pixel farthest from the background, see `deepest_point`."""
-    return Prompt(point_coords=deepest_point(mask)[None], point_labels=torch.ones(1, dtype=torch.int64))
 
 
 KINDS: Mapping[str, Callable[[Tensor, Settings, np.random.Generator], Prompt | None]] = {
     "box": box_prompt,
     "points": points_prompt,
-    "noise_mask": noise_mask_prompt,
-    "deepest_point": deepest_point_prompt,
+    "noise_mask": lambda mask, settings, rng: Prompt(mask=noise_mask(mask, settings.mask_input_size, rng)),
+    "deepest_point": lambda mask, settings, rng: _positive(deepest_point(mask)[None]),
 }
 """Kinds by their name in ``prompts.mix``; one gives None for a mask that it cannot prompt. New ones go to the end: the
 draws of the others then stay the same."""

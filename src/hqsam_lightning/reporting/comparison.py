@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.escaping import escape_markdown
 from hqsam_lightning.evaluation.table import BASELINE
+from hqsam_lightning.recipe import flatten
 from hqsam_lightning.reporting.costs import PAPER_NOTE, cost_comparison
 from hqsam_lightning.reporting.markdown import markdown_table
-from hqsam_lightning.reporting.metric_facts import NOTHING, MetricFacts
+from hqsam_lightning.reporting.metric_facts import NOTHING
 from hqsam_lightning.reporting.numbers import MEAN_OF_SETS, Summary
 from hqsam_lightning.reporting.paper import LABELS, Agreement, PaperRow, compare_order
 from hqsam_lightning.reporting.runs import Recipe
@@ -31,17 +31,27 @@ NOTE = (
 def paper_section(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
     """Lines with the paper's numbers beside ours, then for each set and output whether the order by mIoU agrees.
 
+    The mean over sets is shown where the paper gives no numbers by set.
+
     Raises:
         ConfigError: where a row of the table fits several recipes.
     """
     recipes = {row.name: _recipe_of(summary, row) for row in paper}
-    columns = [(dataset, output) for dataset in _datasets(summary, paper) for output in OUTPUTS]
+    has_mean = len(summary.datasets) > 1 and not any(row.sets for row in paper)
+    datasets = [*summary.datasets, *([MEAN_OF_SETS] if has_mean else [])]
+    columns = [(dataset, output) for dataset in datasets for output in OUTPUTS]
     by_label = {facts.label: {name: facts} for name, facts in summary.metrics.items()}
     metrics = {key: facts for label in LABELS.values() for key, facts in by_label.get(label, {}).items()}
     has_coco = any(row.coco for row in paper)
     lines = []
     for row in paper:
-        cells = [_cell(summary, recipes[row.name], row, *column, metrics) for column in columns]
+        recipe, prompts = recipes[row.name], row.prompts or summary.prompts[0]
+        cells = [
+            cell(summary, recipe, recipe.shown_row(row.variant, output), ((dataset, prompts), "all"), metrics=metrics)
+            if recipe
+            else MISSING
+            for dataset, output in columns
+        ]
         coco = [_numbers((row.coco.get("ap_b"), row.coco.get("ap"))), MISSING] if has_coco else []
         lines.append([row.name, _paper_cell(row), *cells, *coco])
     heads = ["method", "paper", *(f"{dataset}, {OUTPUT_NAMES[output]}" for dataset, output in columns)]
@@ -52,21 +62,13 @@ def paper_section(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
     return [*text, PAPER_NOTE, "", *markdown_table(costs)] if len(costs) else text
 
 
-def _datasets(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
-    """The validation sets, and their mean where the paper gives no numbers by set."""
-    return [
-        *summary.datasets,
-        *([MEAN_OF_SETS] if len(summary.datasets) > 1 and not any(r.sets for r in paper) else []),
-    ]
-
-
 def _recipe_of(summary: Summary, row: PaperRow) -> Recipe | None:
     """The recipe that the row is from; None where it is missing. Plain SAM is the same in all that fit."""
     found = []
     for recipe in summary.recipes:
-        values = recipe.runs[0].config
+        values = flatten(recipe.runs[0].config)
         conditions = [row.when, *([row.miniature] if row.miniature else [])]
-        fits = any(all(_look_up(values, key) == value for key, value in each.items()) for each in conditions)
+        fits = any(all(values.get(key) == value for key, value in each.items()) for each in conditions)
         if fits and any(variant == row.variant for variant, _ in recipe.rows):
             found.append(recipe)
     if len(found) > 1 and row.variant != BASELINE:
@@ -75,20 +77,6 @@ def _recipe_of(summary: Summary, row: PaperRow) -> Recipe | None:
             f"{found[1].label}; make a report for each"
         )
     return found[0] if found else None
-
-
-def _cell(
-    summary: Summary,
-    recipe: Recipe | None,
-    row: PaperRow,
-    dataset: str,
-    output: str,
-    metrics: Mapping[str, MetricFacts],
-) -> str:
-    if recipe is None:
-        return MISSING
-    place = (dataset, row.prompts or summary.prompts[0])
-    return cell(summary, recipe, recipe.shown_row(row.variant, output), (place, "all"), metrics=metrics)
 
 
 def _order_line(
@@ -130,10 +118,3 @@ def _paper_cell(row: PaperRow) -> str:
 
 def _numbers(pair: tuple[float | None, float | None]) -> str:
     return " / ".join(NOTHING if number is None else f"{number:.1f}" for number in pair)
-
-
-def _look_up(values: Any, key: str) -> Any:
-    """Finds the value of "a.b" in nested dicts; None where there is none."""
-    for name in key.split("."):
-        values = values.get(name) if isinstance(values, dict) else None
-    return values

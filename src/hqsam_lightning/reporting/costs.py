@@ -56,12 +56,7 @@ def measured_costs(recipe: Recipe, variant: str) -> dict[str, float]:
 
 
 def cost_comparison(recipes: Mapping[str, Recipe | None], paper: Sequence[PaperRow]) -> pd.DataFrame:
-    """The costs that the paper gives, each beside ours; empty where it gives none.
-
-    Args:
-        recipes: of each row's name; None where its run is missing.
-        paper: rows of the paper's table.
-    """
+    """The costs that the paper gives, each beside ours by the recipe of the row's name; empty where it gives none."""
     rows = [row for row in paper if row.costs]
     keys = [key for key in COSTS if any(key in row.costs for row in rows)]
     lines = []

@@ -20,20 +20,13 @@ from hqsam_lightning.training.run_facts import parameter_counts, total_parameter
 def report_evaluation(
     folder: Path, config: DictConfig, evaluation: Evaluation, table: pd.DataFrame, checkpoints: Sequence[str]
 ) -> None:
-    """Writes scores.csv, results.md and metrics.json, and prints the tables.
-
-    Args:
-        folder: of the evaluation.
-        config: whole.
-        evaluation: that was run.
-        table: of its scores.
-        checkpoints: that were evaluated.
+    """Writes scores.csv, results.md and metrics.json of the checkpoints' evaluation, and prints the tables.
 
     Raises:
         StorageError: the results cannot be written.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    metrics = next(iter(evaluation.settings.values())).metrics
+    metrics = next(iter(evaluation.settings.values())).scorer.metrics
     results = Results(table, facts_of(metrics), _facts(plain, evaluation, table, checkpoints), plain)
     write_results(folder, results)
     print_results(results)

@@ -33,19 +33,6 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-s
 """The browser runs our script alone, and fetches nothing."""
 
 
-class _Renderer(RendererHTML):
-    """Renders pictures of `pictures` with their content, and others by their description."""
-
-    pictures: Mapping[str, bytes]
-
-    def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
-        """Renders one picture."""
-        token = tokens[idx]
-        text = self.renderInlineAsText(token.children, options, env) if token.children else ""
-        content = self.pictures.get(str(token.attrs.get("src")))
-        return html.escape(text) if content is None else _picture(text, content)
-
-
 def to_page(
     title: str,
     lines: Sequence[str],
@@ -66,12 +53,11 @@ def to_page(
         HTML that refers to no other file.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "autolink", "reference"])
-    parser.renderer = renderer = _Renderer(parser)
-    renderer.pictures = pictures
-    body = _render(parser, lines)
-    if folded:
-        parts = [f"<details><summary>{html.escape(head)}</summary>\n{_render(parser, part)}" for head, part in folded]
-        body += "".join(f"{part}</details>\n" for part in parts)
+    parser.add_render_rule("image", _image)
+    env = {"pictures": pictures}
+    body = _render(parser, lines, env)
+    for head, part in folded:
+        body += f"<details><summary>{html.escape(head)}</summary>\n{_render(parser, part, env)}</details>\n"
     if panels:
         shown = [f"<h3>{html.escape(heading)}</h3>\n{_picture(heading, content)}\n" for heading, content in panels]
         body += f"<h2>Panels</h2>\n{''.join(shown)}"
@@ -81,8 +67,15 @@ def to_page(
     return PAGE.format(**parts_of_page, body=body, script=script)
 
 
-def _render(parser: MarkdownIt, lines: Sequence[str]) -> str:
-    body: str = parser.render("\n".join(lines))
+def _image(renderer: RendererHTML, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+    """A picture of the page with its content; any other by its description."""
+    text = renderer.renderInlineAsText(tokens[idx].children, options, env)
+    content = env["pictures"].get(str(tokens[idx].attrs.get("src")))
+    return html.escape(text) if content is None else _picture(text, content)
+
+
+def _render(parser: MarkdownIt, lines: Sequence[str], env: EnvType) -> str:
+    body: str = parser.render("\n".join(lines), env)
     # a table that is wider than the screen is scrolled with the keyboard, too
     return body.replace("<table>", '<div class="wide" tabindex="0"><table>').replace("</table>", "</table></div>")
 

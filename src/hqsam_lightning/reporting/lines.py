@@ -24,12 +24,7 @@ DIFFERENCES_NOTE = (
 
 
 def score_lines(summary: Summary, notes: Sequence[str] = ()) -> list[str]:
-    """What is scored, all sets side by side where there are several, then each set's scores and differences.
-
-    Args:
-        summary: the numbers.
-        notes: further ones, put behind those of scores and differences.
-    """
+    """What is scored, notes, all sets side by side where there are several, then each set's scores and differences."""
     contents = describe(summary.metrics)
     lines = [
         *prose(SCORES_NOTE.format(contents)),

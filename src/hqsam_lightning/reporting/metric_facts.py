@@ -35,12 +35,7 @@ class MetricFacts:
         return f"{self.label} %" if self.percent else self.label
 
     def text(self, value: float, sign: str = "") -> str:
-        """A value, such as "75.2" of 0.752 in percent.
-
-        Args:
-            value: as measured.
-            sign: "+" writes that of positive values, too.
-        """
+        """A value, such as "75.2" of 0.752 in percent; `sign` "+" writes that of positive values, too."""
         return f"{100 * value:{sign}.1f}" if self.percent else f"{value:{sign}.3f}"
 
     def with_spread(self, mean: float, std: float) -> str:

@@ -122,14 +122,11 @@ def _means_of_sets(means: pd.DataFrame) -> pd.DataFrame:
 
 def _differences(table: pd.DataFrame) -> pd.DataFrame:
     """Spread over seeds, and the interval of each image's mean over seeds."""
-    of_runs = _means_of_units(unit_differences(table))
+    units = unit_differences(table).groupby([*CELL], sort=False)["value"]
+    of_runs = units.agg(value="mean", count="size").reset_index()
     pooled = differences(table, pool_runs=True)[[*CELL, "mean", "low", "high"]].drop(columns="run")
     spread = _over_seeds(of_runs, "difference").drop(columns="mean")
     return spread.merge(pooled, on=[name for name in CELL if name != "run"], validate="one_to_one")
-
-
-def _means_of_units(units: pd.DataFrame) -> pd.DataFrame:
-    return units.groupby([*CELL], sort=False)["value"].agg(value="mean", count="size").reset_index()
 
 
 def _over_seeds(values: pd.DataFrame, quantity: str) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from scipy import stats
 
+from hqsam_lightning.checks import boolean, either, list_of, mapping_of, number, optional, text
 from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.storage.files import UNREADABLE
 
@@ -25,6 +26,15 @@ COSTS = {
 COCO = ("ap_b", "ap")
 LABELS = {"miou": "mIoU", "mbiou": "mBIoU"}
 """The paper's metrics by the keys of a table.yaml, with the labels that ours are found by."""
+
+_PERCENT = optional(number(0, 100))
+_PLAIN = optional(either(text(), boolean(), number()))
+_VALUES = mapping_of(either(_PLAIN, list_of(_PLAIN)))
+_KEYS = {
+    **{"variant": text(1), "name": text(), "prompts": text(), "when": _VALUES, "miniature": _VALUES},
+    **{"coco": mapping_of(number(0), COCO), "costs": mapping_of(number(0), tuple(COSTS))},
+}
+"""What the keys of a row have to be, "paper" aside."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +107,9 @@ def read_paper_table(path: Path) -> list[PaperRow]:
 
 
 def compare_order(paper: Mapping[str, float], ours: Mapping[str, float]) -> Agreement:
-    """Compares two orders of the same rows, the higher number first.
+    """Compares two orders of rows by their numbers, the higher first.
 
     Rows that only one of them has are left out; a tie puts no row above another.
-
-    Args:
-        paper: number per variant.
-        ours: number per variant.
     """
     names = [name for name in paper if name in ours]
     swapped = []
@@ -118,59 +124,21 @@ def compare_order(paper: Mapping[str, float], ours: Mapping[str, float]) -> Agre
 
 
 def _paper_row(row: dict[str, Any]) -> PaperRow:
-    paper = row["paper"]
-    by_set = {} if "miou" in paper else {str(name): _pair(numbers) for name, numbers in paper.items()}
-    miou, mbiou = (None, None) if by_set else _pair(paper)
-    coco, costs = (_numbers(row, name, known) for name, known in (("coco", COCO), ("costs", COSTS)))
-    unknown = row.keys() - {"variant", "paper", "name", "prompts", "when", "miniature", "coco", "costs"}
-    if unknown:
-        raise ValueError(f"unknown key {sorted(map(str, unknown))[0]!r}")
-    return PaperRow(
-        variant=_text(row["variant"], "variant"),
-        miou=miou,
-        mbiou=mbiou,
-        name=_text(row.get("name", ""), "name"),
-        prompts=_text(row.get("prompts", ""), "prompts"),
-        when=_when(row.get("when", {})),
-        miniature=_when(row.get("miniature", {})),
-        sets=by_set,
-        coco=coco,
-        costs=costs,
-    )
-
-
-def _text(value: Any, key: str) -> str:
-    if not isinstance(value, str | int | float):
-        raise ValueError(f"{key}: expected a name, got {type(value).__name__}")
-    return str(value)
-
-
-def _when(values: Any) -> dict[str, Any]:
-    for key, value in dict(values).items():
-        inner = value if isinstance(value, list) else [value]
-        if not all(each is None or isinstance(each, str | int | float) for each in inner):
-            raise ValueError(f"when.{key}: expected a plain value or a list of them")
-    return {str(key): value for key, value in values.items()}
-
-
-def _numbers(row: Mapping[str, Any], name: str, known: Iterable[str]) -> dict[str, float]:
-    numbers = {str(key): _number(value, key) for key, value in row.get(name, {}).items()}
-    unknown = sorted(numbers.keys() - set(known))
-    if unknown:
-        raise ValueError(f"unknown key {unknown[0]!r} in {name}")
-    return numbers
+    given = dict(row)
+    paper = given.pop("paper")
+    for key, value in given.items():
+        if key not in _KEYS:
+            raise ValueError(f"unknown key {key!r}")
+        if problem := _KEYS[key].problem(value):
+            raise ValueError(f"{key}: {problem}")
+    by_set = {"": paper} if "miou" in paper else paper
+    sets = {str(name): _pair(numbers) for name, numbers in by_set.items()}
+    miou, mbiou = sets.pop("", (None, None))
+    return PaperRow(**given, miou=miou, mbiou=mbiou, sets=sets)
 
 
 def _pair(numbers: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    miou, mbiou = (
-        None if numbers[metric] is None else _number(numbers[metric], metric, 100) for metric in ("miou", "mbiou")
-    )
-    return miou, mbiou
-
-
-def _number(value: Any, key: str, most: float = 1e9) -> float:
-    number = float(value)
-    # NaN fails every comparison
-    if not 0 <= number <= most:
-        raise ValueError(f"{key}: expected a number in [0, {most:g}], got {number}")
-    return number
+    for key in LABELS:
+        if problem := _PERCENT.problem(numbers[key]):
+            raise ValueError(f"{key}: {problem}")
+    return numbers["miou"], numbers["mbiou"]

@@ -26,13 +26,10 @@ NO_PICTURE: tuple[type[Exception], ...] = (*UNREADABLE, Warning)
 
 
 def read_picture(path: Path) -> bytes | None:
-    """Reads a PNG file that a run left, to be embedded into a page.
+    """The bytes of a PNG file that a run left, to be embedded into a page.
 
-    Args:
-        path: of a regular file: a link could bring any file of the machine into the page.
-
-    Returns:
-        The file's bytes; None where there is no such picture, which is logged unless the file is absent.
+    A link could bring any file of the machine into the page: it is left out. None where there is no sound picture,
+    which is logged unless the file is absent.
     """
     try:
         status = path.lstat()
@@ -51,15 +48,7 @@ def read_picture(path: Path) -> bytes | None:
 
 
 def draw_picture(name: str, draw: Callable[[], Figure]) -> bytes | None:
-    """Draws a plot as PNG.
-
-    Args:
-        name: of the file, for the log.
-        draw: makes the plot.
-
-    Returns:
-        The file's bytes; None where drawing failed, which is logged: a report's numbers do not wait for its plots.
-    """
+    """The bytes of a plot as PNG; None where drawing failed, which is logged: the numbers do not wait for the plots."""
     with decoration(f"{name}, a plot of the report,"):
         figure = draw()
         width, height = figure.get_size_inches() * DPI

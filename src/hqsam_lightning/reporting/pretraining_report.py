@@ -36,13 +36,7 @@ def score_table(scores: Mapping[str, float]) -> pd.DataFrame:
 
 
 def write_results(folder: Path, scores: Mapping[str, float], run: dict[str, Any], config: dict[str, Any]) -> None:
-    """Writes results.md, then metrics.json, which marks a finished run.
-
-    Args:
-        folder: the run's output folder.
-        scores: mIoU by protocol.
-        run: facts of the run.
-        config: the resolved config as plain values.
+    """Writes results.md, then metrics.json, which marks a finished run, with the mIoU by protocol and facts of the run.
 
     Raises:
         StorageError: the disk is full or cannot be written.

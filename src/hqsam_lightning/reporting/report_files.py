@@ -52,8 +52,8 @@ def write_report(folder: Path, summary: Summary, paper: Sequence[PaperRow] | Non
     Args:
         folder: made where it is missing.
         summary: the numbers.
-        paper: rows of the paper's table, if the report stands beside one.
-        command: that made the report.
+        paper: see `report_lines`.
+        command: see `report_lines`.
 
     Raises:
         StorageError: the disk is full or cannot be written.
@@ -76,9 +76,9 @@ def report_lines(
 
     Args:
         summary: the numbers.
-        paper: rows of the paper's table, if the report stands beside one.
+        paper: rows of the paper's table that the report stands beside, if any.
         command: that made the report.
-        pictures: plots that lie beside the file.
+        pictures: names of the plots that lie beside the file.
     """
     lines = ["# Report", "", code_span(command), "", *score_lines(summary, [SEEDS_NOTE])]
     if paper is not None:

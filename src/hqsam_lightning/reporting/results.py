@@ -30,23 +30,12 @@ from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.runs import Recipe, Run
 from hqsam_lightning.reporting.tables import overview, set_differences, set_scores
 from hqsam_lightning.storage.files import write_document, write_whole
-from hqsam_lightning.training.callbacks.best_checkpoint import Choice
+from hqsam_lightning.training.callbacks.best_checkpoint import BestWeights
 
 METRICS_FILE, RESULTS_FILE = "metrics.json", "results.md"
 METRICS_KIND, METRICS_VERSION = "metrics", 2
 WIDE = 400
 LEFT_ALIGNED = ("recipe", "method", "logits")
-
-
-@dataclass(frozen=True)
-class BestWeights(Choice):
-    """The validation that a variant's best checkpoint is of.
-
-    Attributes:
-        table: of scores, by these weights.
-    """
-
-    table: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -95,13 +84,8 @@ class Results:
         return Summary(recipes)
 
 
-def write_results(folder: Path, results: Results, picture: str | None = None) -> None:
+def write_results(folder: Path, results: Results) -> None:
     """Writes scores.csv, results.md and metrics.json, in this order: metrics.json marks a finished run.
-
-    Args:
-        folder: the run's output folder.
-        results: of the run.
-        picture: see `write_tables`.
 
     Raises:
         StorageError: the disk is full or cannot be written; the same command can be run again.
@@ -119,18 +103,12 @@ def write_results(folder: Path, results: Results, picture: str | None = None) ->
     }
     json.dumps(body, allow_nan=False)  # refused before anything is written
     files = {SCORES_FILE: write_table(folder / SCORES_FILE, results.table)}
-    write_tables(folder, results, picture)
+    write_tables(folder, results)
     write_document(folder / METRICS_FILE, METRICS_KIND, METRICS_VERSION, {**body, "files": files})
 
 
-def write_tables(folder: Path, results: Results, picture: str | None) -> None:
-    """Writes results.md.
-
-    Args:
-        folder: the run's output folder.
-        results: of the run.
-        picture: file name of the panels beside results.md, if there are any.
-    """
+def write_tables(folder: Path, results: Results, picture: str | None = None) -> None:
+    """Writes results.md; `picture` is the file name of the panels beside it, if there are any."""
     summary = results.summary()
     lines = ["# Results", "", *(prose("Nothing was scored.") if summary is None else score_lines(summary))]
     lines += [line for sentence in describe_best(results) for line in prose(sentence)]
@@ -152,12 +130,7 @@ def describe_best(results: Results) -> list[str]:
 
 
 def print_results(results: Results, console: Console | None = None) -> None:
-    """Prints the tables; differences of all objects alone, since results.md has those of thin and solid ones.
-
-    Args:
-        results: of the run.
-        console: to print on; None is standard output, whose lines are not cropped where it is no terminal.
-    """
+    """Prints the tables, by default on `wide_console`; results.md has differences of thin and solid objects, too."""
     console, summary = console or wide_console(), results.summary()
     if summary is None:
         return

@@ -37,20 +37,14 @@ OPTIONAL = {
     **{f"run.{key}": _COUNT for key in ("epochs", "steps")},
     **{f"run.{key}": _NUMBER for key in ("fit_seconds", "step_seconds", "peak_memory_gib")},
     **{f"run.{key}": mapping_of(_COUNT) for key in ("trainable_parameters", "total_parameters")},
+    "run.begun_from": mapping_of(_WORDS),
     "run.inference": mapping_of(mapping_of(_NUMBER)),
     "config.evaluation": _MAPPING,
 }
 
 
 def find_fault(body: Mapping[str, Any]) -> str | None:
-    """What is wrong with a run's metrics, such as "run.seed: expected an integer >= 0, got 'a'".
-
-    Args:
-        body: of metrics.json, plain values of JSON.
-
-    Returns:
-        None where a report can use it.
-    """
+    """What is wrong with the body of metrics.json, such as "run.seed: expected an integer >= 0; got 'a'"; or None."""
     return next(_odd_values(body, "", 0), None) or next(_faults(body), None)
 
 
@@ -60,9 +54,9 @@ def _faults(body: Mapping[str, Any]) -> Iterator[str]:
         for name in key.split("."):
             value = value.get(name, ...) if isinstance(value, dict) else ...
         if value is ... and key in REQUIRED:
-            yield f"{key}: expected {expected.text}, got none"
-        elif value is not ... and not expected.accepts(value):
-            yield f"{key}: expected {expected.text}, got {show(value)}"
+            yield f"{key}: expected {expected.text}; got none"
+        elif value is not ... and (problem := expected.problem(value)):
+            yield f"{key}: {problem}"
     # only reached where it is a mapping: the first fault counts
     for name, facts in body["metrics"].items():
         if not _is_metric(facts):

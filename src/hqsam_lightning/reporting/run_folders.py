@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -55,7 +54,9 @@ def read_run(folder: Path) -> Run:
                 f"runs: expected {METRICS_FILE} and {SCORES_FILE} in {folder}; {name} is missing; "
                 "give folders of finished runs"
             )
-    metrics = _read_metrics(folder / METRICS_FILE)
+    metrics = read_document(folder / METRICS_FILE, METRICS_KIND, METRICS_VERSION, DataError, REMEDY)
+    if fault := find_fault(metrics):
+        raise DataError(f"{folder / METRICS_FILE}: {fault}; {REMEDY}")
     table = read_table(folder / SCORES_FILE)
     written = metrics["files"].get(SCORES_FILE)
     if written != file_sha256(folder / SCORES_FILE):
@@ -84,11 +85,3 @@ def _check_values(folder: Path, table: pd.DataFrame, known: Mapping[str, MetricF
         odd = values[(values < 0) | (values > 1)]
         if known[name].percent and len(odd):
             raise DataError(f"{folder / SCORES_FILE}: expected shares in [0, 1] as {name}, got {odd.iloc[0]}; {REMEDY}")
-
-
-def _read_metrics(path: Path) -> dict[str, Any]:
-    metrics = read_document(path, METRICS_KIND, METRICS_VERSION, DataError, REMEDY)
-    fault = find_fault(metrics)
-    if fault:
-        raise DataError(f"{path}: {fault}; {REMEDY}")
-    return metrics

@@ -19,13 +19,7 @@ PICTURE = "results.png"
 
 
 def report_run(folder: Path, results: Results, trainer: L.Trainer, callbacks: Sequence[L.Callback]) -> None:
-    """Writes, draws, logs and prints a run's results, by the first process.
-
-    Args:
-        folder: the run's.
-        results: of the run.
-        trainer: that ran it.
-        callbacks: of the run, for its pictures.
+    """Writes, draws (the pictures of its callbacks), logs and prints a run's results, in the first process.
 
     Raises:
         StorageError: the results cannot be written.

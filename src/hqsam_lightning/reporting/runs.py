@@ -41,7 +41,8 @@ class Run:
     def recipe_keys(self) -> dict[str, Any]:
         """The run's recipe but for its seed, see `recipe_of`."""
         sam, data = (str(self.facts.get(key))[:12] for key in ("sam_sha256", "data_sha256"))
-        return without(recipe_of(self.config, sam, data), ("seed",))
+        begun_from = {name: sha256[:12] for name, sha256 in self.facts.get("begun_from", {}).items()}
+        return without(recipe_of(self.config, sam, data, begun_from), ("seed",))
 
     @property
     def sam(self) -> str:
@@ -136,6 +137,18 @@ def check_comparable(runs: Sequence[Run]) -> None:
             )
 
 
+def differing_keys(runs: Sequence[Run]) -> list[str]:
+    """The keys of the runs' recipes in which any two of them differ."""
+    recipes = [run.recipe_keys for run in runs]
+    keys = dict.fromkeys(key for recipe in recipes for key in recipe)
+    return [key for key in keys if any(recipe.get(key) != recipes[0].get(key) for recipe in recipes)]
+
+
+def shorten(value: Any) -> str:
+    """A key's value as labels and plots show it: three digits of a float."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def describe_set(table: pd.DataFrame) -> str:
     """Such as "100 images, 112 masks: 60 thin, 52 solid"."""
     masks = table.drop_duplicates(MASK)
@@ -165,9 +178,8 @@ def _labels_of(runs: Sequence[Run]) -> list[str]:
     """Labels of runs of one name."""
     if len(runs) == 1:
         return [str(runs[0].facts["name"])]
-    keys = dict.fromkeys(key for run in runs for key in run.recipe_keys)
-    differing = [key for key in keys if any(run.recipe_keys.get(key) != runs[0].recipe_keys.get(key) for run in runs)]
-    labels = [_label(run, differing[:KEYS_IN_LABEL], _short) for run in runs]
+    differing = differing_keys(runs)
+    labels = [_label(run, differing[:KEYS_IN_LABEL], shorten) for run in runs]
     return labels if len(set(labels)) == len(labels) else [_label(run, differing, str) for run in runs]
 
 
@@ -183,10 +195,6 @@ def _label(run: Run, keys: Sequence[str], write: Callable[[Any], str]) -> str:
     names = ends if len(set(ends)) == len(ends) else keys
     values = (f"{name}={write(run.recipe_keys.get(key))}" for name, key in zip(names, keys, strict=True))
     return f"{run.facts['name']} ({', '.join(values)})"
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _sets(run: Run) -> str:

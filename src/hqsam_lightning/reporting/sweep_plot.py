@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.pictures import plot_label
-from hqsam_lightning.reporting.runs import Recipe
+from hqsam_lightning.reporting.runs import Recipe, differing_keys, shorten
 from hqsam_lightning.reporting.tables import UNTRAINED
 
 LEAST_RECIPES = 3
@@ -28,19 +28,12 @@ def swept_keys(summary: Summary) -> list[str]:
     learned = [any(variant not in UNTRAINED for variant, _ in recipe.rows) for recipe in summary.recipes]
     if len(summary.recipes) < LEAST_RECIPES or not all(learned):
         return []
-    keys = [recipe.runs[0].recipe_keys for recipe in summary.recipes]
-    names = dict.fromkeys(name for values in keys for name in values)
-    swept = [name for name in names if any(values.get(name) != keys[0].get(name) for values in keys)]
+    swept = differing_keys([recipe.runs[0] for recipe in summary.recipes])
     return swept if len(swept) <= MOST_KEYS else []
 
 
 def draw_sweep(summary: Summary, keys: Sequence[str]) -> Figure:
-    """Draws a line per recipe, coloured by the report's metric of its first learned variant, the best on top.
-
-    Args:
-        summary: the numbers.
-        keys: the axes before the metrics.
-    """
+    """Draws a line per recipe through `keys` and the metrics, coloured by the report's metric, the best on top."""
     scores = np.array([_scores(summary, recipe) for recipe in summary.recipes])
     shown = list(summary.metrics).index(summary.metric)
     columns = [[recipe.runs[0].recipe_keys.get(key) for recipe in summary.recipes] for key in keys]
@@ -86,7 +79,7 @@ def _places(values: Sequence[Any]) -> np.ndarray:
 def _label(axis: Axes, place: int, values: Sequence[Any], heights: np.ndarray) -> None:
     """Writes an axis' ends, or all of its names."""
     axis.axvline(place, color="0.6", linewidth=1)
-    labels = {float(height): _text(value) for value, height in zip(values, heights, strict=True)}
+    labels = {float(height): shorten(value) for value, height in zip(values, heights, strict=True)}
     if all(_is_number(value) for value in values):
         labels = {height: labels[height] for height in (min(labels), max(labels))}
     for height, text in labels.items():
@@ -95,7 +88,3 @@ def _label(axis: Axes, place: int, values: Sequence[Any], heights: np.ndarray) -
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _text(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

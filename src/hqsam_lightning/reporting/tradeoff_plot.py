@@ -30,7 +30,7 @@ class Point:
         plain: whether it is SAM itself.
         speed: images per second.
         size: MiB.
-        score: what it reached, in percent where the metric is.
+        score: mean of the metric, in percent where `unit` says so.
         unit: label of the metric, with its unit.
     """
 

@@ -13,10 +13,8 @@ log = logging.getLogger(__name__)
 def decoration(what: str) -> Iterator[None]:
     """Runs code that the results do not depend on, such as drawing; its failure is logged and the run continues.
 
-    Every exception is caught on purpose: drawing and logging is code of other packages, which may raise anything.
-
-    Args:
-        what: name of the work, as the beginning of the warning.
+    Every exception is caught on purpose: drawing and logging is code of other packages, which may raise anything. The
+    warning begins with `what`, the name of the work.
     """
     try:
         yield

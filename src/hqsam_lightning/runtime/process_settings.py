@@ -23,6 +23,7 @@ from hqsam_lightning.runtime.memory import keep_freed_memory
 
 EXPECTED_WARNINGS = (
     r"Found \d+ module\(s\) in eval mode",  # the frozen SAM
+    r"GPU available but not used",  # trainer=cpu is the user's choice
     r"The '\w+_dataloader' does not have many workers",  # loader.num_workers is the user's choice
     r"It is recommended to use `self.log\('val/",  # the metrics are summed over processes before they are logged
     r"`ModelCheckpoint\(monitor='val/mbiou'\)` could not find",  # a run that ends within an epoch validates afterwards

@@ -17,11 +17,7 @@ T = TypeVar("T")
 
 
 def launch(trainer: Mapping[str, Any]) -> Fabric:
-    """Starts a process per device.
-
-    Args:
-        trainer: the config's section trainer, whose devices are there.
-    """
+    """Starts a process per device of the config's section `trainer`."""
     options = {key: trainer[key] for key in ("accelerator", "devices", "num_nodes") if key in trainer}
     fabric = Fabric(**options, strategy="auto" if options.get("devices") == 1 else "ddp")
     fabric.launch()

@@ -80,13 +80,7 @@ def has_terminal() -> bool:
 
 
 def track(items: Sequence[Item], what: str, every_seconds: float = SECONDS) -> Iterator[Item]:
-    """Yields the items, with a bar on a terminal and lines in the log otherwise.
-
-    Args:
-        items: to process in turn.
-        what: name of the work, such as "encoding".
-        every_seconds: see `Pace`.
-    """
+    """Yields the items, with a bar on a terminal and lines such as "encoding: 5/10" in the log elsewhere."""
     if has_terminal():
         yield from rich.progress.track(items, what)
         return

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name))
 
@@ -98,7 +97,10 @@ def raise_if_stopped() -> None:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     if os.getpid() != _requests.pid:
-        _handle_in_child(number)
+        # a forked loading process: Ctrl-C and SLURM's signals reach it too, but it ends when its parent does
+        if number == signal.SIGTERM:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         return
     first, _requests.received = _requests.received is None, _requests.received or number
     if not first:
@@ -109,15 +111,3 @@ def _handle(number: int, frame: FrameType | None) -> None:
     elif number == signal.SIGINT:
         # not print, which may be what the signal interrupted
         os.write(2, b"\nstopping after this step; press Ctrl-C again to end at once, without saving\n")
-
-
-def _handle_in_child(number: int) -> None:
-    """A forked loading process: Ctrl-C and SLURM's signals reach it too, but it ends when its parent does."""
-    if number == signal.SIGTERM:
-        _die_of(number)
-
-
-def _die_of(number: int) -> NoReturn:
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-    raise AssertionError("unreachable: the signal's default action ends the process")

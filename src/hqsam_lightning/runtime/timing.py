@@ -36,28 +36,17 @@ class Timing:
 
 
 def take_turns(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, Timing]:
-    """Times every contestant once per round, after one warm-up round.
-
-    Args:
-        contestants: by name.
-        rounds: number of timed rounds.
-    """
+    """Times every contestant once per round, after one warm-up round."""
     timings = {name: Timing(name, []) for name in contestants}
     for number in range(rounds + 1):
         for name, contestant in contestants.items():
-            seconds = time_once(contestant)
+            synchronise()
+            start = time.perf_counter()
+            contestant()
+            synchronise()
             if number:
-                timings[name].seconds.append(seconds)
+                timings[name].seconds.append(time.perf_counter() - start)
     return timings
-
-
-def time_once(contestant: Contestant) -> float:
-    """Seconds of one run."""
-    synchronise()
-    start = time.perf_counter()
-    contestant()
-    synchronise()
-    return time.perf_counter() - start
 
 
 def synchronise() -> None:

@@ -8,10 +8,12 @@ from segment_anything.modeling import ImageEncoderViT
 from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
 
+from hqsam_lightning.sam.layers import TOKENS
+
 # elements of the bias computed at a time on a CPU: 16 MB, small enough for the allocator to reuse
 BIAS = 2**22
-# tokens of windows processed at a time on a CPU; see `hqsam_lightning.sam.mlp`
-TOKENS = 1024
+# keys up to which a GPU is faster with the bias in memory than with additional channels: those of SAM's windows
+BIAS_KEYS = 1024
 # types in which two matrix products take half the time of PyTorch's fused CPU kernel
 BY_PRODUCTS = (torch.bfloat16, torch.float16)
 
@@ -21,8 +23,9 @@ class FusedAttention(nn.Module):
 
     Replaces the `Attention` that it is built from: it holds the same modules and parameters under the same names.
     Relative positions add rel_h[q, row of k] + rel_w[q, column of k] to the logits (``add_decomposed_rel_pos``).
-    CUDA kernels take them as additional channels of queries and keys; a CPU is faster with the bias of a few windows,
-    or of a few hundred queries, at a time. Gradients reach inputs and parameters as in eager attention.
+    CUDA kernels take them as a bias in windows, and as additional channels of queries and keys in the whole image. A
+    CPU is faster with the bias of a few windows, or of a few hundred queries, at a time. Gradients reach inputs and
+    parameters as in eager attention.
 
     Args:
         attention: of a block of SAM's ViT.
@@ -50,7 +53,8 @@ class FusedAttention(nn.Module):
         grid = queries.unflatten(2, (height, width))
         by_row = torch.einsum("bnhwc,hkc->bnhwk", grid, get_rel_pos(height, height, self.rel_pos_h).to(grid.dtype))
         by_column = torch.einsum("bnhwc,wkc->bnhwk", grid, get_rel_pos(width, width, self.rel_pos_w).to(grid.dtype))
-        attend = _attend_by_channels if tokens.is_cuda else _attend_by_chunks
+        on_gpu = _attend_by_bias if height * width <= BIAS_KEYS else _attend_by_channels
+        attend = on_gpu if tokens.is_cuda else _attend_by_chunks
         mixed = attend(queries, keys, values, by_row.flatten(2, 3), by_column.flatten(2, 3))
         return self.proj(mixed.transpose(1, 2).reshape(batch, height, width, -1))
 
@@ -99,15 +103,27 @@ def _slices(total: int, size: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, total, size)]
 
 
+def _attend_by_bias(queries: Tensor, keys: Tensor, values: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:
+    """Attention (B, heads, L, d) in one kernel call, with its (L, L) biases in memory."""
+    bias = (by_row[..., :, None] + by_column[..., None, :]).flatten(3)
+    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+
+
 def _attend_by_channels(queries: Tensor, keys: Tensor, values: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:
     """Attention (B, heads, L, d) in one kernel call: [q, rel_h, rel_w] . [k, one-hot row, one-hot column]."""
     height, width, channels = by_row.shape[-1], by_column.shape[-1], queries.shape[-1]
     row = torch.eye(height, dtype=keys.dtype, device=keys.device).repeat_interleave(width, dim=0)
     column = torch.eye(width, dtype=keys.dtype, device=keys.device).repeat(height, 1)
     where = torch.cat([row, column], dim=1).expand(*keys.shape[:2], -1, -1)
-    # tensor-core kernels need a multiple of 8 channels, and values as wide as keys
+    # tensor-core kernels need a multiple of 8 channels
     spare = -(channels + height + width) % 8
     queries = F.pad(torch.cat([queries * channels**-0.5, by_row, by_column], dim=-1), (0, spare))
     keys = F.pad(torch.cat([keys, where], dim=-1), (0, spare))
-    values = F.pad(values, (0, queries.shape[-1] - channels))
+    if not _takes_narrow_values(queries):
+        values = F.pad(values, (0, queries.shape[-1] - channels))
     return F.scaled_dot_product_attention(queries, keys, values, scale=1.0)[..., :channels]
+
+
+def _takes_narrow_values(queries: Tensor) -> bool:
+    """Whether the fastest kernel takes values of fewer channels than keys: cuDNN's on Hopper, and those of float32."""
+    return queries.dtype == torch.float32 or (queries.is_cuda and torch.cuda.get_device_capability()[0] >= 9)

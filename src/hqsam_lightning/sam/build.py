@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from hqsam_lightning.errors import ConfigError, WeightsError, choice_error
 from hqsam_lightning.sam.attention import fuse_attention
-from hqsam_lightning.sam.channel_norm import fuse_norms
 from hqsam_lightning.sam.frozen import FrozenSam
-from hqsam_lightning.sam.mlp import chunk_mlps
-from hqsam_lightning.sam.mobile_sam import from_mobile_sam, is_mobile_sam
+from hqsam_lightning.sam.layers import chunk_mlps, fuse_norms
+from hqsam_lightning.sam.mobile_sam import from_mobile_sam
 from hqsam_lightning.sam.shipped import read_shipped
 from hqsam_lightning.sam.state_dicts import read_state_dict, state_dict_sha256
 from hqsam_lightning.sam.weights import fetch
@@ -78,12 +77,8 @@ def build_sam(
         fuse_attention(sam.image_encoder)
         chunk_mlps(sam.image_encoder)
     fuse_norms(sam)
-    if weights == "embedded":
-        _load(sam, *_shipped_weights(name, embedded))
-    elif weights != "random":
-        path = _weights_path(name, weights, published, Path(cache_dir))
-        state_dict = read_state_dict(path)
-        _load(sam, from_mobile_sam(state_dict) if is_mobile_sam(state_dict) else state_dict, str(path))
+    if weights != "random":
+        _load(sam, *_read_weights(name, weights, embedded, published, Path(cache_dir)))
     return FrozenSam(sam, name, state_dict_sha256(sam.state_dict()), precision)
 
 
@@ -109,19 +104,21 @@ def _assemble(image_size: int, patch_size: int, encoder: EncoderFactory, embed_d
     )
 
 
-def _shipped_weights(name: str, embedded: str | None) -> tuple[dict[str, Tensor], str]:
+def _read_weights(
+    name: str, weights: str, embedded: str | None, published: Mapping[str, str] | None, cache_dir: Path
+) -> tuple[dict[str, Tensor], str]:
     """The tensors, and the file that they are from."""
-    if embedded is None:
-        raise ConfigError(f"sam.weights: expected 'random' or a file's path, because {name} ships none; got 'embedded'")
-    return read_shipped(embedded), embedded
-
-
-def _weights_path(name: str, weights: str, published: Mapping[str, str] | None, cache_dir: Path) -> Path:
-    if weights != "published":
-        return Path(weights).expanduser()
-    if published is None:
-        raise ConfigError(f"sam.weights: expected 'random' or a file's path, because {name} has no published weights")
-    return fetch(published["url"], published["sha256"], cache_dir)
+    expected = "sam.weights: expected 'random' or a file's path, because"
+    if weights == "embedded":
+        if embedded is None:
+            raise ConfigError(f"{expected} {name} ships none; got 'embedded'")
+        return read_shipped(embedded), embedded
+    path = Path(weights).expanduser()
+    if weights == "published":
+        if published is None:
+            raise ConfigError(f"{expected} {name} has no published weights")
+        path = fetch(published["url"], published["sha256"], cache_dir)
+    return from_mobile_sam(read_state_dict(path)), str(path)
 
 
 def _load(sam: Sam, state_dict: dict[str, Tensor], source: str) -> None:

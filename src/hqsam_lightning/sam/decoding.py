@@ -101,6 +101,13 @@ def single_mask_weights(decoder: MaskDecoder, state: DecoderState) -> Tensor:
     return decoder.output_hypernetworks_mlps[0](state.mask_tokens[:, 0])
 
 
+def plain_masks(
+    decoder: MaskDecoder, features: SamFeatures, prompts: PromptEmbeddings, multimask_output: bool | str = False
+) -> tuple[Tensor, Tensor]:
+    """A decoder's masks of one group of prompts as SAM has them; see `run_transformer` and `sam_masks`."""
+    return sam_masks(decoder, run_transformer(decoder, features, prompts), multimask_output)
+
+
 def sam_masks(decoder: MaskDecoder, state: DecoderState, multimask_output: bool | str) -> tuple[Tensor, Tensor]:
     """SAM's own masks of each row.
 

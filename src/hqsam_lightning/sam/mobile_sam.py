@@ -13,13 +13,13 @@ UNUSED = ("head.", "norm_head.")
 COMPUTED = "attention_bias_idxs"
 
 
-def is_mobile_sam(state_dict: Mapping[str, Tensor]) -> bool:
-    """Whether a whole model's state dict has MobileSAM's names of its image encoder."""
-    return any(name.startswith(f"{ENCODER}layers.") for name in state_dict)
-
-
 def from_mobile_sam(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Renames the image encoder's tensors of a whole MobileSAM, or an official Light HQ-SAM, and keeps the others."""
+    """Renames the image encoder's tensors of a whole MobileSAM, or an official Light HQ-SAM, and keeps the others.
+
+    The state dict of another SAM is returned as it is.
+    """
+    if not any(name.startswith(f"{ENCODER}layers.") for name in state_dict):
+        return dict(state_dict)
     renamed = {}
     for name, value in state_dict.items():
         inner = name.removeprefix(ENCODER)

@@ -61,16 +61,10 @@ def read_state_dict(path: Path, key: str = "sam.weights") -> dict[str, Tensor]:
 
 
 def read_torch_file(path: Path, remedy: str) -> Any:
-    """Reads what `torch.save` wrote; no code in it is run.
-
-    torch itself does not compare the checksums of its zip files.
-
-    Args:
-        path: the file, whatever its name.
-        remedy: what to do about a file that cannot be used, as the end of the message.
+    """Reads what `torch.save` wrote; no code in it is run, and checksums, which torch ignores, are compared.
 
     Raises:
-        WeightsError: the file is missing, damaged, or holds more than tensors and plain values.
+        WeightsError: the file is missing, damaged, or holds more than tensors and plain values; ends with the `remedy`.
     """
     require_regular_file(path, WeightsError, remedy)
     try:
@@ -86,13 +80,8 @@ def read_torch_file(path: Path, remedy: str) -> Any:
 def require_state_dict(path: Path, content: Any, remedy: str) -> dict[str, Tensor]:
     """Makes sure that a file's content is a flat dict of sound tensors.
 
-    Args:
-        path: of the file.
-        content: of the file.
-        remedy: what to do about a file that cannot be used, as the end of the message.
-
     Raises:
-        WeightsError: it is not, or a tensor holds NaN or infinity.
+        WeightsError: it is not, or a tensor holds NaN or infinity; ends with the `remedy`.
     """
     if not isinstance(content, dict) or not content:
         found = "an empty dict" if isinstance(content, dict) else type(content).__name__
@@ -113,11 +102,7 @@ def require_state_dict(path: Path, content: Any, remedy: str) -> dict[str, Tenso
 
 
 def pack_weights(state_dict: Mapping[str, Tensor]) -> bytes:
-    """Makes a safetensors file whose checksum `read_state_dict` compares.
-
-    Args:
-        state_dict: contiguous tensors on the CPU.
-    """
+    """Makes a safetensors file of contiguous tensors on the CPU, whose checksum `read_state_dict` compares."""
     return pack_tensors(state_dict, KIND, VERSION, {"sha256": state_dict_sha256(state_dict)})
 
 

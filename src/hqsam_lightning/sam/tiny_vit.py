@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from segment_anything.modeling.common import LayerNorm2d
-from timm.models.tiny_vit import Attention, TinyVit, TinyVitStage
+from timm.models.tiny_vit import Attention, TinyVit
 from torch import Tensor, nn
 
 from hqsam_lightning.errors import ConfigError, choice_error
@@ -60,8 +60,8 @@ class TinyViTEncoder(nn.Module):
             **{name: tuple(values) for name, values in stages.items()},
         )
         vit.stages[3].downsample.conv2.conv.stride = (1, 1)
-        for stage in vit.stages[1:]:
-            _without_cache(stage)
+        for block in (block for stage in vit.stages[1:] for block in stage.blocks):
+            block.attn.__class__ = _Attention
         self.img_size = image_size
         self.early = early
         self.early_dim = embed_dims[2] if early == "merged" else 4 * embed_dims[1]
@@ -105,11 +105,6 @@ class _Attention(Attention):
         """The bias (heads, N, N) between each two of a window's N cells."""
         table = self.attention_biases.t()
         return nn.functional.embedding(self.attention_bias_idxs, table).permute(2, 0, 1).contiguous()
-
-
-def _without_cache(stage: TinyVitStage) -> None:
-    for block in stage.blocks:
-        block.attn.__class__ = _Attention
 
 
 def _check_frame(image_size: int, patch_size: int) -> None:

@@ -58,7 +58,8 @@ def annotated(target: Callable[..., Any]) -> dict[str, Expected]:
     for name, parameter in (signature.parameters if signature else {}).items():
         expected = of_annotation(hints.get(name, Any))
         if expected is not None:
-            found[name] = optional(expected) if parameter.default is None else expected
+            is_optional = parameter.default is None and not expected.accepts(None)
+            found[name] = optional(expected) if is_optional else expected
     return found
 
 

@@ -11,9 +11,8 @@ from omegaconf import DictConfig
 from hqsam_lightning.data.catalogue import Source
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.schema.contracts import contract_problems
+from hqsam_lightning.schema.keys import Found, Problems, entries, first_match, matches, resolve
 from hqsam_lightning.schema.paths import expand_paths, path_problems
-from hqsam_lightning.schema.patterns import first_match, matches
-from hqsam_lightning.schema.resolving import Found, Problems, entries, resolve
 from hqsam_lightning.schema.rules import COMMANDS, SECTIONS
 from hqsam_lightning.schema.target_rules import expected_of
 from hqsam_lightning.schema.targets import target_problems

@@ -6,56 +6,23 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint, LearningRateMonitor, ModelCheckpoint, ProgressBar
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.callbacks import Checkpoint, LearningRateMonitor, ModelCheckpoint, ProgressBar
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from hqsam_lightning.checks import show
-from hqsam_lightning.data import DataSets, PromptedDataModule
-from hqsam_lightning.evaluation.suites import Suite
-from hqsam_lightning.heads import Head
-from hqsam_lightning.metrics.registry import Metric
-from hqsam_lightning.sam import FrozenSam
-from hqsam_lightning.schema.patterns import first_match
-from hqsam_lightning.schema.resolving import Found
+from hqsam_lightning.schema.keys import Found
 from hqsam_lightning.schema.targets import locate, nodes_of
 
 CHECKPOINT_STATE = ("monitor", "mode", "every_n_train_steps", "every_n_epochs", "train_time_interval")
 """Arguments by which Lightning distinguishes the states of two `ModelCheckpoint`s."""
-PARENTS: Mapping[str, type] = {
-    "variants.*": Head,
-    "callbacks.*": Callback,
-    "logger.*": Logger,
-    "loss": nn.Module,
-    "variant_losses.*": nn.Module,
-    "optimizer": Optimizer,
-    "scheduler": LRScheduler,
-    "data": DataSets,
-    "sam": FrozenSam,
-    "trainer": Trainer,
-    "datamodule": PromptedDataModule,
-    "module": LightningModule,
-    "metrics.*": Metric,
-    "suite": Suite,
-}
-"""Required base class of the target of a key, unless it is a function."""
-METHODS: Mapping[str, str] = {
-    "augmentation": "__call__",
-    "prompts": "draw",
-    "val_prompts.*": "draw",
-}
-"""Required method of the class of a key."""
 VARIANT_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def contract_problems(values: Mapping[str, Any]) -> Iterator[Found]:
     """Yields the keys of a run's config that conflict with others."""
     for find in (
-        *(_limits, _validation, _devices, _kinds, _callbacks, _same_checkpoints, _strategy, _appearance),
+        *(_limits, _validation, _devices, _callbacks, _same_checkpoints, _strategy, _appearance),
         *(_variants, _losses, _image_size, _attention_heads),
     ):
         yield from find(values)
@@ -81,23 +48,6 @@ def _devices(values: Mapping[str, Any]) -> Iterator[Found]:
     if trainer.get("accelerator") == "cpu" and (devices == -1 or isinstance(devices, list)):
         expected = "a number of processes >= 1 with trainer.accelerator=cpu"
         yield "trainer.devices", f"expected {expected}; got {show(devices)}"
-
-
-def _kinds(values: Mapping[str, Any]) -> Iterator[Found]:
-    for key, node in nodes_of(values):
-        kind = locate(key, node)
-        problem = _problem_of_kind(key, kind) if isinstance(kind, type) else None
-        if problem:
-            yield f"{key}._target_", f"{problem}; got {show(node['_target_'])}"
-
-
-def _problem_of_kind(key: str, kind: type) -> str | None:
-    parent, method = first_match(PARENTS, key) or object, first_match(METHODS, key)
-    if not issubclass(kind, parent):
-        return f"expected a subclass of {parent.__module__}.{parent.__qualname__}, or a function that returns one"
-    if method and not any(method in vars(each) for each in kind.__mro__):
-        return f"expected a class with the method {method}"
-    return None
 
 
 def _callbacks(values: Mapping[str, Any]) -> Iterator[Found]:

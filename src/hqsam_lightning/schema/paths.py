@@ -10,8 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hqsam_lightning.checks import path
 from hqsam_lightning.schema.annotations import path_arguments
-from hqsam_lightning.schema.patterns import matches
-from hqsam_lightning.schema.resolving import Found, entries, resolve
+from hqsam_lightning.schema.keys import Found, entries, matches, resolve
 from hqsam_lightning.schema.targets import locate, nodes_of
 
 PATH_KEYS = (

@@ -75,6 +75,7 @@ PRETRAIN: Mapping[str, Expected] = {
     "only_validate": boolean(),
     "batch_size": integer(1),
     "rounds": integer(1, 1000),
+    "decoder_lr_scale": number(0, 1000),
     "precision": choice("fp32", "bf16"),
     "start_share": number(0, 1, below=True),
 }
@@ -96,7 +97,8 @@ EVALUATE: Mapping[str, Expected] = {
     "val_prompts": RUN["val_prompts"],
 }
 REPORT: Mapping[str, Expected] = {
-    "runs": list_of(path()),
+    # Hydra reads the name of a folder of digits as a number
+    "runs": either(path(), list_of(either(path(), integer(0)), least=1)),
     "out": path(),
     "table": optional(path()),
     "plot_metric": optional(text(1)),

@@ -4,57 +4,79 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from hqsam_lightning.checks import anything, boolean, choice, list_of, show
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from hqsam_lightning.checks import Expected, anything, boolean, choice, list_of, show
+from hqsam_lightning.data import DataSets, PromptedDataModule
+from hqsam_lightning.evaluation.suites import Suite
+from hqsam_lightning.heads import Head
+from hqsam_lightning.metrics.registry import Metric
 from hqsam_lightning.overrides import near
+from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema.annotations import signature_of
-from hqsam_lightning.schema.patterns import first_match, matches
-from hqsam_lightning.schema.resolving import Found, entries
+from hqsam_lightning.schema.keys import Found, entries, first_match, matches
 from hqsam_lightning.schema.target_rules import expected_of
 
-NODES = (
-    *("sam", "sam.encoder", "data", "augmentation", "prompts", "loss", "optimizer", "scheduler"),
-    *(
-        "datamodule",
-        "module",
-        "trainer",
-        "ema",
-        "callbacks.*",
-        "logger.*",
-        "variants.*",
-        "val_prompts.*",
-        "variant_losses.*",
-    ),
-    *("metrics.*", "metrics.*.function", "suite"),
-)
-"""Keys that hold a node with a ``_target_``."""
-PARTIALS = ("optimizer", "scheduler", "sam.encoder", "datamodule", "module", "metrics.*.function")
-"""Nodes that are called later, with further arguments."""
-SUPPLIED: Mapping[str, tuple[str, ...]] = {
-    "variants.*": ("sam", "seed"),
-    "head": ("sam", "seed"),
-    "augmentation": ("image_size",),
-    "trainer": ("callbacks", "logger"),
-    "sam.encoder": ("image_size", "patch_size", "out_channels"),
-    "metrics.*.function": ("pred", "target", "ignore"),
+
+@dataclass(frozen=True)
+class Part:
+    """What the node of a key has to be.
+
+    Attributes:
+        parent: base class of its target, unless that is a function.
+        method: that the class of its target has to have.
+        is_partial: whether it is called later, with further arguments.
+        supplied: names of the arguments that the code supplies, not the config; or their places.
+        own_keys: keys beside the target that are not arguments of it, unless it has one of that name.
+    """
+
+    parent: type = object
+    method: str | None = None
+    is_partial: bool = False
+    supplied: tuple[str, ...] | slice = ()
+    own_keys: tuple[str, ...] = ()
+
+
+PARTS: Mapping[str, Part] = {
+    "sam": Part(FrozenSam),
+    "sam.encoder": Part(is_partial=True, supplied=("image_size", "patch_size", "out_channels")),
+    "data": Part(DataSets),
+    "augmentation": Part(method="__call__", supplied=("image_size",)),
+    "prompts": Part(method="draw"),
+    "val_prompts.*": Part(method="draw"),
+    "loss": Part(nn.Module),
+    "variant_losses.*": Part(nn.Module),
+    "optimizer": Part(Optimizer, is_partial=True, supplied=slice(1)),
+    "scheduler": Part(LRScheduler, is_partial=True, supplied=slice(1)),
+    "ema": Part(),
+    "datamodule": Part(PromptedDataModule, is_partial=True, supplied=slice(None)),
+    "module": Part(LightningModule, is_partial=True, supplied=slice(None)),
+    "trainer": Part(Trainer, supplied=("callbacks", "logger")),
+    "callbacks.*": Part(Callback),
+    "logger.*": Part(Logger),
+    "variants.*": Part(Head, supplied=("sam", "seed"), own_keys=("weights",)),
+    "metrics.*": Part(Metric),
+    "metrics.*.function": Part(is_partial=True, supplied=("pred", "target", "ignore")),
+    "suite": Part(Suite),
 }
-"""Arguments that the code supplies, not the config."""
-OWN_KEYS: Mapping[str, tuple[str, ...]] = {
-    "variants.*": ("weights",),
-    "head": ("weights",),
-}
-"""Keys beside a target that are not arguments of it, unless it has one of that name."""
-SPECIAL = {
+"""The keys that hold a node with a ``_target_``."""
+SPECIAL: Mapping[str, Expected] = {
     "_recursive_": boolean(),
     "_convert_": choice("none", "partial", "object", "all"),
     "_args_": list_of(anything()),
 }
-DEFAULTS = {"_partial_": False, "_recursive_": True, "_convert_": "none", "_args_": []}
-"""Of the keys that Hydra itself reads."""
+"""Keys that Hydra itself reads."""
 BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -110,32 +132,47 @@ def _locate(target: str) -> Any:
 def target_problems(values: dict[str, Any]) -> Iterator[Found]:
     """Yields the problems of the nodes of a config, and the keys that should hold a node and do not."""
     for key, value in entries(values):
-        pattern = next((pattern for pattern in NODES if matches(pattern, key)), None)
+        pattern = next((pattern for pattern in PARTS if matches(pattern, key)), None)
         if pattern is not None and not _is_node(value):
             remedy = f"; leave it out with ~{key}" if "*" in pattern else ""
             yield key, f"expected a mapping with a _target_; got {show(value)}{remedy}"
     for key, node in nodes_of(values):
-        target = locate(key, node)
-        if target is None:
-            wanted = "the full name of a class or function that can be imported"
-            yield f"{key}._target_", f"expected {wanted}; got {show(node['_target_'])}"
-            continue
-        specials = {"_partial_": choice(any(matches(pattern, key) for pattern in PARTIALS)), **SPECIAL}
-        for name, expected in specials.items():
-            if problem := expected.problem(node.get(name, DEFAULTS[name])):
-                yield f"{key}.{name}", problem
-        if (signature := signature_of(target)) is not None:
-            yield from _argument_problems(key, node, target, signature)
+        yield from _node_problems(key, node, first_match(PARTS, key) or Part())
+
+
+def _node_problems(key: str, node: Mapping[str, Any], part: Part) -> Iterator[Found]:
+    target = locate(key, node)
+    if target is None:
+        wanted = "the full name of a class or function that can be imported"
+        yield f"{key}._target_", f"expected {wanted}; got {show(node['_target_'])}"
+        return
+    given = {"_partial_": False, **node}
+    for name, expected in {"_partial_": choice(part.is_partial), **SPECIAL}.items():
+        if name in given and (problem := expected.problem(given[name])):
+            yield f"{key}.{name}", problem
+    if (signature := signature_of(target)) is not None:
+        yield from _argument_problems(key, node, target, signature, part)
+    if isinstance(target, type) and (problem := _kind_problem(target, part)):
+        yield f"{key}._target_", f"{problem}; got {show(node['_target_'])}"
+
+
+def _kind_problem(kind: type, part: Part) -> str | None:
+    if not issubclass(kind, part.parent):
+        name = f"{part.parent.__module__}.{part.parent.__qualname__}"
+        return f"expected a subclass of {name}, or a function that returns one"
+    if part.method and not any(part.method in vars(each) for each in kind.__mro__):
+        return f"expected a class with the method {part.method}"
+    return None
 
 
 def _argument_problems(
-    key: str, node: Mapping[str, Any], target: Callable[..., Any], signature: inspect.Signature
+    key: str, node: Mapping[str, Any], target: Callable[..., Any], signature: inspect.Signature, part: Part
 ) -> Iterator[Found]:
     parameters = signature.parameters.values()
     known = {parameter.name for parameter in parameters if parameter.kind in BY_NAME}
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    supplied, expected = _supplied(key, signature), expected_of(target)
-    own = set(first_match(OWN_KEYS, key) or ()) - known
+    supplied = tuple(signature.parameters)[part.supplied] if isinstance(part.supplied, slice) else part.supplied
+    expected, own = expected_of(target), set(part.own_keys) - known
     given = {name: value for name, value in node.items() if not str(name).startswith("_") and name not in own}
     for name, value in given.items():
         if name not in known and not takes_any:
@@ -152,16 +189,6 @@ def _argument_problems(
         is_needed = parameter.default is parameter.empty and parameter.kind in BY_NAME
         if is_needed and name not in given and name not in supplied:
             yield f"{key}.{name}", "expected a value, which the target needs; got none"
-
-
-def _supplied(key: str, signature: inspect.Signature) -> tuple[str, ...]:
-    """Names of the arguments that the code supplies."""
-    if key in ("optimizer", "scheduler"):
-        # their first one, parameters or optimiser, by position
-        return tuple(signature.parameters)[:1]
-    if key in ("datamodule", "module"):
-        return tuple(signature.parameters)
-    return first_match(SUPPLIED, key) or ()
 
 
 def _is_node(value: Any) -> bool:

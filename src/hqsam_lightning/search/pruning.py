@@ -41,6 +41,6 @@ class OptunaPruning(L.Callback):
         self.trial.report(value, trainer.current_epoch)
         if trainer.current_epoch + 1 < (trainer.max_epochs or 0) and self.trial.should_prune():
             raise optuna.TrialPruned(
-                f"{self.monitor} is {value:.4f} after epoch {trainer.current_epoch}, under the median of "
-                f"{count_done(self.trial.study)} trials"
+                f"{self.monitor} is {value:.4f} after epoch {trainer.current_epoch}, worse than the median "
+                f"of {count_done(self.trial.study)} trials"
             )

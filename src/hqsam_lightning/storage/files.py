@@ -58,13 +58,8 @@ FORMAT = "hqsam_lightning"
 def require_regular_file(path: Path, error: type[HQSamError], remedy: str) -> None:
     """Refuses what cannot be read as a file: a pipe or a device would hang or never end.
 
-    Args:
-        path: the file.
-        error: class of the error.
-        remedy: what to do, as the end of the message.
-
     Raises:
-        HQSamError: of the class given, when there is no such file, or it is not a regular one.
+        HQSamError: of the class `error`, ending with the `remedy`, when it is no regular file, or absent.
     """
     try:
         mode = path.stat().st_mode
@@ -75,25 +70,14 @@ def require_regular_file(path: Path, error: type[HQSamError], remedy: str) -> No
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file atomically and durably: it is there whole or not at all, also after a power cut.
-
-    Args:
-        path: replaced where it exists; its folder is made where it is missing.
-        content: of the file.
-
-    Raises:
-        StorageError: the disk is full or cannot be written; a file that was there before stays as it was.
-    """
+    """Writes a file atomically and durably: whole or not at all, also after a power cut; see `replacing`."""
     with replacing(path) as file:
         file.write(content)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Opens a temporary file that replaces the file at the end, see `write_whole`.
-
-    Args:
-        path: replaced where it exists; its folder is made where it is missing.
+    """Opens a temporary file that replaces `path` at the end; its folder is made where it is missing.
 
     Raises:
         StorageError: the disk is full or cannot be written; a file that was there before stays as it was.
@@ -134,7 +118,7 @@ def write_document(path: Path, kind: str, version: int, body: Mapping[str, Any])
     """Writes plain values as JSON that carries its kind, version and checksum.
 
     Args:
-        path: see `write_whole`.
+        path: of the file.
         kind: what the file is, e.g. ``"metrics"``.
         version: of this kind's layout.
         body: values of JSON without NaN or infinity; its keys are those of the file.
@@ -143,7 +127,7 @@ def write_document(path: Path, kind: str, version: int, body: Mapping[str, Any])
         The checksum, which serves as the document's identity.
 
     Raises:
-        StorageError: see `write_whole`.
+        StorageError: see `replacing`.
         ValueError: the body holds NaN or infinity.
     """
     sha256 = content_sha256(json.loads(json.dumps(body, allow_nan=False)))
@@ -153,20 +137,11 @@ def write_document(path: Path, kind: str, version: int, body: Mapping[str, Any])
 
 
 def read_document(path: Path, kind: str, version: int, error: type[HQSamError], remedy: str) -> dict[str, Any]:
-    """Reads what `write_document` wrote.
-
-    Args:
-        path: the file.
-        kind: that is expected.
-        version: that is expected.
-        error: class of the error.
-        remedy: what to do about a file that cannot be used, as the end of the message.
-
-    Returns:
-        The body, without the header.
+    """Reads the body of what `write_document` wrote.
 
     Raises:
-        HQSamError: of the class given, when the file is missing, damaged, changed, or of another kind or version.
+        HQSamError: of the class `error`, ending with the `remedy`, when the file is missing, damaged, changed, or of
+            another kind or version.
     """
     require_regular_file(path, error, remedy)
     body = body_of(path, read_json(path, error, remedy), kind, version, error, remedy)

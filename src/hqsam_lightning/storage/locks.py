@@ -34,12 +34,7 @@ _held_guard = threading.Lock()
 
 @contextmanager
 def claim(folder: Path, remedy: str) -> Iterator[None]:
-    """Claims a folder for this process, by a lock file in it; see `claim_file`.
-
-    Args:
-        folder: made where it is missing.
-        remedy: what to do when another process has it, as the end of the message.
-    """
+    """Claims a folder for this process, by a lock file in it; see `claim_file`."""
     with claim_file(folder / LOCK_FILE, f"{folder}: expected a folder that no other run writes", remedy):
         yield
 

@@ -37,18 +37,10 @@ def is_ours(metadata: Mapping[str, str] | None) -> bool:
 def read_facts(
     path: Path, metadata: Mapping[str, str] | None, kind: str, version: int, error: type[HQSamError], remedy: str
 ) -> dict[str, Any]:
-    """Reads the facts that `pack_tensors` wrote.
-
-    Args:
-        path: of the file, for messages.
-        metadata: of the file.
-        kind: that is expected.
-        version: that is expected.
-        error: class of the error.
-        remedy: what to do about a file that cannot be used, as the end of the message.
+    """Reads the facts that `pack_tensors` wrote from a file's metadata.
 
     Raises:
-        HQSamError: of the class given, when the file is of another program, kind or version.
+        HQSamError: of the class `error`, ending with the `remedy`, for another program, kind or version.
     """
     try:
         facts = json.loads((metadata or {}).get(FORMAT, "{}"))
@@ -60,19 +52,13 @@ def read_facts(
 def read_tensors(
     path: Path, prefix: str | None, error: type[HQSamError], remedy: str
 ) -> tuple[dict[str, str] | None, dict[str, Tensor]]:
-    """Reads a safetensors file.
-
-    Args:
-        path: of the file.
-        prefix: of the names of the tensors to read; None reads none.
-        error: class of the error.
-        remedy: what to do about a damaged file, as the end of the message.
+    """Reads the metadata of a safetensors file and its tensors whose names begin with `prefix`, None for no tensors.
 
     Returns:
         The metadata, and the tensors by name without the prefix, which lie in the mapped file.
 
     Raises:
-        HQSamError: of the class given, when the file is missing or damaged.
+        HQSamError: of the class `error`, ending with the `remedy`, when the file is missing or damaged.
     """
     require_regular_file(path, error, remedy)
     try:

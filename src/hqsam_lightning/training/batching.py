@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hqsam_lightning.checks import integer, require
 from hqsam_lightning.errors import ConfigError
 
 
@@ -36,10 +35,8 @@ def plan_batch(total: int, max_per_device: int, world_size: int) -> BatchPlan:
     """Keeps the total batch: fewer devices accumulate, more devices take fewer images each.
 
     Raises:
-        ConfigError: for a size under 1, or a total that is no multiple of the number of devices.
+        ConfigError: for a total that is no multiple of the number of devices.
     """
-    require("batch.total", total, integer(1))
-    require("batch.max_per_device", max_per_device, integer(1))
     if total % world_size:
         raise ConfigError(
             f"batch.total: expected a multiple of the {world_size} devices; got {total}; "

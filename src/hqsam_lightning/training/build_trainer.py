@@ -23,12 +23,7 @@ GPUS = {"cuda": CUDAAccelerator, "mps": MPSAccelerator}
 
 
 def build_trainer(config: DictConfig, callbacks: Sequence[L.Callback], loggers: Sequence[Logger]) -> L.Trainer:
-    """Builds the Trainer.
-
-    Args:
-        config: of the run, with the section trainer.
-        callbacks: of the run.
-        loggers: of the run.
+    """Builds the Trainer of a run's config.
 
     Raises:
         ConfigError: the section does not fit this machine, or the tasks that SLURM started.
@@ -44,10 +39,7 @@ def build_trainer(config: DictConfig, callbacks: Sequence[L.Callback], loggers: 
 
 
 def check_devices(trainer: Mapping[str, Any]) -> None:
-    """Checks that the requested devices exist.
-
-    Args:
-        trainer: the config's section trainer.
+    """Checks that the devices which the config's section trainer requests exist.
 
     Raises:
         ConfigError: naming the key, what there is, and what to set.

@@ -57,27 +57,18 @@ class FiniteWatch(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Records the samples of the step."""
-        known = batch if isinstance(batch, Batch) else None
-        ids = list(dict.fromkeys(known.sample_ids)) if known is not None else []
-        kept = known if pl_module.device.type == "cpu" else None
+        ids = list(dict.fromkeys(batch.sample_ids)) if isinstance(batch, Batch) else []
+        kept = batch if isinstance(batch, Batch) and pl_module.device.type == "cpu" else None
         self._seen.append(Seen(trainer.global_step + 1, trainer.current_epoch, ids, kept, []))
 
     def on_before_backward(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor) -> None:
-        """Checks the loss.
-
-        Raises:
-            DivergedError: it is not finite.
-        """
+        """Raises a `DivergedError` where the loss is not finite."""
         self._seen[-1].finite.append(torch.isfinite(loss.detach()).all())
         if loss.device.type == "cpu":
             self._check(pl_module)
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Optimizer) -> None:
-        """Checks the gradients, before they are clipped.
-
-        Raises:
-            DivergedError: one is not finite.
-        """
+        """Raises a `DivergedError` where a gradient is not finite before it is clipped."""
         gradients = [value.grad for value in pl_module.parameters() if value.grad is not None]
         # a scaler skips steps of infinite gradients, and lowers its scale
         if gradients and getattr(trainer.precision_plugin, "scaler", None) is None:
@@ -87,11 +78,7 @@ class FiniteWatch(L.Callback):
             self._check_all(pl_module)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Checks what was not checked yet.
-
-        Raises:
-            DivergedError: something is not finite.
-        """
+        """Raises a `DivergedError` where something is not finite that was not checked yet."""
         self._check_all(pl_module)
 
     def _check_all(self, pl_module: L.LightningModule) -> None:

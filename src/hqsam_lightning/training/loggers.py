@@ -77,79 +77,12 @@ class RunCSVLogger(_Outlived, CSVLogger):
 
 
 class RunWandbLogger(_Outlived, WandbLogger):
-    """Lightning's WandbLogger, which a run outlives and which continues offline where W&B cannot be reached.
+    """Lightning's WandbLogger, which a run outlives and which writes offline where W&B has no key or does not answer.
+
+    `WANDB_MODE` decides where it is set. An offline run is uploaded with `wandb sync`.
 
     Args:
-        require_online: end the run where W&B cannot be reached.
-        id_file: is given the id of the W&B run, once there is one.
-        options: of `WandbLogger`.
-    """
-
-    key = "logger.wandb"
-
-    def __init__(self, require_online: bool, id_file: Path, **options: Any) -> None:
-        super().__init__(**options)
-        self._require_online = require_online
-        self._id_file = id_file
-
-    @property
-    def experiment(self) -> Any:
-        """The W&B run; begun at the first use.
-
-        Raises:
-            ConfigError: when it cannot begin.
-        """
-        if self._experiment is not None:
-            return super().experiment
-        with _own_environment():
-            try:
-                made = super().experiment
-            except Exception as error:  # W&B raises errors of many kinds, its own and those of its transport
-                made = self._begin_offline(error)
-        if self._experiment is not None and not self._id_file.is_file():
-            write_whole(self._id_file, f"{self._experiment.id}\n".encode())
-        return made
-
-    def _begin_offline(self, error: Exception) -> Any:
-        reason = f"{type(error).__name__}: {error}".strip()
-        if self._offline:
-            raise ConfigError(f"logger.wandb: expected a W&B run to begin, got {reason}") from error
-        if self._require_online:
-            raise ConfigError(
-                f"logger.wandb.require_online: expected W&B to answer, got {reason}; check the network and the key "
-                "(`wandb login`), or set logger.wandb.require_online=false to continue offline"
-            ) from error
-        log.warning(
-            "W&B cannot be reached (%s): this run is logged offline; upload it later with `wandb sync %s`",
-            *(reason, Path(self._save_dir or ".") / "wandb" / "offline-run-*"),
-        )
-        self._offline = True
-        self._wandb_init["mode"] = "offline"
-        try:
-            return super().experiment
-        except Exception as second:
-            raise ConfigError(
-                f"logger.wandb: expected a W&B run to begin offline, got {type(second).__name__}: {second}"
-            ) from second
-
-
-def build_wandb_logger(
-    save_dir: str,
-    project: str,
-    name: str | None = None,
-    group: str | None = None,
-    tags: Sequence[str] = (),
-    experiment: str = "run",
-    seed: int = 0,
-    ckpt_path: str | None = None,
-    require_online: bool = False,
-    timeout: float = 30.0,
-) -> WandbLogger:
-    """Builds a logger that writes offline unless W&B has a key or `WANDB_MODE` says otherwise.
-
-    Args:
-        save_dir: the run's folder, which holds `wandb/`; an offline run there is uploaded with `wandb sync`. A run that
-            is resumed in its folder continues the same W&B run.
+        save_dir: the run's folder, which holds `wandb/`; a run that is resumed in it continues the same W&B run.
         project: W&B project.
         name: of the run; None makes it of the experiment, the overrides and the seed.
         group: of runs that belong together.
@@ -163,38 +96,81 @@ def build_wandb_logger(
     Raises:
         ConfigError: for a timeout that is not positive.
     """
-    import wandb  # here: a run that logs elsewhere needs none
 
-    require("logger.wandb.timeout", timeout, number(0, above=True))
-    folder = Path(save_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
-    return RunWandbLogger(
-        require_online=require_online,
-        id_file=folder / ID_FILE,
-        save_dir=save_dir,
-        project=project,
-        name=name or run_name(experiment, seed, task_overrides()),
-        group=group,
-        tags=[*run_tags(), *tags],
-        mode=mode,
-        offline=mode != "online",
-        version=_known_id(folder, ckpt_path),
-        settings=wandb.Settings(init_timeout=timeout, finish_timeout=FINISH_TIMEOUT),
-    )
+    key = "logger.wandb"
 
+    def __init__(
+        self,
+        save_dir: str,
+        project: str,
+        name: str | None = None,
+        group: str | None = None,
+        tags: Sequence[str] = (),
+        experiment: str = "run",
+        seed: int = 0,
+        ckpt_path: str | None = None,
+        require_online: bool = False,
+        timeout: float = 30.0,
+    ) -> None:
+        import wandb  # here: a run that logs elsewhere needs none
 
-@contextmanager
-def _own_environment() -> Iterator[None]:
-    """Takes back that Lightning sets WANDB_MODE, which the next trial of a multirun would find."""
-    before = os.environ.get("WANDB_MODE")
-    try:
-        yield
-    finally:
-        if before is None:
+        require("logger.wandb.timeout", timeout, number(0, above=True))
+        folder = Path(save_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._require_online = require_online
+        self._id_file = folder / ID_FILE
+        mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
+        super().__init__(
+            save_dir=save_dir,
+            project=project,
+            name=name or run_name(experiment, seed, task_overrides()),
+            group=group,
+            tags=[*run_tags(), *tags],
+            mode=mode,
+            offline=mode != "online",
+            version=_known_id(folder, ckpt_path),
+            settings=wandb.Settings(init_timeout=timeout, finish_timeout=FINISH_TIMEOUT),
+        )
+
+    @property
+    def experiment(self) -> Any:
+        """The W&B run; begun at the first use.
+
+        Raises:
+            ConfigError: when it cannot begin.
+        """
+        if self._experiment is not None:
+            return super().experiment
+        mode = os.environ.get("WANDB_MODE")
+        try:
+            made = self._begin()
+        finally:
+            # Lightning sets it, and the next trial of a multirun would find it
             os.environ.pop("WANDB_MODE", None)
-        else:
-            os.environ["WANDB_MODE"] = before
+            os.environ.update({} if mode is None else {"WANDB_MODE": mode})
+        if self._experiment is not None and not self._id_file.is_file():
+            write_whole(self._id_file, f"{self._experiment.id}\n".encode())
+        return made
+
+    def _begin(self) -> Any:
+        try:
+            return super().experiment
+        except Exception as error:  # W&B raises errors of many kinds, its own and those of its transport
+            reason = f"{type(error).__name__}: {error}".strip()
+            if self._offline:
+                raise ConfigError(f"logger.wandb: expected a W&B run to begin offline, got {reason}") from error
+            if self._require_online:
+                raise ConfigError(
+                    f"logger.wandb.require_online: expected W&B to answer, got {reason}; check the network and the key "
+                    "(`wandb login`), or set logger.wandb.require_online=false to continue offline"
+                ) from error
+        log.warning(
+            "W&B cannot be reached (%s): this run is logged offline; upload it later with `wandb sync %s`",
+            *(reason, Path(self._save_dir or ".") / "wandb" / "offline-run-*"),
+        )
+        self._offline = True
+        self._wandb_init["mode"] = "offline"
+        return self._begin()
 
 
 def finish_wandb() -> None:
@@ -215,7 +191,7 @@ def _has_key() -> bool:
 
 
 def _known_id(folder: Path, ckpt_path: str | None) -> str | None:
-    """Of the run's own folder, else of the run whose checkpoint is resumed."""
+    """Of the run's own folder, otherwise of the run whose checkpoint is resumed."""
     folders = [folder] + ([Path(ckpt_path).expanduser().absolute().parent.parent] if ckpt_path else [])
     for place in folders:
         if (place / ID_FILE).is_file():
@@ -227,12 +203,7 @@ def _known_id(folder: Path, ckpt_path: str | None) -> str | None:
 
 
 def log_results(loggers: Sequence[Logger], means: pd.DataFrame) -> None:
-    """Logs the result table to W&B: a line per mean over masks.
-
-    Args:
-        loggers: of the run; others than W&B's are left alone.
-        means: see `hqsam_lightning.evaluation.table.summarise`.
-    """
+    """Logs the result table to W&B: a line per mean over masks, see `hqsam_lightning.evaluation.table.summarise`."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.log_table("results", columns=list(means.columns), data=means.to_numpy().tolist())

@@ -16,15 +16,10 @@ from hqsam_lightning.errors import CheckpointError, ConfigError, choice_error
 from hqsam_lightning.evaluation.scorer import Scorer
 from hqsam_lightning.evaluation.table import BASELINE, BOX_ROW, Row, make_table, mean_over_sets, summarise
 from hqsam_lightning.heads import Head, SamHead
-from hqsam_lightning.heads.predicting import predictions
+from hqsam_lightning.heads.base import predictions
 from hqsam_lightning.losses import PointSampledMaskLoss
 from hqsam_lightning.sam.frozen import FrozenSam
-from hqsam_lightning.training.checkpoint import (
-    INFO_KEY,
-    check_checkpoint,
-    checkpoint_info,
-    require_finite,
-)
+from hqsam_lightning.training.checkpoint import INFO_KEY, check_checkpoint, checkpoint_info, require_finite
 from hqsam_lightning.types import Batch, MaskLogits
 
 OUTPUTS = ("hq", "sum")
@@ -97,6 +92,8 @@ class HQSamModule(L.LightningModule):
         self._scheduler = scheduler
         self.data_facts: dict[str, Any] | None = None
         """Fingerprint of the run's data, kept in checkpoints."""
+        self.begun_from: dict[str, str] = {}
+        """SHA-256 of the weights that variants began from, kept in checkpoints."""
         self._config = config or {}
         # checkpoints lack the frozen SAM on purpose; on_load_checkpoint checks the other keys
         self.strict_loading = False
@@ -106,11 +103,7 @@ class HQSamModule(L.LightningModule):
 
     @classmethod
     def load_from_checkpoint(cls, *args: Any, **kwargs: Any) -> NoReturn:
-        """Is not supported: a checkpoint holds no SAM, losses or optimiser.
-
-        Raises:
-            CheckpointError: always, naming what to call.
-        """
+        """Raises a `CheckpointError` that names what to call: a checkpoint holds no SAM, losses or optimiser."""
         raise CheckpointError(
             "HQSamModule.load_from_checkpoint: a checkpoint holds the trained parts and the config, not SAM; "
             "call hqsam_lightning.load_run(CHECKPOINT), which builds the rest from the config"
@@ -242,21 +235,13 @@ class HQSamModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the variants' state alone, with what it belongs to.
-
-        Raises:
-            CheckpointError: when a weight is not finite.
-        """
+        """Keeps the variants' state alone, with what it belongs to; a `CheckpointError` where it is not finite."""
         checkpoint["state_dict"] = {key: checkpoint["state_dict"][key] for key in self.trainable_state}
         require_finite(checkpoint["state_dict"])
         checkpoint[INFO_KEY] = self._info()
 
     def variant_checkpoint(self, variant: str) -> dict[str, Any]:
-        """A checkpoint of one variant alone; no run is resumed from it.
-
-        Raises:
-            CheckpointError: when a weight is not finite.
-        """
+        """A checkpoint of one variant alone, to resume no run from; a `CheckpointError` where it is not finite."""
         mine = f"variants.{variant}."
         state = {key: value.detach() for key, value in self.trainable_state.items() if key.startswith(mine)}
         require_finite(state)
@@ -264,14 +249,11 @@ class HQSamModule(L.LightningModule):
         return {**steps, "state_dict": state, INFO_KEY: self._info()}
 
     def _info(self) -> dict[str, Any]:
-        return checkpoint_info(self.sam.name, self.sam.weights_sha256, self._config, self.data_facts)
+        facts = self._config, self.data_facts, self.begun_from
+        return checkpoint_info(self.sam.name, self.sam.weights_sha256, *facts)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Checks that the checkpoint belongs to this SAM and these variants.
-
-        Raises:
-            CheckpointError: when it does not.
-        """
+        """Raises a `CheckpointError` where the checkpoint is of another SAM or of other variants."""
         if INFO_KEY not in checkpoint:
             raise CheckpointError("checkpoint: expected one written by hqsam_lightning; it is of another kind")
         check_checkpoint(checkpoint, self.trainable_state, self.sam.name, self.sam.weights_sha256)

@@ -22,10 +22,6 @@ def check_monitors(callbacks: Mapping[str, L.Callback], module: HQSamModule) -> 
 
     Without validation sets, metrics of validation are not checked.
 
-    Args:
-        callbacks: by name.
-        module: of the run.
-
     Raises:
         ConfigError: naming the key and the nearest metrics.
     """

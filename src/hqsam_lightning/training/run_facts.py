@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import lightning as L
 from omegaconf import DictConfig
 
-from hqsam_lightning.heads import Head
+from hqsam_lightning.evaluation.running import Evaluation
 from hqsam_lightning.run_names import command_facts
 from hqsam_lightning.runtime.code_facts import version_facts
-from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.storage.files import content_sha256
 from hqsam_lightning.training.batching import BatchPlan
 from hqsam_lightning.training.callbacks.fit_clock import FitClock
 from hqsam_lightning.training.module import HQSamModule
-
-
-class Variants(Protocol):
-    """Heads over a SAM."""
-
-    @property
-    def sam(self) -> FrozenSam:
-        """The frozen model."""
-        ...
-
-    @property
-    def heads(self) -> Mapping[str, Head]:
-        """By name."""
-        ...
 
 
 def run_facts(
@@ -46,29 +30,25 @@ def run_facts(
         "output": module.output,
         "data": data,
         "data_sha256": content_sha256(module.data_facts),
+        **({"begun_from": module.begun_from} if module.begun_from else {}),
         "batch": plan.describe(),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
         "fit_seconds": round(clock.seconds, 1),
         "step_seconds": round(clock.seconds / max(trainer.global_step, 1), 3),
-        **_peak_memory(clock),
+        **({} if clock.peak_memory is None else {"peak_memory_gib": round(clock.peak_memory / 2**30, 2)}),
         "trainable_parameters": parameter_counts(module),
         "total_parameters": total_parameter_counts(module),
         **version_facts(),
     }
 
 
-def _peak_memory(clock: FitClock) -> dict[str, float]:
-    """Left out where it is not known."""
-    return {} if clock.peak_memory is None else {"peak_memory_gib": round(clock.peak_memory / 2**30, 2)}
-
-
-def parameter_counts(module: Variants) -> dict[str, int]:
+def parameter_counts(module: HQSamModule | Evaluation) -> dict[str, int]:
     """Trainable parameters by variant."""
     return {name: sum(value.numel() for value in head.learned.values()) for name, head in module.heads.items()}
 
 
-def total_parameter_counts(module: Variants) -> dict[str, int]:
+def total_parameter_counts(module: HQSamModule | Evaluation) -> dict[str, int]:
     """Parameters that inference needs, by variant: SAM's, and what a head adds to them."""
     shared = {value.data_ptr(): value.numel() for value in module.sam.parameters()}
     totals = {}

@@ -14,12 +14,11 @@ from hydra.types import RunMode
 from lightning.fabric.utilities.rank_zero import _get_rank
 from omegaconf import DictConfig, OmegaConf
 
-from hqsam_lightning.errors import ConfigError, FinishedError, choice_error
+from hqsam_lightning.errors import ConfigError, FinishedError
 from hqsam_lightning.overrides import quote_override
 from hqsam_lightning.storage.files import DISK_ERRORS, storage_error, write_whole
 from hqsam_lightning.storage.locks import claim
 
-RESUME = ("auto", "never")
 FINISHED = "metrics.json"
 """Written last: a folder with it holds a finished run."""
 
@@ -58,14 +57,12 @@ def find_checkpoint(folder: Path, ckpt_path: str | None, resume: str) -> Path | 
     Args:
         folder: the run's.
         ckpt_path: that the config names; one in the run's own folder always counts.
-        resume: of `RESUME`; "auto" continues an unfinished run of the folder.
+        resume: "auto" continues an unfinished run of the folder, "never" refuses it.
 
     Raises:
         FinishedError: the folder holds a finished run.
         ConfigError: resume is "never" and the folder holds an unfinished run.
     """
-    if resume not in RESUME:
-        raise choice_error("resume", resume, RESUME)
     named = None if ckpt_path is None else Path(ckpt_path).expanduser()
     if named is not None and folder.resolve() in named.resolve().parents:
         return named
@@ -87,15 +84,7 @@ def find_checkpoint(folder: Path, ckpt_path: str | None, resume: str) -> Path | 
 
 
 def write_hydra_files(folder: Path, config: DictConfig) -> None:
-    """Writes .hydra/, as Hydra would have before the folder was claimed; nothing where Hydra did not start the run.
-
-    Args:
-        folder: the run's.
-        config: the composed one.
-
-    Raises:
-        StorageError: the folder cannot be written.
-    """
+    """Writes .hydra/, as Hydra would have before the folder was claimed; nothing where Hydra did not start the run."""
     if not HydraConfig.initialized() or not is_first_process():
         return
     hydra = HydraConfig.get()
@@ -109,11 +98,9 @@ def write_hydra_files(folder: Path, config: DictConfig) -> None:
 
 
 def continue_command(module: str, folder: Path) -> str:
-    """The command that continues the run of a folder, for a shell; the whole sweep's where it is a trial of one.
+    """The command, for a shell, that continues a folder's run of an entry point such as "train".
 
-    Args:
-        module: name of the entry point, such as "train".
-        folder: the run's.
+    It is that of the whole sweep where the run is a trial of one.
     """
     if not HydraConfig.initialized():
         return f"{module}(config) with paths.output_dir={folder}"

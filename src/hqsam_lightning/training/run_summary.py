@@ -45,7 +45,7 @@ def log_summary(
         trainer: that will run it.
         model: what is trained, see `describe_variants`.
         sets: what is read.
-        images: per optimiser step.
+        images: number per optimiser step.
         batch: how a step's images are spread over devices.
         resumed_from: the checkpoint that the run continues from; None begins a new one.
     """
@@ -67,11 +67,7 @@ def log_summary(
 
 @rank_zero_only
 def log_setting(config: DictConfig) -> None:
-    """Logs that a run is the miniature, before anything is read, and what to add for the paper's recipe.
-
-    Args:
-        config: of the run.
-    """
+    """Logs that a run is the miniature, before anything is read, and what to add for the paper's recipe."""
     if config.get("setting") != MINIATURE:
         return
     sam = f"SAM {config.sam.name} at {config.sam.image_size} px"
@@ -97,12 +93,7 @@ def _papers_setting(config: DictConfig) -> str:
 
 
 def describe_variants(sam: Any, parameters: dict[str, int]) -> str:
-    """Such as "SAM nano (weights de953d5bd46b), frozen; hq: 202,752 trainable parameters".
-
-    Args:
-        sam: the frozen model.
-        parameters: trainable parameters by variant.
-    """
+    """Such as "SAM nano (weights de953d5bd46b), frozen; hq: 202,752 trainable parameters"."""
     learned = [f"{name}: {count:,} trainable parameters" for name, count in parameters.items() if count]
     return f"SAM {sam.name} (weights {sam.weights_sha256[:12]}), frozen; {_listed(learned)}"
 

@@ -48,11 +48,7 @@ class StopOnSignal(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves and stops after a step.
-
-        Raises:
-            Stopped: on a signal.
-        """
+        """Saves, and raises `Stopped`, after a step in which a signal came."""
         if trainer.global_step == self._step:
             return
         self._step = trainer.global_step
@@ -62,11 +58,7 @@ class StopOnSignal(L.Callback):
             raise Stopped(number)
 
     def on_validation_batch_end(self, trainer: L.Trainer, *arguments: Any, **options: Any) -> None:
-        """Stops; the run was saved when the validation began.
-
-        Raises:
-            Stopped: on a signal.
-        """
+        """Raises `Stopped` on a signal; the run was saved when the validation began."""
         if trainer.world_size == 1 and (number := stop_requested()):
             raise Stopped(number)
 
@@ -80,11 +72,7 @@ def agreed_signal(trainer: L.Trainer) -> int:
 
 
 def stop_if_agreed(trainer: L.Trainer) -> None:
-    """Ends all ranks if one of them received a signal; all ranks must call it.
-
-    Raises:
-        Stopped: one did.
-    """
+    """Raises `Stopped` in all ranks if one of them received a signal; all ranks must call it."""
     if number := agreed_signal(trainer):
         raise Stopped(number)
 
@@ -124,11 +112,6 @@ def stops_reported(last: LastCheckpoint | None, command: str, folder: Path) -> I
     """If a signal ends the run, prints the step and the command that resumes it.
 
     On SIGUSR1 the SLURM job is requeued, unless the run had finished.
-
-    Args:
-        last: checkpoints of the run, if it saves any.
-        command: that resumes the run.
-        folder: of the run.
     """
     try:
         yield

@@ -80,11 +80,7 @@ class Trainer(L.Trainer):
         loop = FitLoop(self, self.fit_loop.min_epochs, self.fit_loop.max_epochs)
         loop.epoch_loop = EpochLoop(self, steps.min_steps, steps.max_steps)
         self.fit_loop = loop
-        self._signal_connector.register_signal_handlers = _keep_handlers  # type: ignore[method-assign]
-
-
-def _keep_handlers() -> None:
-    """Leaves the signal handlers as they are."""
+        self._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
 
 
 def settled(state: dict[str, Any], closes: bool, owes: bool) -> dict[str, Any]:

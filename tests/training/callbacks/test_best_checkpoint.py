@@ -94,7 +94,7 @@ def test_what_was_chosen_is_taken_over_where_its_files_are(tmp_path: Path, caplo
     after.load_state_dict(before.state_dict())
     assert after.chosen == {"a": Choice(2, 20, "mine", 0.6)}
     assert "b.ckpt: the best weights of b so far are not there" in caplog.text
-    pd.testing.assert_frame_equal(after.scores("a"), TABLE[TABLE["variant"] == "sam"])
+    pd.testing.assert_frame_equal(after.best["a"].table, TABLE[TABLE["variant"] == "sam"])
     other = BestCheckpoints(str(tmp_path), "another")
     other.load_state_dict(before.state_dict())
     assert other.chosen == {}, "values of another metric are not compared"

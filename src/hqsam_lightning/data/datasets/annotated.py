@@ -2,42 +2,108 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from hqsam_lightning.data.annotated import AnnotatedPhoto, PhotoMasks, no_mask, size_problem
+from hqsam_lightning.checks import Expected, choice, integer, list_of, optional, text
+from hqsam_lightning.data.datasets.base import PhotoSet
 from hqsam_lightning.data.image_files import file_fingerprint
+from hqsam_lightning.data.problems import CHECKS
 from hqsam_lightning.data.reading import read_image, take_objects
-from hqsam_lightning.data.segmentations import decode
+from hqsam_lightning.data.segmentations import Segmentation, decode, segmentation_problem
 from hqsam_lightning.errors import DataError
-from hqsam_lightning.seeding import derive_rng
 from hqsam_lightning.types import Identity, Sample
 
+ARGUMENTS: Mapping[str, Expected] = {
+    "max_masks": optional(integer(1)),
+    "exclude": Expected("a list of file names, in quotes where they are numbers", list_of(text(1)).accepts),
+    "check": choice(*CHECKS),
+    "exif": choice("apply", "ignore", None),
+}
+"""What the arguments have to be that all sets of annotated photos take."""
 
-class AnnotatedPhotos(ABC):
-    """Photos with several masks each; a subclass knows where the masks are.
+
+@dataclass
+class PhotoMasks:
+    """The masks of one photo, checked.
+
+    Attributes:
+        size: (height, width) of the photo that was annotated; None where that is not stated.
+        segmentations: in the file's order; run lengths among them are of `size`.
+    """
+
+    size: tuple[int, int] | None
+    segmentations: list[Segmentation] = field(default_factory=list)
+
+    def add(self, segmentation: Any) -> str | None:
+        """Adds a mask, or describes why it cannot; the first run lengths set the size if it is not stated."""
+        if problem := segmentation_problem(segmentation):
+            return problem
+        if isinstance(segmentation, Mapping):
+            size = (segmentation["size"][0], segmentation["size"][1])
+            self.size = self.size or size
+            if size != self.size:
+                return f"expected run lengths of the image's size (height, width) {self.size}, got {size}"
+        self.segmentations.append(segmentation)
+        return None
+
+
+@dataclass(frozen=True)
+class AnnotatedPhoto:
+    """A photo and where its masks are.
+
+    Attributes:
+        path: of the photo.
+        name: relative to the folder of the photos.
+        sample_id: see `Sample`.
+        source: JSON file with its masks.
+        masks: None: they are read from `source` when the photo is drawn.
+    """
+
+    path: Path
+    name: str
+    sample_id: str
+    source: Path
+    masks: PhotoMasks | None = field(default=None, repr=False)
+
+
+def size_problem(photo: AnnotatedPhoto, masks: PhotoMasks, size: tuple[int, ...]) -> str | None:
+    """Describes a photo of another size than its annotations are for: polygons would be filled in another frame."""
+    if masks.size is None or masks.size == tuple(size):
+        return None
+    return (
+        f"{photo.source}: expected {photo.name!r} with height x width {masks.size[0]}x{masks.size[1]} as its "
+        f"annotations say, got {size[0]}x{size[1]}"
+    )
+
+
+def no_mask(photo: AnnotatedPhoto) -> str:
+    """Describes a photo that nothing can be learned from."""
+    return f"{photo.source}: expected a mask with a pixel for {photo.name!r}, found none; list it in data.exclude"
+
+
+class AnnotatedPhotos(PhotoSet):
+    """Photos whose masks are in JSON; a subclass knows where.
 
     Args:
-        name: of the set, which begins the sample ids.
-        photos: what the set holds.
-        max_masks: maximum number of masks per photo: where it has more, these are drawn at random, always the same
-            ones; None takes all. Masks without a pixel do not count.
+        name: see `PhotoSet`.
+        photos: see there.
+        max_masks: see there.
         exif: whether photos are turned the way their EXIF orientation says; otherwise the pixels come as stored.
     """
 
-    def __init__(self, name: str, photos: Sequence[AnnotatedPhoto], max_masks: int | None, exif: bool = True) -> None:
-        self.name = name
-        self.photos = list(photos)
-        self.max_masks = max_masks
-        self.exif = exif
+    photos: list[AnnotatedPhoto]
 
-    def __len__(self) -> int:
-        return len(self.photos)
+    def __init__(self, name: str, photos: Sequence[AnnotatedPhoto], max_masks: int | None, exif: bool = True) -> None:
+        super().__init__(name, photos, max_masks)
+        self.exif = exif
 
     def __getitem__(self, index: int) -> Sample:
         """Reads one photo and its masks.
@@ -47,16 +113,11 @@ class AnnotatedPhotos(ABC):
         """
         photo = self.photos[index]
         masks, image = self.read_masks(photo), read_image(photo.path, exif=self.exif)
-        problem = size_problem(photo, masks, image.shape[:2])
-        if problem:
+        size = (image.shape[0], image.shape[1])
+        if problem := size_problem(photo, masks, size):
             raise DataError(f"{problem}; use the photos that were annotated, or list the photo in data.exclude")
-        found, size = masks.segmentations, (image.shape[0], image.shape[1])
-        taken, _ = take_objects(
-            len(found),
-            lambda number: decode(found[number], size),
-            self.max_masks,
-            lambda count: derive_rng("masks", photo.sample_id).permutation(count).tolist(),
-        )
+        found = masks.segmentations
+        taken, _ = take_objects(found, lambda each: decode(each, size), self.max_masks, photo.sample_id)
         if not taken:
             raise DataError(no_mask(photo))
         return Sample(image, np.stack(taken).astype(np.float32), photo.sample_id, self.name)
@@ -66,12 +127,6 @@ class AnnotatedPhotos(ABC):
         photo = self.photos[index]
         content = f"{file_fingerprint(photo.path)} {_fingerprint(photo)} {self.max_masks}"
         return Identity(photo.sample_id, self.name, content if self.exif else f"{content} as stored")
-
-    def part(self, first: int, last: int) -> AnnotatedPhotos:
-        """The set of the photos from number `first` up to, not including, `last`."""
-        chosen = copy.copy(self)
-        chosen.photos = self.photos[first:last]
-        return chosen
 
     @abstractmethod
     def read_masks(self, photo: AnnotatedPhoto) -> PhotoMasks:

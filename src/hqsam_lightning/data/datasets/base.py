@@ -1,10 +1,15 @@
-"""What every set of samples gives."""
+"""What every set of samples gives, and what sets of photos have in common."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
 from hqsam_lightning.types import Identity, Sample
+
+Photos = TypeVar("Photos", bound="PhotoSet")
 
 
 class SampleSet(Protocol):
@@ -17,3 +22,35 @@ class SampleSet(Protocol):
     def identify(self, index: int) -> Identity:
         """Returns what identifies the sample and its content, without decoding its files."""
         ...
+
+
+class PhotoSet(ABC):
+    """Photos with masks, by index; a subclass reads them.
+
+    Args:
+        name: of the set, which begins the sample ids.
+        photos: what the set holds.
+        max_masks: maximum number of masks per photo: where it has more, these are drawn at random, always the same
+            ones; None takes all. Masks without a pixel do not count.
+    """
+
+    def __init__(self, name: str, photos: Sequence[Any], max_masks: int | None) -> None:
+        self.name = name
+        self.photos = list(photos)
+        self.max_masks = max_masks
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample: ...
+
+    @abstractmethod
+    def identify(self, index: int) -> Identity:
+        """See `SampleSet`."""
+
+    def part(self: Photos, first: int, last: int) -> Photos:
+        """The set of the photos from number `first` up to, not including, `last`."""
+        chosen = copy.copy(self)
+        chosen.photos = self.photos[first:last]
+        return chosen

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hqsam_lightning.checks import arguments
-from hqsam_lightning.data.annotated import ARGUMENTS, AnnotatedPhoto, PhotoMasks
 from hqsam_lightning.data.annotated_checks import check_photos
 from hqsam_lightning.data.coco_json import CocoContent, read_coco
-from hqsam_lightning.data.datasets.annotated import AnnotatedPhotos
-from hqsam_lightning.data.photo_names import count_unlisted, find_photo, names_of, unique_stems
+from hqsam_lightning.data.datasets.annotated import ARGUMENTS, AnnotatedPhoto, AnnotatedPhotos, PhotoMasks
+from hqsam_lightning.data.names import count_unlisted, find_photo, names_of, unique_stems
 from hqsam_lightning.data.problems import describe_counts, shown
 from hqsam_lightning.errors import DataError
 
@@ -91,14 +90,14 @@ def _find_photos(content: CocoContent, source: Path, folder: Path, name: str) ->
     stems = dict(zip(content.listed, unique_stems(content.listed), strict=True))
     photos = [
         AnnotatedPhoto(
-            path=find_photo(folder, image.name),
-            name=image.name,
-            sample_id=f"{name}/{stems[image.name]}",
+            path=find_photo(folder, image),
+            name=image,
+            sample_id=f"{name}/{stems[image]}",
             source=source,
-            masks=PhotoMasks(image.instances, image.size),
+            masks=masks,
         )
-        for image in content.images
-        if image.instances
+        for image, masks in content.images.items()
+        if masks.segmentations
     ]
     missing = [photo.name for photo in photos if not os.path.isfile(photo.path)]
     if missing:

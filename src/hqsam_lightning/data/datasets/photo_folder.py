@@ -59,4 +59,4 @@ class PhotoFolder(PhotoPairs):
             mask_values=mask_values,
         )
         checked = inspect_sources([source], folder, allow_missing=False, check=check)[source.name]
-        super().__init__(source.name, checked.pairs, checked.mask_values, max_masks)
+        super().__init__(source.name, checked.photos, checked.mask_values, max_masks)

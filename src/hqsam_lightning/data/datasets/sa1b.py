@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
 from hqsam_lightning.checks import arguments, integer, optional
-from hqsam_lightning.data.annotated import ARGUMENTS, AnnotatedPhoto, PhotoMasks
 from hqsam_lightning.data.annotated_checks import check_photos
-from hqsam_lightning.data.coco_json import CocoImage, entry_size, entry_size_problem, read_annotations
-from hqsam_lightning.data.datasets.annotated import AnnotatedPhotos
-from hqsam_lightning.data.photo_names import (
+from hqsam_lightning.data.coco_json import entry_size, read_annotations
+from hqsam_lightning.data.datasets.annotated import ARGUMENTS, AnnotatedPhoto, AnnotatedPhotos, PhotoMasks
+from hqsam_lightning.data.names import (
     OTHER_SUFFIXES,
     PHOTO_SUFFIXES,
     name_problem,
@@ -83,20 +82,19 @@ class Sa1b(AnnotatedPhotos):
         about = {} if content.get("image") is None else content["image"]
         if not isinstance(about, dict):
             raise DataError(f"{photo.source}: expected an object under image, got {shown(about)}; {REMEDY}")
-        problem = entry_size_problem(about)
-        image = CocoImage(photo.name, None if problem else entry_size(about))
-        problems = [f"image: {problem}"] if problem else []
+        size, problem = entry_size(about)
+        masks, problems = PhotoMasks(size), [f"image: {problem}"] if problem else []
         for place, annotation in enumerate(content["annotations"]):
             if isinstance(annotation, dict):
-                problem = image.add(annotation.get("segmentation"))
+                problem = masks.add(annotation.get("segmentation"))
             else:
                 problem = f"expected an object, got {shown(annotation)}"
             if problem:
                 problems.append(f"annotations[{place}]: {problem}")
         raise_problems(str(photo.source), problems, REMEDY)
-        if not image.instances:
+        if not masks.segmentations:
             raise DataError(f"{photo.source}: expected at least one annotation, found none; {REMEDY}")
-        return PhotoMasks(image.instances, image.size)
+        return masks
 
 
 def _list_photos(root: Path, exclude: Sequence[str], title: str) -> list[AnnotatedPhoto]:

@@ -81,7 +81,8 @@ def place_objects(
             low, high = (0.45, 1.0) if index == 0 else (0.2, 0.7)
             candidate = draw_object(rng, size, rng.uniform(low, high))
             now = [*(alpha * (1 - candidate.alpha) for alpha in visible), candidate.alpha]
-            if _all_visible([*objects, candidate], now, size) and (thin_objects or not _any_thin(now)):
+            any_thin = not thin_objects and any(is_thin(thinness(each[..., 0] > OBJECT_THRESHOLD)) for each in now)
+            if not any_thin and _all_visible([*objects, candidate], now, size):
                 objects, visible = [*objects, candidate], now
                 break
     if not objects:  # every try was too thin; a blob never is
@@ -96,10 +97,6 @@ def _all_visible(objects: list[DrawnObject], visible: list[np.ndarray], size: in
         (alpha > OBJECT_THRESHOLD).sum() >= least and alpha.sum() >= MIN_VISIBLE * drawn.alpha.sum()
         for drawn, alpha in zip(objects, visible, strict=True)
     )
-
-
-def _any_thin(visible: list[np.ndarray]) -> bool:
-    return any(is_thin(thinness(alpha[..., 0] > OBJECT_THRESHOLD)) for alpha in visible)
 
 
 def _place(rng: Generator, strokes: list[Stroke], extent: float) -> list[np.ndarray]:

@@ -11,9 +11,8 @@ import pandas as pd
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hqsam_lightning.data.framing import Frame
+from hqsam_lightning.evaluation.scorer import Scorer
 from hqsam_lightning.evaluation.table import Row
-from hqsam_lightning.metrics import Metric
 from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.types import Batch, Example
 
@@ -26,22 +25,14 @@ class Setting:
     """How a suite's images are shown and scored: one pass over them.
 
     Attributes:
-        run: name of the evaluation in the table.
-        frame: fits images into the model's frame and back.
-        mask_input_size: side of the prompt encoder's mask input.
+        scorer: scores masks; its frame fits images into the model's frame and back.
         prompts: draw each mask's prompts, by their name in the table; the main ones first.
-        metrics: of masks, by name.
-        filled_box: see `hqsam_lightning.evaluation.scorer.Scorer`.
-        group: see there.
+        mask_input_size: side of the prompt encoder's mask input.
     """
 
-    run: str
-    frame: Frame
-    mask_input_size: int
+    scorer: Scorer
     prompts: Mapping[str, PromptMix]
-    metrics: Mapping[str, Metric]
-    filled_box: bool = False
-    group: str | None = None
+    mask_input_size: int
 
 
 class Suite(ABC):

@@ -14,9 +14,9 @@ from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.data.examples import EvaluationExamples
 from hqsam_lightning.data.fingerprint import fingerprint
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.evaluation.scorer import Scorer
+from hqsam_lightning.evaluation.scorer import ordered_table
 from hqsam_lightning.evaluation.suites.base import Record, Setting, Suite
-from hqsam_lightning.evaluation.table import COLUMNS, Row, make_table
+from hqsam_lightning.evaluation.table import COLUMNS, Row
 from hqsam_lightning.types import Batch, Example
 
 
@@ -40,13 +40,9 @@ class MaskSuite(Suite):
 
     def examples(self, setting: Setting) -> Dataset[Example]:
         """The sets one after the other."""
+        frame, size = setting.scorer.frame, setting.mask_input_size
         return ConcatDataset(
-            [
-                EvaluationExamples(
-                    samples, setting.frame.image_size, setting.prompts, setting.mask_input_size, name, setting.frame
-                )
-                for name, samples in self.sets.items()
-            ]
+            [EvaluationExamples(samples, frame, setting.prompts, size, name) for name, samples in self.sets.items()]
         )
 
     def facts(self) -> dict[str, Any]:
@@ -55,24 +51,11 @@ class MaskSuite(Suite):
 
     def score(self, setting: Setting, batch: Batch, logits: Mapping[Row, Tensor]) -> list[list[Record]]:
         """Keeps the lines of the table, by image."""
-        scorer = Scorer(
-            metrics=setting.metrics,
-            datasets=list(self.sets),
-            prompts=list(setting.prompts),
-            frame=setting.frame,
-            run=setting.run,
-            filled_box=setting.filled_box,
-            group=setting.group,
-        )
-        records = scorer.update(batch, logits).to_dict("records")
+        records = [dict(zip(COLUMNS, line, strict=True)) for line in setting.scorer.lines(batch, logits)]
         samples = list(dict.fromkeys(batch.sample_ids))
         return [[record for record in records if record["sample"] == sample] for sample in samples]
 
     def table(self, setting: Setting, records: Sequence[Record]) -> pd.DataFrame:
         """The lines, by set and prompts, in the order of samples that training has."""
-        sets, prompts = list(self.sets), list(setting.prompts)
-
-        def place(record: Record) -> tuple[int, int, str, int]:
-            return sets.index(record["dataset"]), prompts.index(record["prompts"]), record["sample"], record["mask"]
-
-        return make_table([[record[name] for name in COLUMNS] for record in sorted(records, key=place)])
+        lines = [[record[name] for name in COLUMNS] for record in records]
+        return ordered_table(lines, list(self.sets), list(setting.prompts))

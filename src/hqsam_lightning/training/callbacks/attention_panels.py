@@ -48,10 +48,10 @@ class AttentionPanels(ImagePanels):
         return judged
 
     def make(
-        self, module: HQSamModule, batch: Batch, row: int, shown: dict[Row, Tensor], scored: pd.DataFrame, judged: Row
+        self, module: HQSamModule, batch: Batch, row: int, shown: dict[Row, Tensor], scored: pd.DataFrame
     ) -> Panel:
         """Makes the panel of one mask, running its image once more."""
-        head = cast(HQHead, module.heads[judged[0]])
+        head = cast(HQHead, module.heads[self.judged(module)[0]])
         panel = make_panel(batch, row, shown, scored, module.scorer)
         features = module.sam.encode(batch.pixels[batch.image_index[row]][None])
         (group,) = [group for group in batch.prompts if row in group.rows]

@@ -40,6 +40,17 @@ class Choice:
     value: float
 
 
+@dataclass(frozen=True)
+class BestWeights(Choice):
+    """The validation that a variant's best checkpoint is of.
+
+    Attributes:
+        table: of scores, by these weights.
+    """
+
+    table: pd.DataFrame
+
+
 class BestCheckpoints(Checkpoint):
     """Keeps each trained variant's weights of the validation that was its best, chosen by its own score.
 
@@ -90,17 +101,20 @@ class BestCheckpoints(Checkpoint):
             elif choice["metric"] == self.metric:
                 self.chosen[variant] = Choice(**choice)
 
-    def scores(self, variant: str) -> pd.DataFrame | None:
-        """The table of the weights that a variant's checkpoint holds; None, with a warning, where it cannot be read."""
-        path = self._scores(variant)
-        try:
-            choice, table = read_best_scores(path)
-            if choice != self.chosen[variant]:
-                raise CheckpointError(f"{path}: expected those of {self.chosen[variant]}, got {choice}; {REMEDY}")
-        except CheckpointError as error:
-            log.warning("%s", error)
-            return None
-        return table
+    @property
+    def best(self) -> dict[str, BestWeights]:
+        """The validations of the chosen weights, by variant; one whose file cannot be read is a warning."""
+        best = {}
+        for variant, chosen in self.chosen.items():
+            path = self._scores(variant)
+            try:
+                choice, table = read_best_scores(path)
+                if choice != chosen:
+                    raise CheckpointError(f"{path}: expected those of {chosen}, got {choice}; {REMEDY}")
+                best[variant] = BestWeights(**asdict(choice), table=table)
+            except CheckpointError as error:
+                log.warning("%s", error)
+        return best
 
     def _save(self, trainer: L.Trainer, module: HQSamModule, variant: str) -> None:
         # every process calls it, the first one writes
@@ -118,11 +132,7 @@ class BestCheckpoints(Checkpoint):
 
 
 def write_best_scores(path: Path, choice: Choice, table: pd.DataFrame) -> None:
-    """Writes scores such that `read_best_scores` gives them back to the last digit.
-
-    Raises:
-        StorageError: the disk is full or cannot be written.
-    """
+    """Writes scores such that `read_best_scores` gives them back to the last digit."""
     write_document(path, KIND, VERSION, {**asdict(choice), "table": to_csv(table).decode("utf-8", "surrogateescape")})
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,6 @@ import lightning as L
 from hqsam_lightning.checks import arguments, integer
 from hqsam_lightning.errors import CheckpointError, ConfigError
 from hqsam_lightning.training.trainer import FitLoop, rescale, settled
-
-
-def find_last(callbacks: Iterable[L.Callback]) -> LastCheckpoint | None:
-    """The one that writes last.ckpt; None where the run has none."""
-    return next((each for each in callbacks if isinstance(each, LastCheckpoint)), None)
 
 
 class LastCheckpoint(L.Callback):
@@ -39,8 +32,6 @@ class LastCheckpoint(L.Callback):
         self.path = Path(dirpath) / "last.ckpt"
         self.every_n_steps = every_n_steps
         self.saved_step = 0
-        self.resumes_folder = False
-        """Whether a run is resumed in its own folder, which may have been moved."""
         self.resumes_plan = True
         """Whether a resumed run has the limits and callbacks that it had: if one of them had ended it, it is ended."""
         self._step = 0
@@ -51,11 +42,7 @@ class LastCheckpoint(L.Callback):
         self._stopped = False
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Checks the trainer.
-
-        Raises:
-            ConfigError: it could not resume what is saved here.
-        """
+        """Raises a `ConfigError` where the trainer could not resume what is saved here."""
         if not isinstance(trainer.fit_loop, FitLoop):
             raise ConfigError(
                 f"trainer._target_: expected hqsam_lightning.training.trainer.Trainer, whose loops resume what "
@@ -119,8 +106,6 @@ class LastCheckpoint(L.Callback):
         if loops["epoch_loop.state_dict"]["owes"]:
             self._loops, self._owes = loops, True
         trainer.should_stop = state["stopped"] and self.resumes_plan
-        if self.resumes_folder:
-            follow_move(checkpoint["callbacks"].values(), os.path.realpath(self.path.parent))
 
 
 def _spread(loops: dict[str, Any], before: int, trainer: L.Trainer) -> None:
@@ -133,23 +118,3 @@ def _spread(loops: dict[str, Any], before: int, trainer: L.Trainer) -> None:
             "trainer.devices and batch.max_per_device as before"
         )
     rescale(loops, before, now)
-
-
-def follow_move(states: Iterable[dict[str, Any]], folder: str) -> None:
-    """Puts a run's folder of today into the states of its `ModelCheckpoint`s, which forget the best score otherwise.
-
-    Args:
-        states: of callbacks, changed in place.
-        folder: of the checkpoints.
-    """
-    for state in states:
-        before = state.get("dirpath")
-        if isinstance(before, str) and before != folder:
-            moved = {
-                key: folder + value.removeprefix(before)
-                if isinstance(value, str) and value.startswith(before)
-                else value
-                for key, value in state.items()
-            }
-            best = {folder + path.removeprefix(before): score for path, score in state["best_k_models"].items()}
-            state.update(moved, best_k_models=best)

@@ -35,7 +35,6 @@ from hqsam_lightning.types import Batch
 MASK_COLOUR = np.array([30, 144, 255])
 LONGEST_SIDE = 512
 
-
 Rank = tuple[float, str, int]
 
 
@@ -150,29 +149,22 @@ class ImagePanels(L.Callback):
             of_metric = lines[lines["metric"] == self.metric]
             values = [float(of_metric.loc[is_row(of_metric, name), "value"].iloc[0]) for name in (judged, BASELINE_ROW)]
             gain = sign * (values[0] - values[1])
+            drawn = derive_seed(self.seed, "panel", sample, index)
+            # the least come first
+            ranks = {"difference": -abs(gain), "gain": -gain, "loss": gain, "random": drawn}
             for rule, count in self.rules.items():
-                rank = self._rank(rule, gain, sample, index)
+                rank = (ranks[rule], sample, index)
                 kept = self._kept.setdefault((dataset, rule), [])
                 place = bisect(kept, rank, key=itemgetter(0))
                 if place < count:
-                    kept.insert(place, (rank, self.make(module, batch, row, shown, lines, judged)))
+                    kept.insert(place, (rank, self.make(module, batch, row, shown, lines)))
                     del kept[count:]
 
     def make(
-        self, module: HQSamModule, batch: Batch, row: int, shown: dict[Row, Tensor], scored: pd.DataFrame, judged: Row
+        self, module: HQSamModule, batch: Batch, row: int, shown: dict[Row, Tensor], scored: pd.DataFrame
     ) -> Panel:
         """Makes the panel of one mask, see `make_panel`."""
         return make_panel(batch, row, shown, scored, module.scorer)
-
-    def _rank(self, rule: str, gain: float, sample: str, mask: int) -> Rank:
-        """The least come first; equal ones in the order of their ids."""
-        by_rule = {
-            "difference": -abs(gain),
-            "gain": -gain,
-            "loss": gain,
-            "random": derive_seed(self.seed, "panel", sample, mask),
-        }
-        return (by_rule[rule], sample, mask)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Logs the panels to W&B."""
@@ -194,18 +186,14 @@ def make_panel(batch: Batch, row: int, logits: dict[Row, Tensor], scored: pd.Dat
         scored: the mask's lines of the table.
         scorer: that scored it.
     """
-    if batch.original_masks is None:
-        raise ValueError("expected a batch with original_masks, got a training batch")
+    assert batch.original_masks is not None
     truth = batch.original_masks[row]
     scale = min(1.0, LONGEST_SIDE / max(truth.shape))
     size = (max(1, round(truth.shape[1] * scale)), max(1, round(truth.shape[0] * scale)))
     frame = batch.pixels[batch.image_index[row]].permute(1, 2, 0).cpu().numpy()
     masks = {"ground truth": truth}
     masks |= {_title(name): scorer.frame.restore(values[row], truth.shape)[0] for name, values in logits.items()}
-    small = {
-        title: cv2.resize(mask.cpu().numpy().astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        for title, mask in masks.items()
-    }
+    small = {title: _shrink(mask, size) for title, mask in masks.items()}
     prompted, box = batch.box_of(row), None
     if prompted is not None:
         box = prompted.cpu().numpy() * np.tile(np.array(size) / np.array(frame.shape[1::-1]), 2)
@@ -214,7 +202,8 @@ def make_panel(batch: Batch, row: int, logits: dict[Row, Tensor], scored: pd.Dat
     kind = "thin" if is_thin(facts["thinness"]) else "solid"
     title = f"{printable(facts['sample'])}\nmask {facts['mask']}, {kind} ({facts['thinness']:.2f})"
     captions = {_title(name): _caption(scored[is_row(scored, name)], scorer.metrics) for name in logits}
-    return Panel(title, image, box, small, captions, _shrink_ignore(batch.original_ignore_of(row), size))
+    ignore = batch.original_ignore_of(row)
+    return Panel(title, image, box, small, captions, None if ignore is None else _shrink(ignore, size) > 0)
 
 
 def draw_panels(panels: list[Panel]) -> Figure:
@@ -255,13 +244,13 @@ def _title(name: Row) -> str:
 
 def _caption(lines: pd.DataFrame, metrics: Mapping[str, Metric]) -> str:
     values = zip(lines["metric"], lines["value"], strict=True)
-    return ", ".join(f"{printable(name)} {metrics[name].show(value)}" for name, value in values)
+    texts = [f"{printable(name)} {metrics[name].show(value)}" for name, value in values]
+    # a column has room for two
+    return "\n".join(", ".join(texts[start : start + 2]) for start in range(0, len(texts), 2))
 
 
-def _shrink_ignore(ignore: Tensor | None, size: tuple[int, int]) -> np.ndarray | None:
-    if ignore is None:
-        return None
-    return cv2.resize(ignore.cpu().numpy().astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+def _shrink(mask: Tensor, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(mask.cpu().numpy().astype(np.float32), size, interpolation=cv2.INTER_AREA)
 
 
 def _overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -46,8 +46,7 @@ class ProgressLines(L.Callback):
         self.every_n_steps = every_n_steps
         self.every_seconds = every_seconds
         self._enabled = not has_terminal()
-        self._pace: Pace | None = None
-        self._validation: Pace | None = None
+        self._pace = self._validation = Pace(None)
         self._began_at = self._step = self._images = self._validated = 0
         self._validating = 0.0
 
@@ -64,12 +63,12 @@ class ProgressLines(L.Callback):
     ) -> None:
         """Logs a line when a step was taken and one is due."""
         self._images += len(batch.images) * trainer.world_size
-        if trainer.global_step == self._step or self._pace is None:
+        if trainer.global_step == self._step:
             return
         self._step = trainer.global_step
         due = self._pace.is_due(self._step) or self._step == self._began_at + FIRST
         if due and self._enabled and trainer.is_global_zero:
-            log.info(self._line(trainer, self._pace))
+            log.info(self._line(trainer))
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the validation's clock."""
@@ -89,8 +88,6 @@ class ProgressLines(L.Callback):
     ) -> None:
         """Logs a line when the validation has run for long."""
         pace = self._validation
-        if pace is None:
-            return
         self._validated += 1
         long = pace.elapsed() >= self.every_seconds
         if long and pace.is_due(self._validated) and self._enabled and trainer.is_global_zero:
@@ -99,10 +96,10 @@ class ProgressLines(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keeps the validation's seconds out of the images per second."""
-        if self._validation is not None:
-            self._validating += self._validation.elapsed()
+        self._validating += self._validation.elapsed()
 
-    def _line(self, trainer: L.Trainer, pace: Pace) -> str:
+    def _line(self, trainer: L.Trainer) -> str:
+        pace = self._pace
         total = f"/{pace.total} ({100 * self._step / pace.total:.0f} %)" if pace.total else ""
         loss = trainer.callback_metrics.get("train/loss")
         seconds = max(pace.elapsed() - self._validating, 1e-9)

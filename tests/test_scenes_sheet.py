@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from hqsam_lightning.data.datasets import Scenes
-from hqsam_lightning.data.scenes.sheet import contact_sheet
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.scenes import contact_sheet
 
 
 def test_sheet_shows_photos_and_tints_each_mask():

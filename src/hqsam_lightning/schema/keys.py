@@ -1,9 +1,14 @@
-"""A config as plain values, and the keys that cannot be resolved."""
+"""The keys of a config: their values, those that cannot be resolved, and patterns of dotted keys.
+
+In a pattern ``*`` is one part, ``**`` any number of parts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -12,6 +17,7 @@ Found = tuple[str, str]
 """A full key, and what is wrong with its value."""
 Problems = dict[str, str]
 """What is wrong, by full key."""
+Value = TypeVar("Value")
 
 
 def resolve(config: DictConfig) -> tuple[dict[str, Any], Problems]:
@@ -40,6 +46,17 @@ def entries(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from entries(value, key)
 
 
+@lru_cache(maxsize=4096)
+def matches(pattern: str, key: str) -> bool:
+    """Whether a dotted key matches a pattern, e.g. ``variants.*.weights`` or ``data.**.max_masks``."""
+    return _compiled(pattern).fullmatch(key) is not None
+
+
+def first_match(values: Mapping[str, Value], key: str) -> Value | None:
+    """The value of the first pattern that the key matches, if there is one."""
+    return next((value for pattern, value in values.items() if matches(pattern, key)), None)
+
+
 def _resolve_node(node: DictConfig | ListConfig, prefix: str, problems: Problems) -> Any:
     """Resolves key by key, which is slow, to find the keys that cannot be resolved."""
     is_list = isinstance(node, ListConfig)
@@ -58,3 +75,16 @@ def _resolve_node(node: DictConfig | ListConfig, prefix: str, problems: Problems
         is_node = isinstance(value, DictConfig | ListConfig)
         values[name] = _resolve_node(value, key, problems) if is_node else value
     return list(values.values()) if is_list else values
+
+
+@lru_cache(maxsize=512)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile("".join(map(_expression, pattern.split("."))).removesuffix("\\."))
+
+
+def _expression(part: str) -> str:
+    if part == "**":
+        return r"(?:[^.]+\.)*"
+    if part == "*":
+        return r"[^.]+\."
+    return re.escape(part).replace(r"\*", "[^.]*") + r"\."
