@@ -19,6 +19,7 @@ from hqsam_lightning.heads import HQHead
 from hqsam_lightning.heads.official import to_official
 from hqsam_lightning.inference import HQSam, SamPredictor, sam_model_registry
 from hqsam_lightning.inference.hub import download_file
+from hqsam_lightning.inference.loading import SHIPPED
 from hqsam_lightning.train import train
 
 TINY = (
@@ -155,6 +156,14 @@ def test_the_registry_takes_files_and_nothing(tmp_path: Path) -> None:
     again = sam_model_registry["nano"](checkpoint=str(tmp_path / "nano.pth"))
     assert again.sam.weights_sha256 == model.sam.weights_sha256
     assert HQSam.from_pretrained("nano").sam.weights_sha256 != model.sam.weights_sha256
+
+
+def test_the_shipped_head_is_what_its_card_says(tmp_path: Path) -> None:
+    model = HQSam.from_pretrained("hq_nano")
+    assert not np.array_equal(logits_of(model), logits_of(model.plain()))
+    model.save_pretrained(tmp_path)
+    for path in SHIPPED["hq_nano"].iterdir():
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes()
 
 
 @pytest.mark.parametrize(

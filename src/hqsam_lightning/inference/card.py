@@ -11,6 +11,7 @@ from pandas import DataFrame
 if TYPE_CHECKING:
     from hqsam_lightning.inference.model import HQSam, Origin
 
+ROW = ["variant", "output", "dataset", "prompts"]
 FACTS = {
     "command": "command",
     "date": "date",
@@ -62,16 +63,27 @@ def _sections(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _scores(facts: Mapping[str, Any]) -> str:
-    table = DataFrame(facts["scores"])
-    if table.empty:
+    """Mean scores over all objects, and their differences to plain SAM with 95 % bootstrap intervals."""
+    if not facts["scores"]:
         return "The run has none."
-    labels = {name: metric["label"] for name, metric in facts["metrics"].items()}
-    percent = {name for name, metric in facts["metrics"].items() if metric["percent"]}
-    scale = table["metric"].map(lambda name: 100.0 if name in percent else 1.0)
-    table = table.assign(metric=table["metric"].map(labels), mean=(table["mean"] * scale).round(1))
-    keys = [name for name in ("variant", "output", "dataset", "prompts", "group_of_objects") if name in table]
-    return str(
-        table.pivot_table(index=keys, columns="metric", values="mean", sort=False)
-        .reset_index()
-        .to_markdown(index=False)
-    )
+    means, gains = (_wide(facts, name) for name in ("scores", "differences"))
+    table = means.join(gains, rsuffix=": difference to SAM").fillna("") if len(gains) else means
+    return str(table.reset_index().to_markdown(index=False))
+
+
+def _wide(facts: Mapping[str, Any], name: str) -> DataFrame:
+    """One row per variant, output, dataset and prompts; one column of text per metric."""
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in facts[name]:
+        metric = facts["metrics"][row["metric"]]
+        scale = 100 if metric["percent"] else 1
+        if row["group_of_objects"] != "all":
+            continue
+        text = f"{scale * row['mean']:.1f}" if name == "scores" else _interval(row, scale)
+        cells.setdefault(tuple(row[key] for key in ROW), {})[metric["label"]] = text
+    return DataFrame.from_dict(cells, orient="index").rename_axis(ROW) if cells else DataFrame()
+
+
+def _interval(row: Mapping[str, Any], scale: int) -> str:
+    mean, low, high = (scale * row[key] for key in ("mean", "low", "high"))
+    return f"{mean:+.1f} [{low:.1f}, {high:.1f}]"

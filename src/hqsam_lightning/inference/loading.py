@@ -37,6 +37,8 @@ OFFICIAL = {
     "hq_vit_h": ("vit_h", "sam_hq_vit_h.pth"),
     "hq_vit_tiny": ("vit_tiny", "sam_hq_vit_tiny.pth"),
 }
+SHIPPED = {"hq_nano": Path(__file__).parent / "shipped" / "hq_nano"}
+"""Heads that the package ships, as folders."""
 PLAIN = ("nano", "vit_tiny", "vit_b", "vit_l", "vit_h")
 ENCODER_WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """SAM's config by the width of its ViT."""
@@ -82,12 +84,14 @@ def load(where: str | Path, options: Options) -> HQSam:
             sam, file = OFFICIAL[text]
             local = download_file(OFFICIAL_REPOSITORY, file, options.revision, options.cache_dir)
             return _load_path(str(local), local, options._replace(sam=options.sam or sam))
+        if text in SHIPPED:
+            return _load_folder(SHIPPED[text], options)
         if text in PLAIN:
             return _plain(options._replace(sam=text))
         if REPOSITORY.fullmatch(text):
             local = download_folder(text, options.revision, options.cache_dir)
             return _load_folder(local, options)
-    known = ", ".join([*PLAIN, *OFFICIAL])
+    known = ", ".join([*PLAIN, *SHIPPED, *OFFICIAL])
     raise ConfigError(
         f"from_pretrained: expected one of {known}, the folder of a model or run, a file "
         f"({', '.join((*SUFFIXES, OWN_SUFFIX))}), or a repository ORG/NAME of the Hub; got {text!r}, which is none"
