@@ -85,5 +85,6 @@ def _wide(facts: Mapping[str, Any], name: str) -> DataFrame:
 
 
 def _interval(row: Mapping[str, Any], scale: int) -> str:
-    mean, low, high = (scale * row[key] for key in ("mean", "low", "high"))
-    return f"{mean:+.1f} [{low:.1f}, {high:.1f}]"
+    text = f"{scale * row['mean']:+.1f}"
+    # one image alone has no interval
+    return text if row["low"] is None else f"{text} [{scale * row['low']:.1f}, {scale * row['high']:.1f}]"
