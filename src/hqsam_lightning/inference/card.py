@@ -67,7 +67,7 @@ def _scores(facts: Mapping[str, Any]) -> str:
     if not facts["scores"]:
         return "The run has none."
     means, gains = (_wide(facts, name) for name in ("scores", "differences"))
-    table = means.join(gains, rsuffix=": difference to SAM").fillna("") if len(gains) else means
+    table = means.join(gains.add_suffix(": difference to SAM")).fillna("") if len(gains) else means
     return str(table.reset_index().to_markdown(index=False))
 
 
