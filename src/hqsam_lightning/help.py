@@ -32,6 +32,15 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "evaluate": ("scores checkpoints, or plain SAM, on a suite of data", ("ckpt=RUN_or_FILE",)),
+    "predict": (
+        "writes masks of photos, by prompts or of everything",
+        (
+            "model=RUN images=photo.jpg 'boxes=[[10, 20, 300, 400]]'",
+            "model=hq_vit_l images=FOLDER prompt=MASKS 'write=[masks, cutouts]'",
+            "model=vit_b images='photos/**/*.jpg' prompt=detections.json instances=instances.json",
+            "model=nano images=scan.tif tile=1024 overlap=128",
+        ),
+    ),
     "report": (
         "gathers finished runs into one report",
         ("'runs=[outputs/a, outputs/b]' out=report", "'runs=[outputs/a]' table=experiments/table2_token/table.yaml"),

@@ -37,6 +37,7 @@ CONFIGS = [
     ("train", "+experiment=[table9_peft, table1_cost, table13_box_noise]", "data=sa1b"),
     ("pretrain",),
     ("report",),
+    ("predict", "model=nano", "images=photos"),
     ("scenes",),
     ("dashboard", "entity=team"),
     ("demo",),
