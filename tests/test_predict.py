@@ -30,7 +30,9 @@ from hqsam_lightning.sam import FrozenSam
 from patience import PATIENCE
 
 BOXES = [[3, 4, 30, 25], [10, 2, 38, 30]]
-EVERYTHING = "automatic={points_per_side: 4, pred_iou_thresh: -100.0, stability_score_thresh: 0.0}"
+EVERYTHING = (
+    *("automatic.points_per_side=4", "automatic.pred_iou_thresh=-100.0", "automatic.stability_score_thresh=0.0"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +153,9 @@ def test_coarse_masks_and_everything(config_of: Callable[..., DictConfig], tmp_p
     outcome = predict(config_of(prompt=str(tmp_path / "coarse")))
     assert [path.name for path in (tmp_path / "out/masks").iterdir()] == ["p0.png"]
     assert list(outcome.records) == ["p0.png"]
-    found = predict(config_of(EVERYTHING, f"paths.output_dir={tmp_path / 'all'}"))
+    found = predict(config_of(*EVERYTHING, f"paths.output_dir={tmp_path / 'all'}"))
     assert len(found.objects) == len(list((tmp_path / "all/masks").iterdir())) > 4
-    tiled = predict(config_of(EVERYTHING, "tile=32", "overlap=8", f"paths.output_dir={tmp_path / 'tiled'}"))
+    tiled = predict(config_of(*EVERYTHING, "tile=32", "overlap=8", f"paths.output_dir={tmp_path / 'tiled'}"))
     assert len(tiled.objects) >= 4
 
 
@@ -216,7 +218,7 @@ def test_killed_and_continued_no_photo_is_done_twice(tmp_path: Path) -> None:
         ({"write": ["cutouts"]}, r"write: expected no cutouts with prompt=everything"),
         (
             {"boxes": [[500, 5, 600, 9]]},
-            r"images, 4 of 4: (.|\n)*box: expected x0 < x1 and y0 < y1 \(pixels\) in an im",
+            r"images, 4 of 4: (.|\n)*box: expected x0 < x1 and y0 < y1 \(pixels\)",
         ),
     ],
 )

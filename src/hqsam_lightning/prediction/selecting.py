@@ -31,7 +31,7 @@ def select_prompts(config: DictConfig, photos: list[Photo]) -> PromptedPhotos:
     given = as_plain(config)
     shown = [name for name in ("boxes", "points") if given[name] is not None]
     if shown and given["prompt"] != EVERYTHING:
-        raise ConfigError(f"{shown[0]}: expected null beside prompt={given['prompts']}; got {given[shown[0]]}")
+        raise ConfigError(f"{shown[0]}: expected null beside prompt={given['prompt']}; got {given[shown[0]]}")
     if shown:
         return same_for_all(photos, _objects(given["boxes"], given["points"]))
     if given["prompt"] == EVERYTHING:

@@ -21,7 +21,8 @@ from hqsam_lightning.storage.files import write_whole
 MASKS, RLE, POLYGONS, CUTOUTS, OVERLAYS = WRITTEN
 NEEDS_IMAGE = (CUTOUTS, OVERLAYS)
 COLOURS = matplotlib.color_sequences["tab10"]
-JPEG_QUALITY, PNG_COMPRESSION, SCORE_DIGITS = 92, 1, 4
+ENCODING = {".jpg": (cv2.IMWRITE_JPEG_QUALITY, 92), ".png": (cv2.IMWRITE_PNG_COMPRESSION, 1)}
+SCORE_DIGITS = 4
 Record = dict[str, Any]
 
 
@@ -81,6 +82,5 @@ class PhotoWriter:
 
     def _save(self, name: str, pixels: np.ndarray) -> None:
         path = self.folder / name
-        options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION]
-        _, encoded = cv2.imencode(path.suffix, pixels, options)
+        _, encoded = cv2.imencode(path.suffix, pixels, ENCODING[path.suffix])
         write_whole(path, encoded.tobytes())
