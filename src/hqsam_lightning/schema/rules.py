@@ -29,6 +29,7 @@ WRITTEN = ("masks", "rle", "polygons", "cutouts", "overlays")
 """What a prediction can write."""
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]+)?")
 
+
 def _is_address(host: str) -> bool:
     try:
         return host == "localhost" or bool(ip_address(host))
