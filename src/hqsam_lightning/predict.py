@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import as_plain, conf_dir, make_callable
 from hqsam_lightning.data.problems import raise_problems
-from hqsam_lightning.data.watched_loading import with_loader_errors
+from hqsam_lightning.data.watched_loading import loader_errors
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.inference import HQSam
 from hqsam_lightning.prediction.coco import write_coco
@@ -38,7 +38,7 @@ MASKS_DEPEND_ON = ("multimask", "tile", "overlap", "automatic", "write")
 
 
 @with_process_settings
-@with_loader_errors
+@loader_errors()
 def predict(config: DictConfig) -> Outcome:
     """Writes the masks of every photo that its folder does not have yet.
 

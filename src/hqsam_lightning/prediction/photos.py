@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hqsam_lightning.data.names import in_order, is_usable, split_number
-from hqsam_lightning.data.photo_names import unique_stems
+from hqsam_lightning.data.names import in_order, is_usable, split_number, unique_stems
 from hqsam_lightning.errors import DataError
 
 log = logging.getLogger(__name__)

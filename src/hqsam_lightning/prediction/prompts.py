@@ -181,7 +181,7 @@ def _log_unused(what: str, names: Sequence[str]) -> None:
 
 def _objects(path: Path, values: MaskValues) -> list[np.ndarray]:
     pixels = read_mask_pixels(path)
-    masks = [object_of(pixels, values, path, number) for number in ids_of(pixels, values, path)]
+    masks = [object_of(pixels, values, number) for number in ids_of(pixels, values)]
     found = [mask for mask in masks if mask.max() > OBJECT_THRESHOLD]
     if not found:
         raise DataError(
