@@ -156,7 +156,7 @@ def _load_official(path: Path, content: Mapping[str, Tensor], options: Options) 
 
 def _plain(options: Options) -> HQSam:
     sam_config = {**sam_config_of(cast(str, options.sam)), **_changes(options)}
-    return HQSam(_build_sam(sam_config), origin=Origin(sam_config))
+    return HQSam(_build_sam(sam_config), output=options.output, origin=Origin(sam_config))
 
 
 def architecture_of(path: Path, content: Mapping[str, Tensor]) -> str:

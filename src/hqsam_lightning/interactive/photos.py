@@ -21,7 +21,7 @@ LONGEST_SHOWN = 1280
 """Pixels of the longer side of a photo as a page shows it."""
 PHOTOGRAPHS = ("chelsea", "astronaut", "coffee", "rocket")
 """In scikit-image's wheel."""
-SCENES = (3, 8)
+SCENES = (16, 29)
 """Indices of procedural scenes."""
 SCENE_SIZE = 512
 
