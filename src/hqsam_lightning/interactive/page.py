@@ -20,6 +20,8 @@ from hqsam_lightning.interactive.session import Session
 
 SWEEP_SECONDS, KEPT_SECONDS = 600, 3600
 """How often files of the page are looked at, and how long they are kept."""
+READING_SECONDS = 30
+"""How long a message stays."""
 ADD, SUBTRACT = "adds", "subtracts"
 NO_MASKS = "Masks"
 EVENT: Mapping[str, Any] = {"show_progress": "minimal", "concurrency_id": "model", "api_visibility": "private"}
@@ -192,4 +194,6 @@ def _politely() -> Iterator[None]:
     try:
         yield
     except HQSamError as error:
-        raise gr.Error(html.escape(str(error)), title="Not possible", print_exception=False) from error
+        raise gr.Error(
+            html.escape(str(error)), title="Not possible", duration=READING_SECONDS, print_exception=False
+        ) from error
