@@ -55,10 +55,10 @@ def _sections(facts: Mapping[str, Any]) -> list[str]:
         return ["Nothing is known of its training."]
     run = facts["run"]
     lines = [f"- {label}: {run[name]}" for name, label in FACTS.items() if name in run]
-    licences = [f"- {name}: {licence}" for name, licence in facts.get("licences", {}).items()]
+    licenses = [f"- {name}: {license}" for name, license in run.get("licenses", {}).items()]
     trained = ["## Training", "\n".join(lines)]
-    if licences:
-        trained += ["Licences of the images it was trained on:", "\n".join(licences)]
+    if licenses:
+        trained += ["Licenses of the photos that it was trained on:", "\n".join(licenses)]
     return [*trained, "## Scores", _scores(facts)]
 
 
