@@ -36,6 +36,10 @@ class CheckpointError(HQSamError):
     """A training checkpoint is damaged, or belongs to another SAM or other variants."""
 
 
+class ExportError(HQSamError):
+    """A format cannot hold a model, or what was written is not the model."""
+
+
 class DivergedError(HQSamError):
     """A loss, gradient or weight became NaN or infinite in training."""
 

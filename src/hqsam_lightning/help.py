@@ -41,6 +41,10 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "model=nano images=scan.tif tile=1024 overlap=128",
         ),
     ),
+    "export": (
+        "writes a trained head for other programs: official .pth, transformers, safetensors, ONNX, int8, .pt2",
+        ("model=RUN format=official out=sam_hq.pth", "model=RUN format=onnx out=FOLDER"),
+    ),
     "report": (
         "gathers finished runs into one report",
         ("'runs=[outputs/a, outputs/b]' out=report", "'runs=[outputs/a]' table=experiments/table2_token/table.yaml"),

@@ -12,7 +12,7 @@ from torch import Tensor
 from hqsam_lightning.errors import ConfigError, WeightsError
 from hqsam_lightning.heads import Head
 from hqsam_lightning.inference.card import model_card
-from hqsam_lightning.inference.model import HQSam
+from hqsam_lightning.inference.model import HQSam, Origin
 from hqsam_lightning.sam.state_dicts import pack_weights, read_state_dict
 from hqsam_lightning.storage.files import read_document, write_document, write_whole
 
@@ -42,21 +42,42 @@ def write_folder(model: HQSam, folder: Path) -> None:
         ConfigError: the model has no head, or nobody knows what it was built from.
         StorageError: a file cannot be written.
     """
-    origin = model.origin
-    if origin is None or origin.head is None:
-        what = "plain SAM, which is its own file" if model.is_plain_sam else "a model built by hand, without an Origin"
-        raise ConfigError(f"save_pretrained: expected a model with a trained head; got {what}")
+    origin = require_origin(model, "save_pretrained")
+    if origin.head is None:
+        raise ConfigError("save_pretrained: expected a model with a trained head; got plain SAM, which is its own file")
     folder.mkdir(parents=True, exist_ok=True)
-    learned = {name: value.detach().cpu().contiguous() for name, value in model.head.learned.items()}
-    write_whole(folder / WEIGHTS_FILE, pack_weights(learned))
-    sam = {
-        "name": model.sam.name,
-        "sha256": model.sam.weights_sha256,
-        "config": _without_paths(origin.sam),
-    }
-    body = {"sam": sam, "head": dict(origin.head), "output": model.output, "facts": dict(origin.facts)}
-    write_document(folder / CONFIG_FILE, KIND, VERSION, body)
+    write_whole(folder / WEIGHTS_FILE, pack_weights(on_cpu(model.head.learned)))
+    write_document(folder / CONFIG_FILE, KIND, VERSION, describe(model, origin))
     write_whole(folder / CARD_FILE, model_card(model, origin).encode())
+
+
+def require_origin(model: HQSam, action: str) -> Origin:
+    """What a model was built from.
+
+    Args:
+        model: any.
+        action: that needs it, for the message.
+
+    Raises:
+        ConfigError: nobody knows.
+    """
+    if model.origin is None:
+        raise ConfigError(
+            f"{action}: expected a model that HQSam.from_pretrained built; got one built by hand, without an Origin"
+        )
+    return model.origin
+
+
+def describe(model: HQSam, origin: Origin) -> dict[str, Any]:
+    """Everything but its tensors that a model is built again from, as values of JSON."""
+    sam = {"name": model.sam.name, "sha256": model.sam.weights_sha256, "config": _without_paths(origin.sam)}
+    head = None if origin.head is None else dict(origin.head)
+    return {"sam": sam, "head": head, "output": model.output, "facts": dict(origin.facts)}
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as safetensors takes them."""
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
 def read_folder(folder: Path, trusted: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -74,12 +95,17 @@ def read_folder(folder: Path, trusted: bool) -> tuple[dict[str, Any], dict[str, 
     """
     config = read_document(folder / CONFIG_FILE, KIND, VERSION, WeightsError, REMEDY)
     if not trusted:
-        _require_own_code(folder / CONFIG_FILE, config)
+        require_own_code(folder / CONFIG_FILE, config)
     return config, read_state_dict(folder / WEIGHTS_FILE, "model")
 
 
-def fill_head(head: Head, tensors: Mapping[str, Tensor], folder: Path) -> None:
+def fill_head(head: Head, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Gives a head what was learned.
+
+    Args:
+        head: untrained.
+        tensors: by its names.
+        path: of the file that they are from, for the message.
 
     Raises:
         WeightsError: a tensor is missing, is not the head's, or has another shape.
@@ -89,8 +115,8 @@ def fill_head(head: Head, tensors: Mapping[str, Tensor], folder: Path) -> None:
     wrong += sorted(name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape)
     if wrong:
         raise WeightsError(
-            f"{folder / WEIGHTS_FILE}: expected the {len(own)} tensors of the head in {CONFIG_FILE}; {len(wrong)} are "
-            f"missing, not its own or of another shape (first: {wrong[0]}); {REMEDY}"
+            f"{path}: expected the {len(own)} tensors of the head that its config names; {len(wrong)} are missing, not "
+            f"its own or of another shape (first: {wrong[0]}); {REMEDY}"
         )
     head.load_state_dict(dict(tensors), strict=False)
 
@@ -103,10 +129,14 @@ def _without_paths(sam: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _require_own_code(path: Path, config: Mapping[str, Any]) -> None:
-    """Refuses a config that would call anything but this package's heads and SAM."""
-    head = config["head"].get("_target_")
-    is_own = isinstance(head, str) and head.startswith(OWN_HEADS) and _is_head(head)
+def require_own_code(path: Path, config: Mapping[str, Any]) -> None:
+    """Refuses a config that would call anything but this package's heads and SAM.
+
+    Raises:
+        WeightsError: it would.
+    """
+    head = None if config["head"] is None else config["head"].get("_target_")
+    is_own = config["head"] is None or (isinstance(head, str) and head.startswith(OWN_HEADS) and _is_head(head))
     others = [name for name in _targets(config["sam"]) if name not in SAM_PARTS]
     others += [name for name in _targets(config["head"]) if name != head]
     if not is_own or others:

@@ -19,9 +19,11 @@ from hqsam_lightning.config import as_plain, conf_dir, own_errors
 from hqsam_lightning.errors import CheckpointError, ConfigError, WeightsError, choice_error
 from hqsam_lightning.heads import Head
 from hqsam_lightning.heads.official import from_official
-from hqsam_lightning.inference.folder import CONFIG_FILE, fill_head, read_folder
+from hqsam_lightning.inference.folder import CONFIG_FILE, WEIGHTS_FILE, fill_head, read_folder
 from hqsam_lightning.inference.hub import download_file, download_folder
 from hqsam_lightning.inference.model import HQSam, Origin
+from hqsam_lightning.inference.transformers_folder import is_transformers_folder, vit_config_of
+from hqsam_lightning.inference.whole_file import fill_from, read_description
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.sam.state_dicts import SUFFIXES, read_state_dict
 from hqsam_lightning.storage.files import read_json
@@ -104,12 +106,17 @@ def _load_path(text: str, path: Path, options: Options) -> HQSam:
     if path.is_dir() or path.suffix == OWN_SUFFIX:
         return _load_run(text, options)
     content = read_state_dict(path, "from_pretrained")
+    described = read_description(path, options.trusted)
+    if described is not None:
+        return _load_whole(path, content, described, options)
     if from_official(content):
         return _load_official(path, content, options)
     return _plain(options._replace(sam=options.sam or architecture_of(path, content), sam_weights=path))
 
 
 def _load_folder(folder: Path, options: Options) -> HQSam:
+    if is_transformers_folder(folder):
+        return _load_transformers(folder / WEIGHTS_FILE, options)
     config, tensors = read_folder(folder, options.trusted)
     described = config["sam"]
     sam_config = {**described["config"], **_changes(options)}
@@ -118,16 +125,34 @@ def _load_folder(folder: Path, options: Options) -> HQSam:
             f"{folder / CONFIG_FILE}: its SAM, {described['name']}, was a file of weights; expected "
             "sam_weights=FILE, the one that the head was trained with"
         )
-    sam = _build_sam(sam_config)
-    if sam.weights_sha256 != described["sha256"]:
-        raise WeightsError(
-            f"{folder}: expected the SAM that the head was trained with, {described['name']} with SHA-256 "
-            f"{described['sha256'][:12]}; got {sam.name} with {sam.weights_sha256[:12]}; pass sam_weights=FILE"
-        )
+    sam = _build_described(sam_config, described, folder)
     head = build_head(config["head"], sam, seed=0)
-    fill_head(head, tensors, folder)
+    fill_head(head, tensors, folder / WEIGHTS_FILE)
     origin = Origin(sam_config, config["head"], config["facts"])
     return HQSam(sam, head, options.output or config["output"], origin)
+
+
+def _load_whole(path: Path, content: dict[str, Tensor], config: Mapping[str, Any], options: Options) -> HQSam:
+    sam_config = {**config["sam"]["config"], **_changes(options._replace(sam_weights=options.sam_weights or path))}
+    sam = _build_described(sam_config, config["sam"], path)
+    head = None if config["head"] is None else build_head(config["head"], sam, seed=0)
+    if head is not None:
+        fill_from(head, content, path, sam)
+    origin = Origin(sam_config, config["head"], config["facts"])
+    return HQSam(sam, head, options.output or config["output"], origin)
+
+
+def _load_transformers(path: Path, options: Options) -> HQSam:
+    content = read_state_dict(path, "from_pretrained")
+    if options.sam is None:
+        width = len(content[PATCHES]) if PATCHES in content else 0
+        sam_config = vit_config_of(content, ENCODER_WIDTHS.get(width, "vit"), path)
+    else:
+        sam_config = sam_config_of(options.sam)
+    if from_official(content):
+        return _load_official(path, content, options, sam_config)
+    sam_config = {**sam_config, **_changes(options._replace(sam_weights=options.sam_weights or path))}
+    return HQSam(build_sam_of(sam_config), output=options.output, origin=Origin(sam_config))
 
 
 def _load_run(text: str, options: Options) -> HQSam:
@@ -138,25 +163,28 @@ def _load_run(text: str, options: Options) -> HQSam:
     variant = variant or weights.variants[0]
     run = weights.config
     sam_config = {**run["sam"], **_changes(options)}
-    sam = _build_sam(sam_config)
+    sam = build_sam_of(sam_config)
     head = weights.build(variant, sam)
     head_config = {name: value for name, value in run["variants"][variant].items() if name != "weights"}
     origin = Origin(sam_config, head_config, facts_of_run(weights.path, variant))
     return HQSam(sam, head, options.output or _output_of(run, head), origin)
 
 
-def _load_official(path: Path, content: Mapping[str, Tensor], options: Options) -> HQSam:
+def _load_official(
+    path: Path, content: Mapping[str, Tensor], options: Options, sam: Mapping[str, Any] | None = None
+) -> HQSam:
+    """Builds a model of an official file; None finds the config of its SAM by its sizes."""
     weights, _ = open_weights(str(path), "from_pretrained")
     if weights.holds_sam and options.sam_weights is None:
         options = options._replace(sam_weights=path)
-    sam_config = {**sam_config_of(options.sam or architecture_of(path, content)), **_changes(options)}
-    sam = _build_sam(sam_config)
-    return HQSam(sam, weights.build(OFFICIAL_VARIANT, sam), options.output, Origin(sam_config, FULL_HEAD_CONFIG))
+    sam_config = {**(sam or sam_config_of(options.sam or architecture_of(path, content))), **_changes(options)}
+    built = build_sam_of(sam_config)
+    return HQSam(built, weights.build(OFFICIAL_VARIANT, built), options.output, Origin(sam_config, FULL_HEAD_CONFIG))
 
 
 def _plain(options: Options) -> HQSam:
     sam_config = {**sam_config_of(cast(str, options.sam)), **_changes(options)}
-    return HQSam(_build_sam(sam_config), output=options.output, origin=Origin(sam_config))
+    return HQSam(build_sam_of(sam_config), output=options.output, origin=Origin(sam_config))
 
 
 def architecture_of(path: Path, content: Mapping[str, Tensor]) -> str:
@@ -213,7 +241,19 @@ def _changes(options: Options) -> dict[str, Any]:
     return {name: str(value) for name, value in chosen.items() if value is not None}
 
 
-def _build_sam(config: Mapping[str, Any]) -> FrozenSam:
+def _build_described(config: Mapping[str, Any], described: Mapping[str, Any], where: Path) -> FrozenSam:
+    """Builds the SAM of a model that was saved, and compares its fingerprint."""
+    sam = build_sam_of(config)
+    if sam.weights_sha256 != described["sha256"]:
+        raise WeightsError(
+            f"{where}: expected the SAM that the head was trained with, {described['name']} with SHA-256 "
+            f"{described['sha256'][:12]}; got {sam.name} with {sam.weights_sha256[:12]}; pass sam_weights=FILE"
+        )
+    return sam
+
+
+def build_sam_of(config: Mapping[str, Any]) -> FrozenSam:
+    """Builds a SAM from its config, as plain values with ``_target_``."""
     return cast(FrozenSam, instantiate(OmegaConf.create(dict(config))))
 
 

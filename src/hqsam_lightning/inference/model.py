@@ -82,9 +82,9 @@ class HQSam(nn.Module):
         Args:
             where: a name ("nano", "vit_tiny", "vit_b", "vit_l" or "vit_h" for plain SAM, "hq_nano" for the head that
                 the package ships, "hq_vit_tiny", "hq_vit_b", "hq_vit_l" or "hq_vit_h" for the authors' HQ-SAM); the
-                folder of a run, one of its checkpoints, or either with ``::VARIANT``; a folder of `save_pretrained`; a
-                file of SAM or HQ-SAM (``.pth``, ``.pt``, ``.safetensors``); or a repository ``ORG/NAME`` of the Hugging
-                Face Hub.
+                folder of a run, one of its checkpoints, or either with ``::VARIANT``; a folder of `save_pretrained`,
+                or of transformers' SamModel or SamHQModel; a file of SAM or HQ-SAM (``.pth``, ``.pt``,
+                ``.safetensors``); or a repository ``ORG/NAME`` of the Hugging Face Hub.
             device: to put it on.
             output: see `HQSam`; None takes what a run or folder was evaluated by, otherwise SAM + HQ.
             sam: name of a SAM of conf/sam, where a file's sizes do not tell.
@@ -187,15 +187,13 @@ class HQSam(nn.Module):
         output = output or self.output
         if output not in self.head.outputs:
             raise choice_error("output", output, self.head.outputs)
-        found = self._head_for(multimask_output)(
-            self.sam, features, self.sam.encode_prompts(list(prompts), image_index)
-        )
+        found = self.head_for(multimask_output)(self.sam, features, self.sam.encode_prompts(list(prompts), image_index))
         logits, iou = found.select(output), found.iou.reshape(len(image_index), -1)
         if logits.shape[1] < iou.shape[1]:
             iou = iou.amax(dim=1, keepdim=True)
         return logits, iou
 
-    def _head_for(self, multimask_output: bool) -> Head:
+    def head_for(self, multimask_output: bool) -> Head:
         """The head, choosing SAM's masks as a call wants them."""
         if not isinstance(self.head, HQHead | SamHead):
             return self.head

@@ -69,7 +69,7 @@ def run_transformer(
     """
     own = [decoder.iou_token.weight, decoder.mask_tokens.weight if mask_tokens is None else mask_tokens]
     output_tokens = torch.cat(own if extra_tokens is None else [*own, extra_tokens])
-    rows = len(prompts.rows)
+    rows = prompts.rows.shape[0]
     tokens = torch.cat([output_tokens.expand(rows, -1, -1), prompts.sparse], dim=1)
     # index_select, because the backward of advanced indexing is slow and nondeterministic on a CPU
     embeddings = features.image_embeddings.index_select(0, prompts.image_index) + prompts.dense

@@ -171,6 +171,19 @@ DEMO: Mapping[str, Expected] = {
     "limits.embeddings": integer(1, 10_000),
     "limits.waiting": integer(1, 10_000),
 }
+EXPORT: Mapping[str, Expected] = {
+    "model": path(),
+    "format": text(1),
+    "out": path(),
+    "output": optional(choice("sam", "hq", "sum")),
+    "sam_name": optional(text(1)),
+    "sam_weights": optional(path()),
+    "cache_dir": path(),
+    "multimask_output": boolean(),
+    "tolerance": number(0, 1),
+    "max_iou_loss": number(0, 1),
+    "scenes": integer(1, 10_000),
+}
 
 COMMANDS: Mapping[str, Mapping[str, Expected]] = {
     "train": TRAIN,
@@ -182,6 +195,7 @@ COMMANDS: Mapping[str, Mapping[str, Expected]] = {
     "scenes": SCENES,
     "dashboard": DASHBOARD,
     "demo": DEMO,
+    "export": EXPORT,
 }
 """Rules of each command."""
 
