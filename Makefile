@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS := peft optuna dashboard cascadepsp docs demo
+EXTRAS := peft optuna dashboard cascadepsp onnx transformers docs demo
 
 .DEFAULT_GOAL := help
 .PHONY: help install train scenes pretrain test lint docs oldest clean
