@@ -62,7 +62,7 @@ def weights(tiny_sam: FrozenSam, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture
 def config_of(photos: Path, weights: Path, tmp_path: Path) -> Callable[..., DictConfig]:
     def make(*overrides: str, images: Path = photos, **keys: Any) -> DictConfig:
-        own = (f"model={weights}", "architecture=tiny_random", f"images={images}", "device=cpu", "loader.num_workers=0")
+        own = (f"model={weights}", "sam_name=tiny_random", f"images={images}", "device=cpu", "loader.num_workers=0")
         given = [*own, f"paths.output_dir={tmp_path / 'out'}", *overrides]
         given += [f"{key}={json.dumps(value)}" for key, value in keys.items()]
         with initialize_config_dir(conf_dir(), version_base="1.3"):

@@ -109,7 +109,7 @@ def load_model(config: DictConfig) -> HQSam:
         config.model,
         device=_device(config.device),
         output=config.output,
-        sam=config.architecture,
+        sam=config.sam_name,
         sam_weights=config.sam_weights,
         precision=config.precision,
         cache_dir=config.paths.cache_dir,
