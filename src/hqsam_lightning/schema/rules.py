@@ -131,6 +131,7 @@ PREDICT: Mapping[str, Expected] = {
     "device": where(text(1), "auto, cpu, cuda, cuda:NUMBER or mps", lambda name: bool(DEVICE.fullmatch(name))),
     "batch_size": integer(1),
     "prompts_per_call": integer(1),
+    "sam_name": optional(text(1)),
     "sam_weights": optional(path()),
     "precision": optional(choice("fp32", "bf16", "fp16")),
     "revision": optional(text(1)),
