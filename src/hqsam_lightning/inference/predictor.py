@@ -7,26 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
-from torch.nn import functional as F
 
 from hqsam_lightning.data.framing import Pad
 from hqsam_lightning.errors import PromptError
 from hqsam_lightning.inference.model import HQSam
 from hqsam_lightning.inference.prompts import one_group, require_image, to_tensor
+from hqsam_lightning.inference.square_frame import SquareFrame
 from hqsam_lightning.types import SamFeatures
 
 FORMATS = ("RGB", "BGR")
-
-
-class SquareFrame(ResizeLongestSide):
-    """segment-anything's transform; its published `apply_image_torch` takes the size of a tensor from wrong axes."""
-
-    def apply_image_torch(self, image: Tensor) -> Tensor:
-        """Resizes (B, C, H0, W0) float images so that the longest side is that of the input frame."""
-        height, width = self.get_preprocess_shape(image.shape[-2], image.shape[-1], self.target_length)
-        return F.interpolate(image, (height, width), mode="bilinear", align_corners=False, antialias=True)
 
 
 class SamPredictor:
