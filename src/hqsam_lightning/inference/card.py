@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import ModelCardData
 from pandas import DataFrame
 
+from hqsam_lightning.reporting.markdown import markdown_table
+
 if TYPE_CHECKING:
     from hqsam_lightning.inference.model import HQSam, Origin
 
@@ -68,7 +70,7 @@ def _scores(facts: Mapping[str, Any]) -> str:
         return "The run has none."
     means, gains = (_wide(facts, name) for name in ("scores", "differences"))
     table = means.join(gains.add_suffix(": difference to SAM")).fillna("") if len(gains) else means
-    return str(table.reset_index().to_markdown(index=False))
+    return "\n".join(markdown_table(table.reset_index())).rstrip()
 
 
 def _wide(facts: Mapping[str, Any], name: str) -> DataFrame:
