@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS := peft optuna dashboard cascadepsp
+EXTRAS := peft optuna dashboard cascadepsp onnx transformers docs demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install train scenes pretrain test lint oldest clean
+.PHONY: help install train scenes pretrain test lint docs oldest clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -38,6 +38,9 @@ lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(STAMP)  ## build the documentation: build/docs/index.html; a warning is an error
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs build/docs
 
 oldest: $(STAMP)  ## resolve the oldest allowed releases of all dependencies; needs the package index
 	@timeout 300 $(BIN)/uv pip compile --quiet --no-header --resolution lowest-direct --python-version 3.10 \

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+import wandb
 from hydra import compose, initialize_config_dir
 
 from hqsam_lightning.config import conf_dir
@@ -66,6 +67,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path) -> Iterator[Server]:
+    # what an earlier test's offline run left in this process
+    wandb.teardown()
     made = Server()
     threading.Thread(target=made.serve_forever, daemon=True).start()
     monkeypatch.setenv("WANDB_BASE_URL", made.url)

@@ -14,7 +14,7 @@ ORDER = (
     *("errors", "types", "seeding", "float64", "escaping", "checks", "shapes", "storage", "runtime", "config"),
     *("prompts", "data", "sam", "heads", "losses", "metrics", "evaluation"),
     *("overrides", "help", "schema", "recipe", "run_names", "cli"),
-    *("training", "pretraining", "search", "reporting"),
+    *("training", "pretraining", "search", "reporting", "inference", "interactive", "prediction", "export"),
 )
 """Packages and shared modules, those that others build on first; what is not named is an entry point, on top of all."""
 OFFENDERS = frozenset[tuple[str, str]]()

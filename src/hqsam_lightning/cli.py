@@ -89,7 +89,7 @@ def require_hydra_for_python() -> None:
 
 def _print_help(config_name: str, arguments: list[str]) -> None:
     spec = sys.modules["__main__"].__spec__
-    command = spec.name.rpartition(".")[2] if spec else config_name
+    command = spec.name.removesuffix(".__main__").rpartition(".")[2] if spec else config_name
     try:
         print(command_help(command, config_name, arguments, conf_dir()))
     except HydraException as error:

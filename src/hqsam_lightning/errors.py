@@ -24,12 +24,20 @@ class WeightsError(HQSamError):
     """A weights file cannot be fetched, or does not belong to the model it is loaded into."""
 
 
+class PromptError(HQSamError, ValueError):
+    """An image or prompt that a predictor is given has a shape, type or value that cannot work."""
+
+
 class CacheError(HQSamError):
     """An embedding cache is missing, unfinished, damaged, of another run, or does not fit on the disk."""
 
 
 class CheckpointError(HQSamError):
     """A training checkpoint is damaged, or belongs to another SAM or other variants."""
+
+
+class ExportError(HQSamError):
+    """A format cannot hold a model, or what was written is not the model."""
 
 
 class DivergedError(HQSamError):

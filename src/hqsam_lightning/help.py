@@ -32,6 +32,19 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "evaluate": ("scores checkpoints, or plain SAM, on a suite of data", ("ckpt=RUN_or_FILE",)),
+    "predict": (
+        "writes masks of photos, by prompts or of everything",
+        (
+            "model=RUN images=photo.jpg 'boxes=[[10, 20, 300, 400]]'",
+            "model=hq_vit_l images=FOLDER prompt=MASKS 'write=[masks, cutouts]'",
+            "model=vit_b images='photos/**/*.jpg' prompt=detections.json instances=instances.json",
+            "model=nano images=scan.tif tile=1024 overlap=128",
+        ),
+    ),
+    "export": (
+        "writes a trained head for other programs: official .pth, transformers, safetensors, ONNX, int8, .pt2",
+        ("model=RUN format=official out=sam_hq.pth", "model=RUN format=onnx out=FOLDER"),
+    ),
     "report": (
         "gathers finished runs into one report",
         ("'runs=[outputs/a, outputs/b]' out=report", "'runs=[outputs/a]' table=experiments/table2_token/table.yaml"),
@@ -45,6 +58,10 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("", "only_validate=true sam.weights=embedded precision=fp32"),
     ),
     "scenes": ("draws the procedural scenes", ("file=scenes.jpg",)),
+    "demo": (
+        "opens a page on which SAM and HQ-SAM segment what you click on",
+        ("model=outputs/quickstart/RUN", "model=hq_vit_l", "model=RUN::VARIANT device=cuda port=8080"),
+    ),
     "dashboard": ("saves a view and a report of a project in Weights & Biases", ("entity=TEAM",)),
 }
 """What each command does, and arguments to try."""

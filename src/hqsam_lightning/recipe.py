@@ -16,7 +16,7 @@ from hqsam_lightning.schema.paths import path_keys
 
 NAMES = (
     *("name", "setting", "paper_table", "sweeps", "hydra", "logger", "metrics.*.label"),
-    *(f"data.**.catalogue.*.{key}" for key in ("title", "paper", "licence", "note", "expected")),
+    *(f"data.**.catalogue.*.{key}" for key in ("title", "paper", "license", "terms", "note", "expected")),
 )
 """What a run and its data are called, and what the run logs."""
 WATCHING = (

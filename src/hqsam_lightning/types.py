@@ -266,9 +266,9 @@ class MaskLogits:
     """What a head predicts for N masks; a pixel belongs to the mask where the logit is > 0.
 
     Attributes:
-        sam: (N, 1, 4h, 4w) logits of SAM's own mask token.
+        sam: (N, 1, 4h, 4w) logits of SAM's own mask token, or (N, 3, 4h, 4w) those of its three multi-mask tokens.
         hq: (N, 1, 4h, 4w) logits that the method trains: those of the HQ token; None for plain SAM.
-        iou: (N,) SAM's prediction of its mask's IoU.
+        iou: (N,) SAM's prediction of its mask's IoU, or (N, 3).
     """
 
     sam: Tensor

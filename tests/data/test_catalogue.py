@@ -359,7 +359,7 @@ def test_every_shipped_source_loads_and_says_where_it_is_from() -> None:
         assert path.read_text().startswith("# ")
         assert not set(OmegaConf.load(path)) ^ {field.name for field in fields(Source)} - {"name"}
     for source in catalogue.values():
-        assert all((source.title, source.paper, source.licence, source.note))
+        assert all((source.title, source.paper, source.license, source.terms, source.note))
 
 
 def test_the_training_sources_are_hqseg_44k() -> None:

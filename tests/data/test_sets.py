@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hqsam_lightning.data.catalogue import licenses_of
 from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.data.sets import DataSets, also_validate_on, folder_sets, synthetic_sets
 from hqsam_lightning.errors import ConfigError, DataError
@@ -170,6 +171,22 @@ def test_photos_are_held_out_when_every_validation_set_is_missing(tree):
 def test_allow_missing_needs_something(tree):
     with pytest.raises(DataError, match="no pair of photo and mask is left"):
         sets(tree, ["absent"], [], allow_missing=True)
+
+
+def test_sources_without_a_permissive_license_are_left_out(tree, caplog):
+    licensed = {name: {**source, "license": "MIT" if name == "boats" else ""} for name, source in CATALOGUE.items()}
+    caplog.set_level(logging.INFO)
+    made = folder_sets(licensed, ["birds", "boats"], ["test"], str(tree), license="permissive")
+    assert [ids(samples) for samples, _ in made.train] == [numbered("boats", range(5))]
+    assert list(made.validation) == ["test"]
+    assert "not trained on: birds (unknown)" in caplog.text
+    section = {"photos": {"catalogue": licensed, "sources": ["birds", "boats"], "license": "permissive"}}
+    assert licenses_of(section) == {"boats": "MIT"}
+    assert licenses_of({**section["photos"], "license": None}) == {"birds": "unknown", "boats": "MIT"}
+    with pytest.raises(ConfigError, match=r"data\.license: .* got birds \(unknown\); set"):
+        folder_sets(licensed, ["birds"], [], str(tree), license="permissive")
+    with pytest.raises(ConfigError, match=r"data\.license: expected one of permissive, null; got 'free'"):
+        folder_sets(licensed, ["birds"], [], str(tree), license="free")
 
 
 def test_the_full_check_is_passed_on(tree):

@@ -37,8 +37,10 @@ CONFIGS = [
     ("train", "+experiment=[table9_peft, table1_cost, table13_box_noise]", "data=sa1b"),
     ("pretrain",),
     ("report",),
+    ("predict", "model=nano", "images=photos"),
     ("scenes",),
     ("dashboard", "entity=team"),
+    ("demo",),
 ]
 KINDS = [{"-1", "abc"}, {"0", "abc"}, {"0", "true"}, {"[]", "true"}, {"{}", "abc"}, {"1e38", "abc"}]
 NAMED = ("catalogue", "variants", "val_prompts", "variant_losses")
@@ -46,7 +48,8 @@ NAMED = ("catalogue", "variants", "val_prompts", "variant_losses")
 
 @lru_cache
 def composed(command: str, *overrides: str) -> DictConfig:
-    places = {"report": ["out=out", "runs=[a]"], "scenes": [], "dashboard": []}.get(command, ["paths.output_dir=out"])
+    alone = {"report": ["out=out", "runs=[a]"], "scenes": [], "dashboard": [], "demo": []}
+    places = alone.get(command, ["paths.output_dir=out"])
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         return compose(command, overrides=as_hydra_takes([*places, *overrides], command, conf_dir()))
 

@@ -25,6 +25,8 @@ from schema.test_checking import composed
         ("report", (), "out"),
         ("report", (), "table"),
         ("scenes", (), "file"),
+        ("demo", (), "model"),
+        ("demo", (), "sam_weights"),
     ],
 )
 def test_home_is_expanded(command: str, overrides: tuple[str, ...], key: str) -> None:

@@ -28,9 +28,24 @@ FIELDS: Mapping[str, Expected] = {
     "expected": optional(integer(1)),
     "exclude": Expected("a list of stems, in quotes where they are numbers, e.g. ['0001']", list_of(text(1)).accepts),
     "weight": number(0, 1000, above=True),
-    **dict.fromkeys(("title", "paper", "licence", "note"), text()),
+    **dict.fromkeys(("title", "paper", "license", "terms", "note"), text()),
 }
 """What the fields of a `Source` have to be."""
+
+
+PERMISSIVE = (
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "CC-BY-4.0",
+    "CC0-1.0",
+    "ISC",
+    "MIT",
+    "PDDL-1.0",
+    "Unlicense",
+)
+"""Licenses under which what is trained on a set may be given away and sold."""
+UNKNOWN = "unknown"
 
 
 class MissingDataError(DataError):
@@ -56,7 +71,8 @@ class Source:
         weight: how often a photo is drawn per epoch, on average.
         title: the set's name in its paper.
         paper: authors, title, venue and arXiv id.
-        licence: terms of use.
+        license: SPDX id, or ``LicenseRef-NAME`` for terms that have none; empty: unknown.
+        terms: of use, in words.
         note: where to download the set, and its peculiarities.
     """
 
@@ -72,7 +88,8 @@ class Source:
     weight: float = 1.0
     title: str = ""
     paper: str = ""
-    licence: str = ""
+    license: str = ""
+    terms: str = ""
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -101,3 +118,24 @@ def source_from_config(name: str, values: Mapping[str, Any]) -> Source:
         if isinstance(listed, Sequence) and not isinstance(listed, str):
             settings[key] = tuple(listed)
     return Source(name, **settings)
+
+
+def licenses_of(data: Any, license: str | None = None) -> dict[str, str]:
+    """License of each source that a run trains on, by name.
+
+    Args:
+        data: the section of a config, as plain values; its sets may be inside of others.
+        license: as `is_licensed`, of sets around these.
+    """
+    if not isinstance(data, Mapping):
+        return {}
+    license = data.get("license", license)
+    found = {name: license_ for value in data.values() for name, license_ in licenses_of(value, license).items()}
+    catalogue = data.get("catalogue", {})
+    own = {name: catalogue[name].get("license") or UNKNOWN for name in data.get("sources", ()) if name in catalogue}
+    return found | {name: value for name, value in own.items() if is_licensed(value, license)}
+
+
+def is_licensed(found: str, wanted: str | None) -> bool:
+    """Whether a source's license is of those that are wanted: "permissive", or any where None."""
+    return wanted is None or found in PERMISSIVE

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hqsam_lightning.data.datasets.annotated import PhotoMasks
+from hqsam_lightning.data.exports import read_cvat, read_labelme
 from hqsam_lightning.data.names import name_problem, names_of, tidy_name
 from hqsam_lightning.data.problems import raise_problems, shown
 from hqsam_lightning.data.segmentations import is_size
@@ -65,10 +66,14 @@ def entry_size(image: dict[str, Any]) -> tuple[tuple[int, int] | None, str | Non
 def read_coco(path: Path, exclude: Sequence[str]) -> CocoContent:
     """Reads and checks a file; the annotations of images to exclude, see `names_of`, are left out and not checked.
 
+    Args:
+        path: of a JSON file; or a folder of labelme's files, or an XML of CVAT's, see `hqsam_lightning.data.exports`.
+        exclude: names of images.
+
     Raises:
         DataError: one for all problems, one line each.
     """
-    content = read_annotations(path, ("images", "annotations"), "set data.annotations (or data.val_annotations)")
+    content = _content(path)
     problems: list[str] = []
     images = _read_images(content["images"], problems)
     wanted = set(exclude)
@@ -77,6 +82,14 @@ def read_coco(path: Path, exclude: Sequence[str]) -> CocoContent:
     raise_problems(str(path), problems, REMEDY)
     used = sorted((image for key, image in images.items() if image and key not in excluded), key=itemgetter(0))
     return CocoContent(dict(used), [image[0] for image in images.values() if image], left_out)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        return read_labelme(path)
+    if path.suffix == ".xml":
+        return read_cvat(path)
+    return read_annotations(path, ("images", "annotations"), "set data.annotations (or data.val_annotations)")
 
 
 def _read_images(listed: list[Any], problems: list[str]) -> Images:

@@ -83,11 +83,16 @@ class Pad(Frame):
         """Resizes and pads image and masks."""
         height, width = self.inside(image.shape)
         side = self.image_size
-        pixels = np.empty((side, side, 3), np.float32)
+        return Framed(self.pixels(image), *frame_masks(masks, (height, width), side, ignore))
+
+    def pixels(self, image: np.ndarray) -> np.ndarray:
+        """(H0, W0, 3) uint8 photo -> (H, W, 3) float32 values 0 to 255 in the frame."""
+        height, width = self.inside(image.shape)
+        pixels = np.empty((self.image_size, self.image_size, 3), np.float32)
         pixels[:] = PIXEL_MEAN
         resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
         pixels[:height, :width] = np.asarray(resized)
-        return Framed(pixels, *frame_masks(masks, (height, width), side, ignore))
+        return pixels
 
     def restore(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Resizes the logits to the frame, takes the padding off, and resizes to the photo."""

@@ -38,20 +38,24 @@ PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT
 
 
 @contextmanager
-def open_image(path: str | Path) -> Iterator[Image.Image]:
+def open_image(path: str | Path, most_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Opens an image file without decoding its pixels.
+
+    Args:
+        path: of the file.
+        most_pixels: at most `MAX_PIXELS`.
 
     Raises:
         DataError: the file is missing, not a regular file, of a format that is not in `FORMATS`, damaged, or has more
-            than `MAX_PIXELS` pixels.
+            than `most_pixels` pixels.
     """
     require_regular_file(Path(path), DataError, "put an image file there")
     with naming_damage(path):
         image = Image.open(path, formats=FORMATS)
     with image:
-        if image.width * image.height > MAX_PIXELS:
+        if image.width * image.height > most_pixels:
             raise DataError(
-                f"expected at most {MAX_PIXELS} pixels, got {image.width}x{image.height} in {path}; "
+                f"expected at most {most_pixels} pixels, got {image.width}x{image.height} in {path}; "
                 "scale the photo and its mask down"
             )
         yield image
@@ -87,7 +91,7 @@ def _describe(path: str | Path, error: Exception) -> str:
     reason = f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError):
         return f"not enough memory to decode {path}; free some, or scale the photo and its mask down"
-    if isinstance(error, Image.DecompressionBombError):
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"expected at most {MAX_PIXELS} pixels, got more in {path} ({error}); scale the photo and its mask down"
     if "MAX_TEXT" in reason:
         return f"expected at most {MAX_TEXT} bytes of text in {path}: {reason}; save the image without its metadata"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hqsam_lightning.checks import Expected, arguments, integer, optional, share_or_count
-from hqsam_lightning.data.catalogue import Source, source_from_config
+from hqsam_lightning.data.catalogue import PERMISSIVE, UNKNOWN, Source, is_licensed, source_from_config
 from hqsam_lightning.data.datasets import CocoInstances, Sa1b, SampleSet, Scenes
 from hqsam_lightning.data.datasets.annotated import ARGUMENTS
 from hqsam_lightning.data.datasets.base import PhotoSet
@@ -53,6 +53,7 @@ def folder_sets(
     allow_missing: bool = False,
     check: str = "quick",
     holdout: float = 0.1,
+    license: str | None = None,
 ) -> DataSets:
     """Sets of photo and mask files.
 
@@ -64,6 +65,7 @@ def folder_sets(
         allow_missing: train on what is there, instead of an error for a missing set or an unexpected count.
         check: "quick" (files pair up, sizes agree) or "full" (every file is decoded).
         holdout: used where no validation set is there, see `validated`.
+        license: "permissive" trains on sources with such a license alone, of `PERMISSIVE`; None on all.
 
     Raises:
         ConfigError: for an unknown or repeated source, none of those to train on, or an impossible holdout.
@@ -78,7 +80,7 @@ def folder_sets(
         )
     if not names:
         raise ConfigError(f"data.sources: expected at least one of {', '.join(sorted(catalogue))}; got none")
-    specs = {name: _lookup("data.sources", name, catalogue) for name in sources}
+    specs = _licensed({name: _lookup("data.sources", name, catalogue) for name in sources}, license)
     val_specs = [_lookup("data.val_sources", name, catalogue) for name in val_sources]
     checked = inspect_sources([*specs.values(), *val_specs], Path(data_dir).expanduser(), allow_missing, check)
     train = [(checked[name], spec.weight) for name, spec in specs.items() if name in checked]
@@ -226,6 +228,22 @@ def synthetic_sets(
 def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:
     """Sets that train on scenes and validate on held-out scenes and on the validation sets of photos."""
     return DataSets(scenes.train, scenes.validation | photos.validation)
+
+
+def _licensed(specs: Mapping[str, Source], license: str | None) -> dict[str, Source]:
+    """The sources that may be trained on; the log names the others."""
+    if license not in (None, "permissive"):
+        raise choice_error("data.license", license, ("permissive", "null"))
+    kept = {name: spec for name, spec in specs.items() if is_licensed(spec.license, license)}
+    others = ", ".join(f"{name} ({spec.license or UNKNOWN})" for name, spec in specs.items() if name not in kept)
+    if others and not kept:
+        raise ConfigError(
+            f"data.license: expected a source with a permissive license ({', '.join(PERMISSIVE)}); got {others}; set "
+            "data.catalogue.<source>.license where you have the right, or data.license=null"
+        )
+    if others:
+        log.info("data.license=%s: not trained on: %s", license, others)
+    return kept
 
 
 def _lookup(key: str, name: str, catalogue: Mapping[str, Mapping[str, Any]]) -> Source:

@@ -50,7 +50,7 @@ class HQHead(Head):
         fusion_width: float = 1.0,
     ) -> None:
         super().__init__()
-        self.multimask_output = multimask_output
+        self.multimask_output: bool | str = multimask_output
         with seeded_init(seed, "token"):
             self.token = nn.Embedding(1, sam.embed_dim)
         with seeded_init(seed, "mlp"):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hqsam_lightning.errors import WeightsError
 from hqsam_lightning.heads.fusion import SOURCES
+from hqsam_lightning.heads.hq import HQHead
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.sam.mobile_sam import from_mobile_sam
 
@@ -27,6 +28,18 @@ FULL_HEAD = (
     *(f"fusion.{source}.{layer}.{kind}" for source in SOURCES for layer in (0, 1, 3) for kind in ("weight", "bias")),
 )
 """Names of an `HQHead` of all three features; the authors' model has no other."""
+
+
+def authors_refusal(head: nn.Module) -> str | None:
+    """Why the authors' model cannot hold a head; None where it can."""
+    if type(head) is not HQHead:
+        return f"it has no head but HQ-SAM's own; this one is {type(head).__name__}"
+    state_dict = head.state_dict()
+    if state_dict.keys() != set(FULL_HEAD):
+        return f"its head has features=[{', '.join(SOURCES)}] and fusion=conv; this one has others"
+    if any(len(state_dict[name]) != width for name, width in _authors_widths(state_dict).items()):
+        return "its head has fusion_width=1; this one has another width"
+    return None
 
 
 def to_official(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -107,15 +120,19 @@ def _sam_part(content: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[
 
 
 def _require_authors_width(state_dict: Mapping[str, Tensor]) -> None:
-    channels = state_dict["token.weight"].shape[1]
-    widths = {"final": channels // 4, "early": channels, "decoder": channels // 4}
-    for source, expected in widths.items():
-        name = f"fusion.{source}.1.weight"
+    for name, expected in _authors_widths(state_dict).items():
         if len(state_dict[name]) != expected:
             raise WeightsError(
                 f"to_official: {name}: expected the authors' {expected} channels, got {len(state_dict[name])}; "
                 "convert a head of fusion_width=1"
             )
+
+
+def _authors_widths(state_dict: Mapping[str, Tensor]) -> dict[str, int]:
+    """The authors' channels between two convolutions of the fusion, by the name of the norm there."""
+    channels = state_dict["token.weight"].shape[1]
+    widths = {"final": channels // 4, "early": channels, "decoder": channels // 4}
+    return {f"fusion.{source}.1.weight": width for source, width in widths.items()}
 
 
 def _renamed(name: str, names: Mapping[str, str]) -> str:

@@ -21,7 +21,7 @@ class SamHead(Head):
 
     def __init__(self, multimask_output: bool = False) -> None:
         super().__init__()
-        self.multimask_output = multimask_output
+        self.multimask_output: bool | str = multimask_output
 
     def decode(
         self, sam: FrozenSam, features: SamFeatures, image_feature: Tensor | None, prompts: PromptEmbeddings

@@ -8,7 +8,7 @@ from segment_anything.modeling import ImageEncoderViT
 from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
 
-from hqsam_lightning.sam.layers import TOKENS
+from hqsam_lightning.sam.layers import TOKENS, is_whole
 
 # elements of the bias computed at a time on a CPU: 16 MB, small enough for the allocator to reuse
 BIAS = 2**22
@@ -41,7 +41,7 @@ class FusedAttention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Attends among the h * w tokens of each of B images or windows; (B, h, w, D) to (B, h, w, D)."""
-        if tokens.is_cuda:
+        if is_whole(tokens):
             return self._attend(tokens)
         some = max(1, TOKENS // tokens[0, ..., 0].numel())
         return _joined([self._attend(part) for part in tokens.split(some)], dim=0)
@@ -53,8 +53,9 @@ class FusedAttention(nn.Module):
         grid = queries.unflatten(2, (height, width))
         by_row = torch.einsum("bnhwc,hkc->bnhwk", grid, get_rel_pos(height, height, self.rel_pos_h).to(grid.dtype))
         by_column = torch.einsum("bnhwc,wkc->bnhwk", grid, get_rel_pos(width, width, self.rel_pos_w).to(grid.dtype))
-        on_gpu = _attend_by_bias if height * width <= BIAS_KEYS else _attend_by_channels
-        attend = on_gpu if tokens.is_cuda else _attend_by_chunks
+        by_bias = tokens.is_cuda and height * width <= BIAS_KEYS
+        at_once = _attend_by_bias if by_bias else _attend_by_channels
+        attend = at_once if is_whole(tokens) else _attend_by_chunks
         mixed = attend(queries, keys, values, by_row.flatten(2, 3), by_column.flatten(2, 3))
         return self.proj(mixed.transpose(1, 2).reshape(batch, height, width, -1))
 

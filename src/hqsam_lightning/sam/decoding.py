@@ -15,6 +15,9 @@ from torch import Tensor
 
 from hqsam_lightning.types import PromptEmbeddings, PromptGroup, SamFeatures
 
+ALL_MASKS = "all"
+"""Value of ``multimask_output`` that takes all three of SAM's masks; see `sam_masks`."""
+
 
 @dataclass
 class DecoderState:
@@ -66,7 +69,7 @@ def run_transformer(
     """
     own = [decoder.iou_token.weight, decoder.mask_tokens.weight if mask_tokens is None else mask_tokens]
     output_tokens = torch.cat(own if extra_tokens is None else [*own, extra_tokens])
-    rows = len(prompts.rows)
+    rows = prompts.rows.shape[0]
     tokens = torch.cat([output_tokens.expand(rows, -1, -1), prompts.sparse], dim=1)
     # index_select, because the backward of advanced indexing is slow and nondeterministic on a CPU
     embeddings = features.image_embeddings.index_select(0, prompts.image_index) + prompts.dense
@@ -99,28 +102,31 @@ def single_mask_weights(decoder: MaskDecoder, state: DecoderState) -> Tensor:
 
 
 def plain_masks(
-    decoder: MaskDecoder, features: SamFeatures, prompts: PromptEmbeddings, multimask_output: bool = False
+    decoder: MaskDecoder, features: SamFeatures, prompts: PromptEmbeddings, multimask_output: bool | str = False
 ) -> tuple[Tensor, Tensor]:
     """A decoder's masks of one group of prompts as SAM has them; see `run_transformer` and `sam_masks`."""
     return sam_masks(decoder, run_transformer(decoder, features, prompts), multimask_output)
 
 
-def sam_masks(decoder: MaskDecoder, state: DecoderState, multimask_output: bool) -> tuple[Tensor, Tensor]:
-    """SAM's own mask of each row.
+def sam_masks(decoder: MaskDecoder, state: DecoderState, multimask_output: bool | str) -> tuple[Tensor, Tensor]:
+    """SAM's own masks of each row.
 
     Args:
         decoder: SAM's mask decoder.
         state: of n rows.
-        multimask_output: True takes, of SAM's three masks, the one that SAM scores highest; False its single mask.
+        multimask_output: False takes SAM's single mask; True, of its three masks, the one that SAM scores highest;
+            `ALL_MASKS` all three.
 
     Returns:
-        Logits (n, 1, 4h, 4w) and predicted IoU (n,).
+        Logits (n, M, 4h, 4w) and predicted IoU: (n,) for M = 1, (n, 3) for all three.
     """
     iou = decoder.iou_prediction_head(state.iou_token)
     if not multimask_output:
         return token_logits(single_mask_weights(decoder, state), state.upscaled), iou[:, 0]
     mlps = list(decoder.output_hypernetworks_mlps)[1:]
     candidates = torch.stack([mlp(state.mask_tokens[:, i + 1]) for i, mlp in enumerate(mlps)], dim=1)
+    if multimask_output == ALL_MASKS:
+        return torch.einsum("nmc,nchw->nmhw", candidates, state.upscaled), iou[:, 1:]
     best_iou, best = iou[:, 1:].max(dim=1)
     weights = candidates[torch.arange(len(best), device=best.device), best]
     return token_logits(weights, state.upscaled), best_iou

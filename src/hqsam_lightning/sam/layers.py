@@ -12,6 +12,11 @@ TOKENS = 1024
 """Tokens per chunk: the allocator reuses the memory of a hidden layer of this size."""
 
 
+def is_whole(tokens: Tensor) -> bool:
+    """Whether tokens are taken at once: on a GPU, and in a graph that is exported, whose batch may have any size."""
+    return tokens.is_cuda or torch.compiler.is_exporting()
+
+
 class ChunkedMlp(nn.Module):
     """segment-anything's MLP, in chunks of tokens on a CPU.
 
@@ -29,7 +34,7 @@ class ChunkedMlp(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Transforms each of (..., D) tokens."""
-        if tokens.is_cuda:
+        if is_whole(tokens):
             return self.lin2(self.act(self.lin1(tokens)))
         parts = tokens.flatten(0, -2).split(TOKENS)
         return torch.cat([self.lin2(self.act(self.lin1(part))) for part in parts]).view_as(tokens)

@@ -1,4 +1,4 @@
-"""MobileSAM's weights under timm's names, which `TinyViTEncoder` has."""
+"""MobileSAM's weights under timm's names, which `TinyViTEncoder` has, and back."""
 
 from __future__ import annotations
 
@@ -28,6 +28,20 @@ def from_mobile_sam(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif not inner.startswith(UNUSED) and not inner.endswith(COMPUTED):
             renamed[ENCODER + _timm_name(inner)] = value
     return renamed
+
+
+def to_mobile_sam(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Gives the image encoder's tensors of a whole model on TinyViT MobileSAM's names, and keeps the others."""
+    inner = {name: name.removeprefix(ENCODER) for name in state_dict}
+    names = {name: ENCODER + _mobile_name(short) if short != name else name for name, short in inner.items()}
+    return {names[name]: value for name, value in state_dict.items()}
+
+
+def _mobile_name(name: str) -> str:
+    """Inverse of `_timm_name`."""
+    name = re.sub(r"^stages\.(\d)\.downsample", lambda match: f"layers.{int(match[1]) - 1}.downsample", name)
+    name = re.sub(r"^patch_embed\.conv([12])", lambda match: f"patch_embed.seq.{2 * int(match[1]) - 2}", name)
+    return re.sub(r"^stages\.", "layers.", name).replace(".conv.weight", ".c.weight")
 
 
 def _timm_name(name: str) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hqsam_lightning.errors import WeightsError
+from hqsam_lightning.sam.transformers_names import from_transformers, is_transformers
 from hqsam_lightning.storage.file_kinds import stand_in
 from hqsam_lightning.storage.files import UNREADABLE, require_regular_file
 from hqsam_lightning.storage.tensor_files import is_ours, pack_tensors, read_facts, read_tensors
@@ -32,7 +33,7 @@ def read_state_dict(path: Path, key: str = "sam.weights") -> dict[str, Tensor]:
     """Reads a ``.pth``, ``.pt`` or ``.safetensors`` file that holds a flat dict of tensors.
 
     Checksums are compared where the format has them: torch's zip files, and the safetensors files of `pack_weights`.
-    Names that all begin with ``module.`` lose it, which is logged.
+    Names that all begin with ``module.`` lose it, which is logged; those of `transformers` become the official ones.
 
     Args:
         path: the file; ``~`` is expanded.
@@ -54,6 +55,8 @@ def read_state_dict(path: Path, key: str = "sam.weights") -> dict[str, Tensor]:
     else:
         content = read_torch_file(path, remedy)
     state_dict = require_state_dict(path, content, remedy)
+    if is_transformers(state_dict):
+        return from_transformers(state_dict)
     if not all(name.startswith(WRAPPER) for name in state_dict):
         return state_dict
     log.info("%s: all names begin with %r, as DataParallel's do; taken without it", path, WRAPPER)
@@ -101,9 +104,24 @@ def require_state_dict(path: Path, content: Any, remedy: str) -> dict[str, Tenso
     return {name: value.detach() for name, value in content.items()}
 
 
-def pack_weights(state_dict: Mapping[str, Tensor]) -> bytes:
-    """Makes a safetensors file of contiguous tensors on the CPU, whose checksum `read_state_dict` compares."""
-    return pack_tensors(state_dict, KIND, VERSION, {"sha256": state_dict_sha256(state_dict)})
+def pack_weights(state_dict: Mapping[str, Tensor], facts: Mapping[str, Any] | None = None) -> bytes:
+    """Makes a safetensors file whose checksum `read_state_dict` compares.
+
+    Args:
+        state_dict: contiguous tensors on the CPU.
+        facts: values of JSON about them, for `read_weights_facts`.
+    """
+    return pack_tensors(state_dict, KIND, VERSION, {"sha256": state_dict_sha256(state_dict), **(facts or {})})
+
+
+def read_weights_facts(path: Path, remedy: str) -> dict[str, Any]:
+    """The facts of a file of `pack_weights`; empty for a safetensors file of another program.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    metadata, _ = read_tensors(path, None, WeightsError, remedy)
+    return read_facts(path, metadata, KIND, VERSION, WeightsError, remedy) if is_ours(metadata) else {}
 
 
 def state_dict_sha256(state_dict: Mapping[str, Tensor]) -> str:

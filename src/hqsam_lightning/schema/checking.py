@@ -27,7 +27,7 @@ def check_config(config: DictConfig, command: str) -> DictConfig:
 
     Args:
         config: as composed.
-        command: which the config is for: train, precompute, pretrain, evaluate, report, scenes or dashboard.
+        command: which the config is for: one of `hqsam_lightning.schema.rules.COMMANDS`.
 
     Returns:
         The config with ``~`` expanded in every path.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 
 from hqsam_lightning.checks import (
     Expected,
@@ -20,7 +22,20 @@ from hqsam_lightning.checks import (
     where,
 )
 from hqsam_lightning.data.framing import FRAMES
+from hqsam_lightning.data.mask_values import AUTO, is_mask_values
 from hqsam_lightning.runtime import process_settings
+
+WRITTEN = ("masks", "rle", "polygons", "cutouts", "overlays")
+"""What a prediction can write."""
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]+)?")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return host == "localhost" or bool(ip_address(host))
+    except ValueError:
+        return False
+
 
 SEED = integer(0, 2**32 - 1)
 NAME = text(1, 200)
@@ -87,6 +102,41 @@ EVALUATE: Mapping[str, Expected] = {
     **{key: RUN[key] for key in RUN if key.startswith(("loader.", "process.", "paths."))},
     "val_prompts": RUN["val_prompts"],
 }
+PREDICT: Mapping[str, Expected] = {
+    "name": NAME,
+    "model": text(1),
+    "images": path(),
+    "prompt": path(),
+    "boxes": optional(list_of(anything(), least=1)),
+    "points": optional(list_of(anything(), least=1)),
+    "instances": optional(path()),
+    "min_score": number(),
+    "mask_values": where(
+        anything(),
+        "binary, soft, nonzero, alpha, ids, or a mapping {object: [...], ignore: [...]}",
+        lambda value: value != AUTO and is_mask_values(value),
+    ),
+    "write": list_of(choice(*WRITTEN), least=1),
+    "out": path(),
+    "output": optional(choice("sam", "hq", "sum")),
+    "multimask": boolean(),
+    "tile": optional(integer(16)),
+    "overlap": integer(0),
+    "automatic.points_per_side": integer(1, 1024),
+    "automatic.pred_iou_thresh": number(),
+    "automatic.stability_score_thresh": number(0, 1),
+    "automatic.box_nms_thresh": number(0, 1),
+    "automatic.crop_n_layers": integer(0, 8),
+    "automatic.min_mask_region_area": integer(0),
+    "device": where(text(1), "auto, cpu, cuda, cuda:NUMBER or mps", lambda name: bool(DEVICE.fullmatch(name))),
+    "batch_size": integer(1),
+    "prompts_per_call": integer(1),
+    "sam_name": optional(text(1)),
+    "sam_weights": optional(path()),
+    "precision": optional(choice("fp32", "bf16", "fp16")),
+    "revision": optional(text(1)),
+    **{key: RUN[key] for key in RUN if key.startswith(("loader.", "process.", "paths."))},
+}
 REPORT: Mapping[str, Expected] = {
     # Hydra reads the name of a folder of digits as a number
     "runs": either(path(), list_of(either(path(), integer(0)), least=1)),
@@ -106,15 +156,46 @@ DASHBOARD: Mapping[str, Expected] = {
     "name": text(1, 128),
     "metrics": list_of(text(1), least=1),
 }
+DEMO: Mapping[str, Expected] = {
+    "model": path(),
+    "output": optional(choice("sam", "hq", "sum")),
+    "sam_name": optional(text(1)),
+    "sam_weights": optional(path()),
+    "precision": optional(choice("fp32", "bf16", "fp16")),
+    "device": text(1),
+    "host": where(text(1), "localhost or an IP address such as 127.0.0.1", _is_address),
+    "port": optional(integer(1, 65_535)),
+    "limits.upload_megabytes": integer(1, 1000),
+    "limits.photo_megapixels": integer(1, 200),
+    "limits.sessions": integer(1, 10_000),
+    "limits.embeddings": integer(1, 10_000),
+    "limits.waiting": integer(1, 10_000),
+}
+EXPORT: Mapping[str, Expected] = {
+    "model": path(),
+    "format": text(1),
+    "out": path(),
+    "output": optional(choice("sam", "hq", "sum")),
+    "sam_name": optional(text(1)),
+    "sam_weights": optional(path()),
+    "cache_dir": path(),
+    "multimask_output": boolean(),
+    "tolerance": number(0, 1),
+    "max_iou_loss": number(0, 1),
+    "scenes": integer(1, 10_000),
+}
 
 COMMANDS: Mapping[str, Mapping[str, Expected]] = {
     "train": TRAIN,
     "precompute": TRAIN,
     "pretrain": PRETRAIN,
     "evaluate": EVALUATE,
+    "predict": PREDICT,
     "report": REPORT,
     "scenes": SCENES,
     "dashboard": DASHBOARD,
+    "demo": DEMO,
+    "export": EXPORT,
 }
 """Rules of each command."""
 

@@ -166,6 +166,7 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
         "val_sources": list_of(text(1)),
         "check": choice("quick", "full"),
         "holdout": share_or_count(),
+        "license": optional(choice("permissive")),
     },
     "hqsam_lightning.metrics.functional.boundary_iou": {"dilation_ratio": DILATION},
     "hqsam_lightning.metrics.contours.boundary_f": {"dilation_ratio": DILATION},

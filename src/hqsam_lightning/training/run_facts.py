@@ -7,6 +7,8 @@ from typing import Any
 import lightning as L
 from omegaconf import DictConfig
 
+from hqsam_lightning.config import as_plain
+from hqsam_lightning.data.catalogue import licenses_of
 from hqsam_lightning.evaluation.running import Evaluation
 from hqsam_lightning.run_names import command_facts
 from hqsam_lightning.runtime.code_facts import version_facts
@@ -29,6 +31,7 @@ def run_facts(
         "sam_sha256": module.sam.weights_sha256,
         "output": module.output,
         "data": data,
+        "licenses": licenses_of(as_plain(config.data)),
         "data_sha256": content_sha256(module.data_facts),
         **({"begun_from": module.begun_from} if module.begun_from else {}),
         "batch": plan.describe(),

@@ -1,0 +1,59 @@
+"""Masks of everything in an image, with the options of segment-anything's `SamAutomaticMaskGenerator`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from faster_coco_eval import mask as run_lengths
+from segment_anything.automatic_mask_generator import SamAutomaticMaskGenerator as PublishedGenerator
+from segment_anything.utils.amg import MaskData
+from torch import Tensor
+
+from hqsam_lightning.inference.model import HQSam
+from hqsam_lightning.inference.predictor import SamPredictor
+
+COCO_RLE = "coco_rle"
+
+
+class SamAutomaticMaskGenerator(PublishedGenerator):
+    """segment-anything's generator over any `HQSam`, with the same options.
+
+    Each mask is chosen by SAM's prediction of its IoU. Filters and non-maximum suppression run on the CPU: the
+    published generator mixes devices there. ``output_mode="coco_rle"`` needs no pycocotools.
+
+    Args:
+        model: any `HQSam`.
+        options: of `segment_anything.SamAutomaticMaskGenerator`.
+    """
+
+    def __init__(self, model: HQSam, *args: Any, output_mode: str = "binary_mask", **options: Any) -> None:
+        self._encodes = output_mode == COCO_RLE
+        super().__init__(
+            model.sam.sam, *args, output_mode="uncompressed_rle" if self._encodes else output_mode, **options
+        )
+        self.predictor = SamPredictor(model)
+
+    def generate(self, image: np.ndarray) -> list[dict[str, Any]]:
+        """Finds masks.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            A record for each mask, see segment-anything: segmentation, area, bbox (xywh), predicted_iou,
+            point_coords, stability_score, crop_box (xywh).
+        """
+        records = super().generate(image)
+        if self._encodes:
+            for record in records:
+                encoded = run_lengths.frPyObjects(record["segmentation"], *record["segmentation"]["size"])
+                record["segmentation"] = {**encoded, "counts": encoded["counts"].decode()}
+        return records
+
+    def _process_batch(self, *args: Any) -> MaskData:
+        data = super()._process_batch(*args)
+        for name, value in data.items():
+            if isinstance(value, Tensor):
+                data[name] = value.cpu()
+        return data
