@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
-import torch
 from omegaconf import DictConfig
 
 from hqsam_lightning.cli import clean_errors, run_hydra
@@ -22,6 +21,7 @@ from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.escaping import escape_markdown
 from hqsam_lightning.inference import HQSam
+from hqsam_lightning.inference.device import device_of
 from hqsam_lightning.interactive.actions import Actions, Limits
 from hqsam_lightning.interactive.photos import example_photos
 from hqsam_lightning.interactive.segmenter import Segmenter
@@ -68,7 +68,7 @@ def served(config: DictConfig) -> Iterator[str]:
     _warn_of_others(config.host)
     model = HQSam.from_pretrained(
         config.model,
-        device=_device(config.device),
+        device=device_of(config.device),
         output=config.output,
         sam=config.sam_name,
         sam_weights=config.sam_weights,
@@ -132,21 +132,6 @@ def _own_folder() -> Iterator[Path]:
             del os.environ[FOLDER_VARIABLE]
             if before is not None:
                 os.environ[FOLDER_VARIABLE] = before
-
-
-def _device(name: str) -> torch.device:
-    """The device of a name.
-
-    Raises:
-        ConfigError: torch has none of it.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as cause:
-        reason = str(cause).splitlines()[0]
-        raise ConfigError(f"device: expected auto, or a device of this machine; got {name!r}: {reason}") from cause
 
 
 def _warn_of_others(host: str) -> None:

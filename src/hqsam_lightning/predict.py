@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import torch
 from omegaconf import DictConfig
 
 from hqsam_lightning.cli import clean_errors, run_hydra
@@ -16,6 +15,7 @@ from hqsam_lightning.data.problems import raise_problems
 from hqsam_lightning.data.watched_loading import loader_errors
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.inference import HQSam
+from hqsam_lightning.inference.device import device_of
 from hqsam_lightning.prediction.coco import write_coco
 from hqsam_lightning.prediction.journal import Journal
 from hqsam_lightning.prediction.loading import PhotoLoading
@@ -107,7 +107,7 @@ def load_model(config: DictConfig) -> HQSam:
     """
     return HQSam.from_pretrained(
         config.model,
-        device=_device(config.device),
+        device=device_of(config.device),
         output=config.output,
         sam=config.sam_name,
         sam_weights=config.sam_weights,
@@ -115,16 +115,6 @@ def load_model(config: DictConfig) -> HQSam:
         cache_dir=config.paths.cache_dir,
         revision=config.revision,
     )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[device.type]
-    if (device.index or 0) >= there:
-        raise ConfigError(f"device: expected a device of this machine, got {name}, which it has not; set device=cpu")
-    return device
 
 
 def _facts(model: HQSam, plain: dict[str, Any]) -> dict[str, Any]:
