@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.errors import DataError
 from hqsam_lightning.evaluation.suites import Record
+from hqsam_lightning.storage.continuing import begin_or_continue
 from hqsam_lightning.storage.files import UNREADABLE, read_document, write_document
 
 KIND, VERSION = "evaluated", 1
@@ -33,18 +34,8 @@ class Journal:
             ConfigError: naming what differs.
             DataError: a file is damaged.
         """
-        path = self.folder / FACTS
-        if not path.exists():
-            write_document(path, KIND, VERSION, facts)
-            return
-        before = read_document(path, KIND, VERSION, DataError, self._remedy)
-        changed = sorted(key for key in {*before, *facts} if before.get(key) != facts.get(key))
-        if changed:
-            listed = "; ".join(f"{key}: {before.get(key)} before, {facts.get(key)} now" for key in changed)
-            raise ConfigError(
-                f"{self.folder.parent}: expected the evaluation that began there; {listed}; set these as before, or "
-                f"choose another hydra.run.dir, or {self._remedy}"
-            )
+        remedy = f"choose another hydra.run.dir, or {self._remedy}"
+        begin_or_continue(self.folder / FACTS, KIND, VERSION, facts, remedy)
 
     def add(self, setting: str, images: Mapping[int, Sequence[Record]]) -> None:
         """Writes the records of some images of a pass, by index of the image."""

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hqsam_lightning.errors import ConfigError, DataError
-from hqsam_lightning.storage.files import UNREADABLE, read_document, write_document, writing
+from hqsam_lightning.errors import DataError
+from hqsam_lightning.storage.continuing import begin_or_continue
+from hqsam_lightning.storage.files import UNREADABLE, writing
 
 KIND, VERSION = "predicted", 1
 FACTS, LINES = "facts.json", "photos.jsonl"
@@ -37,17 +38,8 @@ class Journal:
             ConfigError: naming what differs.
             DataError: a file is damaged.
         """
-        path = self.folder / FACTS
-        if not path.exists():
-            write_document(path, KIND, VERSION, facts)
-        before = read_document(path, KIND, VERSION, DataError, self._remedy)
-        changed = sorted(key for key in {*before, *facts} if before.get(key) != facts.get(key))
-        if changed:
-            listed = "; ".join(f"{key}: {before.get(key)} before, {facts.get(key)} now" for key in changed)
-            raise ConfigError(
-                f"{self.folder}: expected the prediction that began there; {listed}; set these as before, or choose "
-                f"another out, or {self._remedy}"
-            )
+        remedy = f"choose another out, or {self._remedy}"
+        begin_or_continue(self.folder / FACTS, KIND, VERSION, facts, remedy)
         if self.path.exists():
             content = self.path.read_bytes()
             with writing(self.path):
