@@ -12,7 +12,7 @@ FACTS = {"sam": "a" * 64, "write": ["masks"], "tile": None}
 
 
 def begin(folder: Path, **changed: Any) -> None:
-    begin_or_continue(folder / "facts.json", "thing", 1, {**FACTS, **changed}, f"delete {folder}")
+    begin_or_continue(folder / "facts.json", "thing", 1, {**FACTS, **changed}, "work", f"delete {folder}")
 
 
 def test_the_same_facts_continue(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_each_fact_that_changed_is_named_with_both_values(tmp_path: Path) -> Non
     with pytest.raises(ConfigError) as refused:
         begin(tmp_path, write=["rle"], added=1)
     assert str(refused.value) == (
-        f"{tmp_path}: expected what began there to continue; added: None before, 1 now; "
+        f"{tmp_path}: expected the work that began there; added: None before, 1 now; "
         f"write: ['masks'] before, ['rle'] now; set these as before, or delete {tmp_path}"
     )
 

@@ -35,7 +35,7 @@ class Journal:
             DataError: a file is damaged.
         """
         remedy = f"choose another hydra.run.dir, or {self._remedy}"
-        begin_or_continue(self.folder / FACTS, KIND, VERSION, facts, remedy)
+        begin_or_continue(self.folder / FACTS, KIND, VERSION, facts, "evaluation", remedy)
 
     def add(self, setting: str, images: Mapping[int, Sequence[Record]]) -> None:
         """Writes the records of some images of a pass, by index of the image."""

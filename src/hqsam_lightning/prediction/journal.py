@@ -39,7 +39,7 @@ class Journal:
             DataError: a file is damaged.
         """
         remedy = f"choose another out, or {self._remedy}"
-        begin_or_continue(self.folder / FACTS, KIND, VERSION, facts, remedy)
+        begin_or_continue(self.folder / FACTS, KIND, VERSION, facts, "prediction", remedy)
         if self.path.exists():
             content = self.path.read_bytes()
             with writing(self.path):

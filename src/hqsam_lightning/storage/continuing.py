@@ -10,14 +10,15 @@ from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.storage.files import read_document, write_document
 
 
-def begin_or_continue(path: Path, kind: str, version: int, facts: Mapping[str, Any], remedy: str) -> None:
+def begin_or_continue(path: Path, kind: str, version: int, facts: Mapping[str, Any], work: str, remedy: str) -> None:
     """Writes facts where there are none yet, otherwise compares them with those that are there.
 
     Args:
         path: of the facts.
-        kind: of work, see `write_document`.
+        kind: of the file, see `write_document`.
         version: of the facts' layout.
         facts: values of JSON that the results depend on.
+        work: what is continued, for the message.
         remedy: how to begin anew.
 
     Raises:
@@ -33,5 +34,5 @@ def begin_or_continue(path: Path, kind: str, version: int, facts: Mapping[str, A
     if changed:
         listed = "; ".join(f"{key}: {before.get(key)} before, {facts.get(key)} now" for key in changed)
         raise ConfigError(
-            f"{path.parent}: expected what began there to continue; {listed}; set these as before, or {remedy}"
+            f"{path.parent}: expected the {work} that began there; {listed}; set these as before, or {remedy}"
         )
