@@ -20,7 +20,7 @@ from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.escaping import escape_markdown
-from hqsam_lightning.inference import HQSam
+from hqsam_lightning.inference.configured import configured_model
 from hqsam_lightning.inference.device import device_of
 from hqsam_lightning.interactive.actions import Actions, Limits
 from hqsam_lightning.interactive.photos import example_photos
@@ -66,14 +66,7 @@ def served(config: DictConfig) -> Iterator[str]:
         raise ConfigError("demo: expected the package gradio, found none; pip install 'hqsam-lightning[demo]'")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     _warn_of_others(config.host)
-    model = HQSam.from_pretrained(
-        config.model,
-        device=device_of(config.device),
-        output=config.output,
-        sam=config.sam_name,
-        sam_weights=config.sam_weights,
-        precision=config.precision,
-    )
+    model = configured_model(config, device=device_of(config.device), precision=config.precision)
     if model.is_plain_sam:
         log.info("%s is plain SAM: the page shows its masks beside the photo; a trained head adds HQ-SAM", config.model)
     limits = Limits(config.limits.upload_megabytes, config.limits.photo_megapixels)

@@ -15,6 +15,7 @@ from hqsam_lightning.data.problems import raise_problems
 from hqsam_lightning.data.watched_loading import loader_errors
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.inference import HQSam
+from hqsam_lightning.inference.configured import configured_model
 from hqsam_lightning.inference.device import device_of
 from hqsam_lightning.prediction.coco import write_coco
 from hqsam_lightning.prediction.journal import Journal
@@ -105,12 +106,9 @@ def load_model(config: DictConfig) -> HQSam:
     Raises:
         HQSamError: there is no such model or device.
     """
-    return HQSam.from_pretrained(
-        config.model,
+    return configured_model(
+        config,
         device=device_of(config.device),
-        output=config.output,
-        sam=config.sam_name,
-        sam_weights=config.sam_weights,
         precision=config.precision,
         cache_dir=config.paths.cache_dir,
         revision=config.revision,

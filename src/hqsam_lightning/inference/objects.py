@@ -133,8 +133,7 @@ class Segment:
         """(H0, W0) uint8: 255 times the sigmoid of the logits, or of the mask where there are none."""
         if self.logits is None:
             return self.whole(size).astype(np.uint8) * 255
-        soft = torch.from_numpy(self.logits).sigmoid().mul(255).round().to(torch.uint8).numpy()
-        return self._placed(soft, size)
+        return self._placed(soft_alpha(self.logits), size)
 
     def trimmed(self) -> Segment:
         """The same in the smallest part that has everything but transparent pixels; one pixel of nothing."""
@@ -152,6 +151,11 @@ class Segment:
         whole = np.zeros(tuple(size[:2]), part.dtype)
         whole[self.top : self.top + part.shape[0], self.left : self.left + part.shape[1]] = part
         return whole
+
+
+def soft_alpha(logits: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 of (H, W) float32 logits: 255 times their sigmoid."""
+    return torch.from_numpy(logits).sigmoid().mul(255).round().to(torch.uint8).numpy()
 
 
 def mask_box(mask: np.ndarray) -> tuple[float, float, float, float]:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from hqsam_lightning.data.overlay import tint
+from hqsam_lightning.inference.objects import soft_alpha
 from hqsam_lightning.interactive.session import Session
 
 ADDED, SUBTRACTED, DRAWN, WHITE = (44, 160, 44), (214, 39, 40), (255, 127, 14), (255, 255, 255)
@@ -107,10 +108,9 @@ def cut_out_png(pixels: np.ndarray, logits: np.ndarray) -> bytes:
 
     Args:
         pixels: (H, W, 3) uint8.
-        logits: (H, W).
+        logits: (H, W) float32.
     """
-    alpha = 255 / (1 + np.exp(-logits.astype(np.float32).clip(-30, 30)))
-    return _png(np.dstack([pixels, alpha.round().astype(np.uint8)]))
+    return _png(np.dstack([pixels, soft_alpha(logits)]))
 
 
 def data_url(picture: np.ndarray) -> str:
