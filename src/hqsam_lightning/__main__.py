@@ -7,13 +7,15 @@ import runpy
 import sys
 
 from hqsam_lightning.help import COMMANDS, command_list
+from hqsam_lightning.runtime.output import stop_without_reader
 
 
 def main() -> None:
     """Runs the command that the first argument names."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("--help", "-h"):
-        print(command_list())
+        with stop_without_reader():
+            print(command_list())
         return
     if name not in COMMANDS:
         print(f"error: expected a command, one of {', '.join(COMMANDS)}; got {name!r}", file=sys.stderr)

@@ -18,6 +18,7 @@ from hqsam_lightning.config import conf_dir, full_key, own_error
 from hqsam_lightning.errors import HQSamError
 from hqsam_lightning.help import command_help
 from hqsam_lightning.overrides import as_hydra_takes, override_hints
+from hqsam_lightning.runtime.output import stop_without_reader
 from hqsam_lightning.runtime.signals import stop_on_signals
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -51,10 +52,17 @@ def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
         config_name: of the entry point.
     """
     require_hydra_for_python()
-    given, wanted = sys.argv[1:], os.environ.get(FULL_ERROR)
-    if {"--help", "-h"} & set(given):
-        _print_help(config_name, given)
-        return
+    given = sys.argv[1:]
+    with stop_without_reader():
+        if {"--help", "-h"} & set(given):
+            _print_help(config_name, given)
+        else:
+            _run(entry, config_name, given)
+
+
+def _run(entry: Callable[[], Any], config_name: str, given: list[str]) -> None:
+    """Runs it on the arguments that were given."""
+    wanted = os.environ.get(FULL_ERROR)
     sys.argv[1:] = as_hydra_takes(given, config_name, conf_dir())
     # Hydra would print a user's error without the frames that say where it is
     os.environ[FULL_ERROR] = "1"
