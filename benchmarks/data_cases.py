@@ -123,7 +123,7 @@ def evaluation(config: DictConfig) -> list[Row]:
     logits = {name: torch.randn(4, 1, 256, 256) for name in names}
     batch = Batch(torch.empty(4, 0), torch.empty(4, 0), torch.arange(4), [], [0] * 4, truth, list("abcd"), ["s"] * 4)
     batch.prompt_names = ["box"] * 4
-    metrics = {"iou": Metric("mIoU", mask_iou), "boundary_iou": Metric("mBIoU", boundary_iou)}
+    metrics = {"iou": Metric("mIoU", function=mask_iou), "boundary_iou": Metric("mBIoU", function=boundary_iou)}
     scorer = Scorer(metrics, datasets=["s"], prompts=["box"], frame=Stretch(IMAGE_SIZE))
     timings = take_turns({"ours": partial(scorer.update, batch, logits)}, config.rounds)
     return [make_row("evaluation, 4 masks x 3 rows", timings, "ours", "ours")]

@@ -82,7 +82,9 @@ def build_workload(
         loss=PointSampledMaskLoss(num_points=config.num_points),
         optimizer=torch.optim.Adam,
         scheduler=partial(torch.optim.lr_scheduler.StepLR, step_size=1),
-        scorer=Scorer({"iou": Metric("mIoU", mask_iou)}, datasets=[], prompts=["box"], frame=Stretch(sam.image_size)),
+        scorer=Scorer(
+            {"iou": Metric("mIoU", function=mask_iou)}, datasets=[], prompts=["box"], frame=Stretch(sam.image_size)
+        ),
         sequential_backward=sequential_backward,
     ).to(device())
     parameters = [parameter for head in module.trained.values() for parameter in head.learned.values()]

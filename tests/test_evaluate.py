@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from benchmarks.authors import build_authors_model
 from conftest import randomise
 from hqsam_lightning.config import conf_dir
+from hqsam_lightning.data.examples import EvaluationExamples
 from hqsam_lightning.errors import CheckpointError, ConfigError, DataError, FinishedError, HQSamError, WeightsError
 from hqsam_lightning.evaluate import evaluate
 from hqsam_lightning.evaluation.suites import MaskSuite
@@ -31,7 +32,7 @@ from hqsam_lightning.heads import HQHead
 from hqsam_lightning.runtime.signals import Stopped
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.train import train
-from hqsam_lightning.types import Prompt
+from hqsam_lightning.types import Example, Prompt
 from patience import PATIENCE
 from reference import official_features, official_logits
 
@@ -133,7 +134,7 @@ def test_an_official_file_gives_the_scores_of_the_authors_package(
 ) -> None:
     """Image and mask stretched, the mask's box, one call per image, logits to the mask's size: their evaluation."""
     table, objects = evaluate(config_of(f"ckpt={official.path}", "sam=tiny_random"))
-    assert list(objects["evaluation"].heads) == ["sam", "hq"]
+    assert list(objects["evaluation"].model.heads) == ["sam", "hq"]
     scores = table.set_index(["metric", "sample", "output"])["value"]
     found: dict[str, list[float]] = {"iou": [], "boundary_iou": []}
     for path in sorted((photos / "images").iterdir()):
@@ -199,11 +200,11 @@ class Cut:
         self.images: list[str] = []
         score = MaskSuite.score
 
-        def counted(suite: MaskSuite, setting: Any, batch: Any, logits: Any) -> Any:
+        def counted(suite: MaskSuite, setting: Any, batch: Any, model: Any) -> Any:
             if at is not None and len(self.images) >= at:
                 action()
             self.images += dict.fromkeys(batch.sample_ids)
-            return score(suite, setting, batch, logits)
+            return score(suite, setting, batch, model)
 
         monkeypatch.setattr(MaskSuite, "score", counted)
 
@@ -321,3 +322,42 @@ def test_a_suite_of_ones_own_lives_outside_the_package(tmp_path: Path) -> None:
     scores = json.loads((tmp_path / "out" / "metrics.json").read_text())["scores"]
     assert {record["dataset"] for record in scores} == {"squares"}
     assert {record["masks"] for record in scores if record["group_of_objects"] == "all"} == {3}
+
+
+@pytest.fixture
+def broken_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Photo 3 breaks once the evaluation has begun."""
+    read = EvaluationExamples.__getitem__
+
+    def broken(examples: EvaluationExamples, index: int) -> Example:
+        if index == 3:
+            raise DataError("images/0003.png: expected a whole image file")
+        return read(examples, index)
+
+    monkeypatch.setattr(EvaluationExamples, "__getitem__", broken)
+
+
+def test_a_photo_that_cannot_be_read_is_left_out_and_named(
+    broken_photo: None, config_of: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"^1 of 7 images left out: .*\n.*images/0003\.png"):
+        evaluate(config_of("sam=tiny_random", "batch_size=2"))
+    samples = sorted(set(read_table(tmp_path / "out" / "scores.csv")["sample"]))
+    assert samples == [f"folder/{number:04d}" for number in (0, 1, 2, 4, 5, 6)]
+    run = json.loads((tmp_path / "out" / "metrics.json").read_text())["run"]
+    assert run["data"] == "folder 6 images"
+    assert run["left_out"].startswith("1 of 7 images: images/0003.png")
+
+
+def test_a_strict_evaluation_ends_at_a_photo_that_cannot_be_read(
+    broken_photo: None, config_of: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"^images/0003\.png"):
+        evaluate(config_of("sam=tiny_random", "strict=true"))
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_chunks_of_prompts_give_the_same_scores(config_of: Callable[..., DictConfig]) -> None:
+    together, _ = evaluate(config_of("sam=tiny_random", "batch_size=4", name="together"))
+    apart, _ = evaluate(config_of("sam=tiny_random", "batch_size=4", "masks_at_once=1"))
+    pd.testing.assert_frame_equal(together, apart, atol=1e-3)

@@ -16,10 +16,12 @@ from omegaconf import DictConfig
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import as_plain, conf_dir, make_callable, own_errors
 from hqsam_lightning.data.framing import FRAMES
+from hqsam_lightning.data.problems import raise_problems
 from hqsam_lightning.data.watched_loading import loader_errors
 from hqsam_lightning.errors import FinishedError
 from hqsam_lightning.evaluation.journal import Journal
-from hqsam_lightning.evaluation.running import Evaluation, run
+from hqsam_lightning.evaluation.model import Model
+from hqsam_lightning.evaluation.running import Evaluation, Found, run
 from hqsam_lightning.evaluation.scorer import build_scorer
 from hqsam_lightning.evaluation.suites import Setting, Suite
 from hqsam_lightning.evaluation.table import BASELINE
@@ -52,7 +54,8 @@ def evaluate(config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
         The score table, empty in all processes but the first, and the objects that were evaluated.
 
     Raises:
-        HQSamError: for input that cannot work, before any long work starts.
+        HQSamError: for input that cannot work, before any long work starts; and at the end, when the results of the
+            others are written, naming the images that could not be read.
         Stopped: after a signal; the same command continues.
     """
     config, trained = complete(config)
@@ -66,14 +69,17 @@ def evaluate(config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
             )
         write_hydra_files(folder, config)
         try:
-            return _evaluate(config, trained, folder)
+            found, evaluation = _evaluate(config, trained, folder)
         except Stopped as stop:
             if is_first_process():
                 print(f"{stop.signal.name}: stopped; {continue_command('evaluate', folder)} continues", file=sys.stderr)
             raise
+    remedy = "the results are those of the other images; repair them and evaluate again with another hydra.run.dir"
+    raise_problems(f"{len(found.unreadable)} of {found.images} images left out", found.unreadable, remedy)
+    return found.table, {"evaluation": evaluation}
 
 
-def _evaluate(config: DictConfig, trained: list[Trained], folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _evaluate(config: DictConfig, trained: list[Trained], folder: Path) -> tuple[Found, Evaluation]:
     check_devices(config.trainer)
     fabric = launch(config.trainer)
     evaluation = together(fabric, partial(build, config, trained, fabric.device))
@@ -86,11 +92,11 @@ def _evaluate(config: DictConfig, trained: list[Trained], folder: Path) -> tuple
         "worker_init_fn": begin_loading(config),
         "pin_memory": fabric.device.type == "cuda",
     }
-    table = run(evaluation, fabric, journal, config.save_every, loading)
+    found = run(evaluation, fabric, journal, config.save_every, loading)
     if fabric.is_global_zero:
-        report_evaluation(folder, config, evaluation, table, [str(each.weights.path) for each in trained])
+        report_evaluation(folder, config, evaluation, found, [str(each.weights.path) for each in trained])
         journal.remove()
-    return table, {"evaluation": evaluation}
+    return found, evaluation
 
 
 def build(config: DictConfig, trained: list[Trained], device: torch.device) -> Evaluation:
@@ -101,7 +107,8 @@ def build(config: DictConfig, trained: list[Trained], device: torch.device) -> E
         sam: FrozenSam = instantiate(config.sam)
         heads = build_heads(trained, sam)
         settings = {name: build_setting(config, sam, name) for name in config.protocols}
-    return Evaluation(suite, settings, sam.to(device), {name: head.to(device) for name, head in heads.items()})
+    model = Model(sam.to(device), {name: head.to(device) for name, head in heads.items()}, config.masks_at_once)
+    return Evaluation(suite, settings, model, config.strict)
 
 
 def _facts(config: DictConfig, trained: list[Trained], evaluation: Evaluation) -> dict[str, Any]:
@@ -109,8 +116,8 @@ def _facts(config: DictConfig, trained: list[Trained], evaluation: Evaluation) -
     plain = as_plain(config)
     heads = {name: each.weights.identity[variant] for each in trained for variant, name in each.names.items()}
     return {
-        "sam": evaluation.sam.weights_sha256,
-        "precision": evaluation.sam.precision,
+        "sam": evaluation.model.sam.weights_sha256,
+        "precision": evaluation.model.sam.precision,
         "heads": heads,
         "images": evaluation.suite.facts(),
         **{key: plain[key] for key in NUMBERS_DEPEND_ON},

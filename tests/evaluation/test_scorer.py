@@ -21,8 +21,8 @@ ROWS = [("sam", "sam"), ("hq", "hq")]
 
 def make_scorer(datasets: list[str], ratio: float = 0.02, **options) -> Scorer:
     metrics = {
-        "iou": Metric("mIoU", mask_iou),
-        "boundary_iou": Metric("mBIoU", partial(boundary_iou, dilation_ratio=ratio)),
+        "iou": Metric("mIoU", function=mask_iou),
+        "boundary_iou": Metric("mBIoU", function=partial(boundary_iou, dilation_ratio=ratio)),
     }
     return Scorer(metrics, datasets, options.pop("prompts", ["box"]), Stretch(64), **options)
 
@@ -105,7 +105,7 @@ def test_a_metric_is_called_once_per_mask_with_all_rows() -> None:
         seen.append((tuple(pred.shape), tuple(target.shape), ignore))
         return pred.flatten(1).sum(1) / 7
 
-    scorer = Scorer({"mine": Metric("Mine", mine, percent=False)}, ["a"], ["box"], Stretch(64))
+    scorer = Scorer({"mine": Metric("Mine", function=mine, percent=False)}, ["a"], ["box"], Stretch(64))
     logits = {row: torch.full((2, 1, 4, 4), sign) for row, sign in zip(ROWS, (1.0, -1.0), strict=True)}
     table = scorer.update(make_batch([(3, 5), (6, 2)], ["a", "a"]), logits)
     assert seen == [((2, 3, 5), (1, 3, 5), None), ((2, 6, 2), (1, 6, 2), None)]
@@ -123,7 +123,9 @@ def test_a_metric_is_called_once_per_mask_with_all_rows() -> None:
     ],
 )
 def test_a_metric_that_gives_something_else_is_named(result, message: str) -> None:
-    scorer = Scorer({"mine": Metric("Mine", lambda pred, target, ignore: result(pred))}, ["a"], ["box"], Stretch(64))
+    scorer = Scorer(
+        {"mine": Metric("Mine", function=lambda pred, target, ignore: result(pred))}, ["a"], ["box"], Stretch(64)
+    )
     with pytest.raises(ConfigError, match=message):
         scorer.update(make_batch([(8, 8)], ["a"]), make_logits(1))
 
@@ -194,5 +196,7 @@ def test_scores_do_not_depend_on_what_is_predicted_where_it_is_ignored() -> None
     for values in other.values():
         values[..., 6:] *= -1  # a logit reaches four pixels of the photo and half of those beside
     metrics = {"iou": mask_iou, "boundary_iou": boundary_iou, "boundary_f": boundary_f}
-    scorer = Scorer({name: Metric(name, function) for name, function in metrics.items()}, ["a"], ["box"], Stretch(64))
+    scorer = Scorer(
+        {name: Metric(name, function=function) for name, function in metrics.items()}, ["a"], ["box"], Stretch(64)
+    )
     pd.testing.assert_frame_equal(scorer.update(batch, logits), scorer.update(batch, other))

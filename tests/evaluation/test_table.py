@@ -10,6 +10,7 @@ from scipy import stats
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.evaluation.table import (
     COLUMNS,
+    WHOLE_SET,
     as_records,
     differences,
     make_table,
@@ -204,3 +205,21 @@ def test_seeds_are_averaged_for_each_image() -> None:
     )
     assert (pooled["units"], pooled["mean"]) == (2, pytest.approx(0.3))
     assert (pooled["low"], pooled["high"]) == (pytest.approx(0.2), pytest.approx(0.4))
+
+
+def test_scores_of_a_whole_set_stand_beside_those_of_masks(tmp_path: Path) -> None:
+    """They come back, and are of neither thin nor solid objects."""
+    whole = [("r", *row, "a", WHOLE_SET, 0, "box", "ap", 0.3, np.nan, WHOLE_SET) for row in ROWS]
+    table = make_table([*lines_of("a/0", 0, {row: (0.5, 0.25) for row in ROWS}), *whole])
+    write_table(tmp_path / "scores.csv", table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "scores.csv"), table)
+    means = summarise(table)
+    assert set(means[means["metric"] == "ap"]["group_of_objects"]) == {"all"}
+    assert set(means[means["metric"] == "iou"]["group_of_objects"]) == {"all", "solid"}
+
+
+def test_only_a_whole_set_has_no_thinness(tmp_path: Path) -> None:
+    table = make_table(lines_of("a/0", 0, {row: (0.5, 0.25) for row in ROWS}, thinness=np.nan))
+    write_table(tmp_path / "scores.csv", table)
+    with pytest.raises(DataError, match=r"line 2: expected a thinness, except of a whole set \(\*\)"):
+        read_table(tmp_path / "scores.csv")

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Any
 
 import pandas as pd
-import torch
 from lightning import Fabric
-from torch import Tensor
 
-from hqsam_lightning.data.collate import collate
 from hqsam_lightning.data.watched_loading import WatchedLoader
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.evaluation.journal import Journal
+from hqsam_lightning.evaluation.model import Model
+from hqsam_lightning.evaluation.readable import UNREADABLE, Readable, ReadBatch, collate_readable
 from hqsam_lightning.evaluation.suites import Record, Setting, Suite
-from hqsam_lightning.evaluation.table import Row, make_table
-from hqsam_lightning.heads import Head
-from hqsam_lightning.heads.base import predictions
+from hqsam_lightning.evaluation.table import make_table
 from hqsam_lightning.runtime.processes import rounds, together, together_in_first
 from hqsam_lightning.runtime.signals import stops_deferred
-from hqsam_lightning.sam import FrozenSam
-from hqsam_lightning.types import Batch
+
+PREDICTIONS = "predictions"
+"""Folder, in that of the results, of what suites write beside the scores; it has a folder per protocol."""
 
 
 @dataclass(frozen=True)
@@ -35,26 +33,38 @@ class Evaluation:
     Attributes:
         suite: the images.
         settings: one pass each, by name of the protocol.
-        sam: the frozen model, on its device.
-        heads: by name, plain SAM first, on the same device.
+        model: predicts.
+        strict: whether an image that cannot be read is an error; otherwise it is left out.
     """
 
     suite: Suite
     settings: Mapping[str, Setting]
-    sam: FrozenSam
-    heads: Mapping[str, Head]
+    model: Model
+    strict: bool
 
-    @torch.no_grad()
-    def logits(self, batch: Batch) -> dict[Row, Tensor]:
-        """(N, 1, 4h, 4w) logits of each (variant, output) that is scored."""
-        found = predictions(self.sam, self.heads, batch)
-        return {(name, output): of.select(output) for name, of in found for output in self.heads[name].outputs}
+
+@dataclass
+class Found:
+    """What an evaluation gives.
+
+    Attributes:
+        table: the scores.
+        images: how many there are, with those that were left out.
+        unreadable: why each image that was left out cannot be read.
+    """
+
+    table: pd.DataFrame = field(default_factory=lambda: make_table([]))
+    images: int = 0
+    unreadable: list[str] = field(default_factory=list)
 
 
 def run(
     evaluation: Evaluation, fabric: Fabric, journal: Journal, save_every: float, loading: Mapping[str, Any]
-) -> pd.DataFrame:
+) -> Found:
     """Scores every image once over all processes, but those that the journal has.
+
+    An image shares its forward pass with the same others however they are spread and wherever an evaluation was cut, so
+    that the scores are the same to the last digit.
 
     Args:
         evaluation: to run.
@@ -64,7 +74,7 @@ def run(
         loading: options of the loader, such as its ``batch_size``: images per forward pass and process.
 
     Returns:
-        The score table; empty in all processes but the first.
+        The scores; none in all processes but the first.
 
     Raises:
         HQSamError: a file cannot be read or written.
@@ -73,19 +83,27 @@ def run(
     counts = {
         name: _run_setting(evaluation, name, fabric, journal, save_every, loading) for name in evaluation.settings
     }
+    found: list[Found] = []
+    together_in_first(fabric, lambda: found.append(_gather(evaluation, journal, counts)))
+    return found[0] if found else Found()
+
+
+def _gather(evaluation: Evaluation, journal: Journal, counts: Mapping[str, int]) -> Found:
+    """The results of all passes, once what else the suite has is written."""
     tables: list[pd.DataFrame] = []
-    together_in_first(fabric, lambda: tables.extend(_tables(evaluation, journal, counts)))
-    return pd.concat(tables, ignore_index=True) if tables else make_table([])
-
-
-def _tables(evaluation: Evaluation, journal: Journal, counts: Mapping[str, int]) -> Iterator[pd.DataFrame]:
+    unreadable: dict[str, None] = {}
     for name, setting in evaluation.settings.items():
         images = journal.read(name)
         if missing := counts[name] - len(images):
             raise DataError(
                 f"{journal.folder}: expected the records of {counts[name]} images; {missing} are not there; run again"
             )
-        yield evaluation.suite.table(setting, [record for records in images.values() for record in records])
+        records = [record for of_image in images.values() for record in of_image]
+        unreadable |= {record[UNREADABLE]: None for record in records if UNREADABLE in record}
+        records = [record for record in records if UNREADABLE not in record]
+        tables.append(evaluation.suite.table(setting, records))
+        evaluation.suite.write(journal.folder.parent / PREDICTIONS / name, setting, records)
+    return Found(pd.concat(tables, ignore_index=True), max(counts.values()), list(unreadable))
 
 
 def _run_setting(
@@ -96,20 +114,26 @@ def _run_setting(
     Returns:
         How many images the pass has.
     """
-    examples = evaluation.suite.examples(evaluation.settings[name])
-    count = len(examples)  # type: ignore[arg-type]
+    setting = evaluation.settings[name]
+    examples = Readable(evaluation.suite.examples(setting), evaluation.strict)
+    count, options = len(examples), dict(loading)
     done = together(fabric, partial(journal.read, name)).keys()
-    missing = [index for index in range(count) if index not in done]
+    batches = _batches(count, options.pop("batch_size"))
+    missing = [batch for batch in batches if not done >= {*batch}]
     own = missing[fabric.global_rank :: fabric.world_size]
     loader = WatchedLoader(
-        examples, name_of=lambda key: f"image {key[0]} of the suite", sampler=own, collate_fn=collate, **loading
+        examples,
+        name_of=lambda key: f"image {key[0]} of the suite",
+        batch_sampler=own,
+        collate_fn=collate_readable,
+        **options,
     )
     saver = _Saver(journal, name, own, save_every)
-    batches = _scored(evaluation, evaluation.settings[name], iter(loader), fabric)
+    scored = (_score(evaluation, setting, read, fabric) for read in loader)
     with stops_deferred():
         try:
-            for _ in rounds(fabric, -(-len(missing) // loading["batch_size"]), f"evaluating, {name}"):
-                together(fabric, partial(saver.take, batches))
+            for _ in rounds(fabric, len(missing), f"evaluating, {name}"):
+                together(fabric, partial(saver.take, scored))
             # all have written before any reads
             together(fabric, saver.save)
         finally:
@@ -117,28 +141,33 @@ def _run_setting(
     return count
 
 
-def _scored(
-    evaluation: Evaluation, setting: Setting, batches: Iterator[Batch], fabric: Fabric
-) -> Iterator[list[list[Record]]]:
-    """Records of each image of one batch after another."""
-    for batch in batches:
-        moved = batch.to(fabric.device)
-        yield evaluation.suite.score(setting, moved, evaluation.logits(moved))
+def _batches(count: int, size: int) -> list[list[int]]:
+    """Indices of the images that share a forward pass."""
+    return [list(range(start, min(start + size, count))) for start in range(0, count, size)]
+
+
+def _score(evaluation: Evaluation, setting: Setting, read: ReadBatch, fabric: Fabric) -> list[list[Record]]:
+    """Records of each image of a batch."""
+    found: list[list[Record]] = []
+    if read.batch is not None:
+        found = evaluation.suite.score(setting, read.batch.to(fabric.device), evaluation.model)
+    readable = iter(found)
+    return [next(readable) if reason is None else [{UNREADABLE: reason}] for reason in read.reasons]
 
 
 class _Saver:
     """Keeps records, and writes them from time to time."""
 
-    def __init__(self, journal: Journal, setting: str, order: list[int], every: float) -> None:
+    def __init__(self, journal: Journal, setting: str, batches: list[list[int]], every: float) -> None:
         self.journal, self.setting, self.every = journal, setting, every
-        self.order = iter(order)
+        self.batches = iter(batches)
         self.kept: dict[int, list[Record]] = {}
         self.saved = time.monotonic()
 
-    def take(self, batches: Iterator[list[list[Record]]]) -> None:
+    def take(self, scored: Iterator[list[list[Record]]]) -> None:
         """Scores one batch; a process that has none left does nothing."""
-        for images in islice(batches, 1):
-            self.kept |= dict(zip(islice(self.order, len(images)), images, strict=True))
+        for images in islice(scored, 1):
+            self.kept |= dict(zip(next(self.batches), images, strict=True))
         if time.monotonic() - self.saved >= self.every:
             self.save()
 

@@ -38,8 +38,10 @@ COLUMNS = (
 run: name of the run or of the evaluation; variant, output: see `Row`; dataset: validation set; sample: id of the image;
 mask: index of the mask within its image; prompts: name of the prompts that SAM was shown; metric: its key in the
 config's `metrics`; value: see there; thinness: of the true mask, see `shapes.thinness`, ignored pixels count as
-background; group: unit of the bootstrap, the sample unless `evaluation.group` says otherwise.
+background; group: unit of the bootstrap, the sample unless `evaluation.group` says otherwise. A score of a whole set
+has `WHOLE_SET` as sample and group, mask 0 and NaN as thinness.
 """
+WHOLE_SET = "*"
 MASK = ("run", "dataset", "sample", "mask", "prompts")
 """Columns that name a mask as it was scored."""
 CELL = ("run", "variant", "output", "dataset", "prompts", "group_of_objects", "metric")
@@ -51,7 +53,7 @@ RESAMPLES = 2000
 RESAMPLES_AT_ONCE = 100  # bounds the memory that thousands of images take
 SEED = 0
 
-_NUMBERS = {"mask": r"[0-9]{1,9}", "value": r"-?[0-9.]+(e[+-]?[0-9]+)?", "thinness": r"[0-9.]+(e-?[0-9]+)?"}
+_NUMBERS = {"mask": r"[0-9]{1,9}", "value": r"-?[0-9.]+(e[+-]?[0-9]+)?", "thinness": r"nan|[0-9.]+(e-?[0-9]+)?"}
 _TYPES = {"mask": int, "value": float, "thinness": float}
 _REMEDY = "the file is damaged: run it again"
 
@@ -63,8 +65,10 @@ def make_table(lines: Sequence[Sequence[Any]]) -> pd.DataFrame:
 
 
 def of_objects(table: pd.DataFrame, group: str) -> pd.DataFrame:
-    """The lines of "all", "thin" or "solid" objects."""
-    return table if group == "all" else table[(table["thinness"] > THIN_ABOVE) == (group == "thin")]
+    """The lines of "all", "thin" or "solid" objects; those of whole sets are of neither of the last two."""
+    if group == "all":
+        return table
+    return table[table["thinness"] > THIN_ABOVE] if group == "thin" else table[table["thinness"] <= THIN_ABOVE]
 
 
 def is_row(table: pd.DataFrame, row: Row) -> pd.Series:
@@ -154,7 +158,7 @@ def write_table(path: Path, table: pd.DataFrame) -> str:
 
 def to_csv(table: pd.DataFrame) -> bytes:
     """What `write_table` writes."""
-    text = table.to_csv(columns=list(COLUMNS), index=False, lineterminator="\n")
+    text = table.to_csv(columns=list(COLUMNS), index=False, lineterminator="\n", na_rep="nan")
     # file names of other encodings come back as they were
     return text.encode("utf-8", "surrogateescape")
 
@@ -221,10 +225,14 @@ def _check(table: pd.DataFrame, place: str) -> None:
     _refuse(table["thinness"] > 1, table, place, "a thinness in [0, 1]")
     _refuse(table.duplicated([*COLUMNS[:8]]), table, place, "each mask's row and metric once")
     facts = table.groupby(["run", "dataset", "sample", "mask"], sort=False)[["thinness", "group"]].transform("first")
-    _refuse((facts != table[["thinness", "group"]]).any(axis=1), table, place, "one thinness and group per mask")
+    same = (facts == table[["thinness", "group"]]) | facts.isna()
+    _refuse(~same.all(axis=1), table, place, "one thinness and group per mask")
+    whole = table["sample"] == WHOLE_SET
+    _refuse(table["thinness"].isna() != whole, table, place, f"a thinness, except of a whole set ({WHOLE_SET})")
     names = table["variant"] + "/" + table["output"] + "/" + table["metric"]
     counts = names.groupby([table[name] for name in MASK], sort=False).transform("size")
-    expected = names.groupby([table["run"], table["dataset"], table["prompts"]], sort=False).transform("nunique")
+    sets = [table["run"], table["dataset"], table["prompts"], whole]
+    expected = names.groupby(sets, sort=False).transform("nunique")
     _refuse(counts != expected, table, place, "every row and metric of each mask")
     with_sam = is_row(table, BASELINE_ROW).groupby([table[name] for name in MASK], sort=False).transform("any")
     _refuse(~with_sam, table, place, f"plain SAM's {BASELINE_ROW} for each mask")

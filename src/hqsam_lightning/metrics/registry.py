@@ -5,7 +5,7 @@ A metric of one's own is a function like `MaskFunction` and a YAML file beside i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
@@ -28,18 +28,16 @@ class MaskFunction(Protocol):
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A metric of masks; its key in the config's `metrics` is its name in tables.
+class Quantity:
+    """What is measured, as reports name and show it.
 
     Attributes:
         label: what reports call its mean.
-        function: scores several predictions of one mask.
         percent: whether values are shares, which reports show in percent.
         greater_is_better: whether a greater value is a better one.
     """
 
     label: str
-    function: MaskFunction
     percent: bool = True
     greater_is_better: bool = True
 
@@ -50,3 +48,14 @@ class Metric:
     def show(self, value: float) -> str:
         """A value as tables and pictures give it."""
         return f"{100 * value:.1f}" if self.percent else f"{value:.4g}"
+
+
+@dataclass(frozen=True)
+class Metric(Quantity):
+    """A metric of masks; its key in the config's `metrics` is its name in tables.
+
+    Attributes:
+        function: scores several predictions of one mask.
+    """
+
+    function: MaskFunction = field(kw_only=True)

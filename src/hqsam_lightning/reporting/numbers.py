@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from hqsam_lightning.evaluation.table import CELL, Row, differences, summarise, unit_differences
+from hqsam_lightning.evaluation.table import CELL, WHOLE_SET, Row, differences, summarise, unit_differences
 from hqsam_lightning.reporting.metric_facts import MetricFacts
 from hqsam_lightning.reporting.runs import Recipe
 
@@ -39,7 +39,7 @@ def numbers_of(recipe: Recipe, recall_of: str | None) -> pd.DataFrame:
     means = _means(table)
     parts = [_over_seeds(means, "mean"), _differences(table)]
     if recall_of is not None:
-        values = table[table["metric"] == recall_of]
+        values = table[(table["metric"] == recall_of) & (table["sample"] != WHOLE_SET)]
         for threshold in THRESHOLDS:
             above = values.assign(value=(values["value"] > threshold).astype(float))
             parts.append(_over_seeds(_means(above), recall(threshold)))
@@ -92,8 +92,9 @@ class Summary:
 
     @property
     def recalled(self) -> MetricFacts | None:
-        """The facts of `metric` where its values are shares, which recalls have thresholds for."""
-        return self.shown if self.shown.percent else None
+        """The facts of `metric` where its values are shares, which recalls have thresholds for, and those of masks."""
+        of_masks = (self.table["metric"] == self.metric) & (self.table["sample"] != WHOLE_SET)
+        return self.shown if self.shown.percent and of_masks.any() else None
 
     @property
     def main_set(self) -> Set:

@@ -7,7 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from hqsam_lightning.evaluation.table import BASELINE, BASELINE_ROW, BOX_ROW, GROUPS_OF_OBJECTS, Row, of_objects
+from hqsam_lightning.evaluation.table import (
+    BASELINE,
+    BASELINE_ROW,
+    BOX_ROW,
+    GROUPS_OF_OBJECTS,
+    WHOLE_SET,
+    Row,
+    of_objects,
+)
 from hqsam_lightning.reporting.metric_facts import NOTHING, MetricFacts
 from hqsam_lightning.reporting.numbers import MEAN_OF_SETS, THRESHOLDS, Set, Summary, recall
 from hqsam_lightning.reporting.runs import MASK, Recipe
@@ -30,8 +38,11 @@ def overview(summary: Summary) -> pd.DataFrame:
 
 
 def set_scores(summary: Summary, place: Set) -> pd.DataFrame:
-    """A set's scores by group of objects, whose numbers of masks the heads name."""
-    masks = summary.table[summary.table["dataset"] == place[0]].drop_duplicates(MASK)
+    """A set's scores by group of objects, whose numbers of masks the heads name; scores of the whole set are of all."""
+    of_set = (summary.table["dataset"] == place[0]) & (summary.table["prompts"] == place[1])
+    masks = summary.table[of_set & (summary.table["sample"] != WHOLE_SET)].drop_duplicates(MASK)
+    if masks.empty:
+        return _table(summary, [("all", (place, "all"))], "mean")
     columns = [(f"{group} ({len(of_objects(masks, group))})", (place, group)) for group in GROUPS_OF_OBJECTS]
     return _table(summary, columns, "mean")
 

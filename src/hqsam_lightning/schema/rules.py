@@ -97,6 +97,8 @@ EVALUATE: Mapping[str, Expected] = {
     ),
     "batch_size": integer(1),
     "save_every": number(0, 86_400),
+    "masks_at_once": integer(1),
+    "strict": boolean(),
     "evaluation.filled_box": boolean(),
     "evaluation.group": optional(text(1)),
     **{key: RUN[key] for key in RUN if key.startswith(("loader.", "process.", "paths."))},

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from hqsam_lightning.config import as_plain
 from hqsam_lightning.data.catalogue import licenses_of
-from hqsam_lightning.evaluation.running import Evaluation
+from hqsam_lightning.evaluation.model import Model
 from hqsam_lightning.run_names import command_facts
 from hqsam_lightning.runtime.code_facts import version_facts
 from hqsam_lightning.storage.files import content_sha256
@@ -46,12 +46,12 @@ def run_facts(
     }
 
 
-def parameter_counts(module: HQSamModule | Evaluation) -> dict[str, int]:
+def parameter_counts(module: HQSamModule | Model) -> dict[str, int]:
     """Trainable parameters by variant."""
     return {name: sum(value.numel() for value in head.learned.values()) for name, head in module.heads.items()}
 
 
-def total_parameter_counts(module: HQSamModule | Evaluation) -> dict[str, int]:
+def total_parameter_counts(module: HQSamModule | Model) -> dict[str, int]:
     """Parameters that inference needs, by variant: SAM's, and what a head adds to them."""
     shared = {value.data_ptr(): value.numel() for value in module.sam.parameters()}
     totals = {}

@@ -56,7 +56,7 @@ def test_a_changed_file_is_refused(tmp_path: Path, old: str, new: str) -> None:
 
 def validate(callback: BestCheckpoints, epoch: int, greater_is_better: bool = True, **values: float) -> list[str]:
     """Runs the callback after a validation with these scores; gives the variants that it saved."""
-    metrics = {"mine": Metric("Mine", mask_iou, greater_is_better=greater_is_better)}
+    metrics = {"mine": Metric("Mine", function=mask_iou, greater_is_better=greater_is_better)}
     objectives = {name: {"mine": value} for name, value in values.items()}
     module = mock.Mock(spec=HQSamModule, scorer=SimpleNamespace(metrics=metrics), objectives=objectives, scores=TABLE)
     strategy = mock.Mock()

@@ -19,7 +19,7 @@ from hqsam_lightning.training.callbacks.panels import ImagePanels, draw_panels, 
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.types import Batch, PromptGroup
 
-METRICS = {"iou": Metric("mIoU", mask_iou), "mine": Metric("Mine", mask_iou)}
+METRICS = {"iou": Metric("mIoU", function=mask_iou), "mine": Metric("Mine", function=mask_iou)}
 ROWS = [("sam", "sam"), ("first", "hq"), ("first", "sum"), ("second", "hq"), ("second", "sum")]
 
 
@@ -159,7 +159,9 @@ def test_only_masks_with_the_main_prompts_are_shown() -> None:
 
 def test_where_less_is_better_a_gain_is_a_smaller_value() -> None:
     panels = make_panels({"gain": 1})
-    feed(panels, [scored(0, 0.3), scored(1, -0.2)], {**METRICS, "mine": Metric("Mine", mask_iou, False, False)})
+    feed(
+        panels, [scored(0, 0.3), scored(1, -0.2)], {**METRICS, "mine": Metric("Mine", False, False, function=mask_iou)}
+    )
     assert titles(panels) == ["a/1"]
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import Tensor
 from torch.utils.data import Dataset
 
+from hqsam_lightning.evaluation.model import Model
 from hqsam_lightning.evaluation.scorer import Scorer
-from hqsam_lightning.evaluation.table import Row
+from hqsam_lightning.metrics import Quantity
 from hqsam_lightning.prompts import PromptMix
 from hqsam_lightning.types import Batch, Example
 
@@ -41,7 +42,8 @@ class Suite(ABC):
     Its three steps are apart so that an evaluation can be spread over devices, and continued after it was cut:
     `examples` are read and predicted in any order, `score` keeps what is needed of each, and `table` sees all of it at
     the end. A suite whose scores are those of masks keeps lines of the table; one that scores a whole set, such as by
-    average precision, keeps what that is computed of.
+    average precision, keeps what that is computed of. What a suite cannot use of its files, it leaves out, counts and
+    names in `left_out`, or refuses where it is strict; an example that cannot be read is the evaluation's matter.
     """
 
     @abstractmethod
@@ -53,13 +55,13 @@ class Suite(ABC):
         """Plain values that change with what the suite reads: an evaluation continues only where they are the same."""
 
     @abstractmethod
-    def score(self, setting: Setting, batch: Batch, logits: Mapping[Row, Tensor]) -> list[list[Record]]:
-        """Keeps what is needed of predictions.
+    def score(self, setting: Setting, batch: Batch, model: Model) -> list[list[Record]]:
+        """Predicts a few images and keeps what is needed of it.
 
         Args:
             setting: as for `examples`.
-            batch: of a few examples.
-            logits: (N, 1, 4h, 4w) of each (variant, output).
+            batch: of a few examples, on the model's device.
+            model: encodes its images, and decodes any prompts of them.
 
         Returns:
             Records of each of the batch's B images, in their order.
@@ -67,4 +69,20 @@ class Suite(ABC):
 
     @abstractmethod
     def table(self, setting: Setting, records: Sequence[Record]) -> pd.DataFrame:
-        """Makes the score table of all records, which are in the order of the examples."""
+        """Makes the score table of all records, which are in the order of the examples.
+
+        A score of a whole set has `hqsam_lightning.evaluation.table.WHOLE_SET` as its sample and group, mask 0 and NaN
+        as thinness.
+        """
+
+    def metrics(self, setting: Setting) -> Mapping[str, Quantity]:
+        """What the table's metrics are, by their names there: those of masks, unless the suite has its own."""
+        return setting.scorer.metrics
+
+    def left_out(self) -> Sequence[str]:
+        """What of the files is not used, and why: a sentence each."""
+        return ()
+
+    def write(self, folder: Path, setting: Setting, records: Sequence[Record]) -> None:
+        """Writes further results into a folder that is this setting's own, and is not there yet; none by default."""
+        return

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset
 
 from hqsam_lightning.data import DataSets
@@ -14,9 +13,10 @@ from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.data.examples import EvaluationExamples
 from hqsam_lightning.data.fingerprint import fingerprint
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.evaluation.model import Model
 from hqsam_lightning.evaluation.scorer import ordered_table
 from hqsam_lightning.evaluation.suites.base import Record, Setting, Suite
-from hqsam_lightning.evaluation.table import COLUMNS, Row
+from hqsam_lightning.evaluation.table import COLUMNS
 from hqsam_lightning.types import Batch, Example
 
 
@@ -49,8 +49,9 @@ class MaskSuite(Suite):
         """Count, names and content of each set."""
         return fingerprint(DataSets([], self.sets))["validation"]
 
-    def score(self, setting: Setting, batch: Batch, logits: Mapping[Row, Tensor]) -> list[list[Record]]:
+    def score(self, setting: Setting, batch: Batch, model: Model) -> list[list[Record]]:
         """Keeps the lines of the table, by image."""
+        logits = model.encode(batch.images).logits(batch.prompts, batch.image_index)
         records = [dict(zip(COLUMNS, line, strict=True)) for line in setting.scorer.lines(batch, logits)]
         samples = list(dict.fromkeys(batch.sample_ids))
         return [[record for record in records if record["sample"] == sample] for sample in samples]
