@@ -1,11 +1,7 @@
 """A model comes back from a run, a folder, a file or a hub with the logits that it had."""
 
-import hashlib
-import http.server
 import json
 import shutil
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +14,6 @@ from hqsam_lightning.errors import ConfigError, HQSamError, WeightsError
 from hqsam_lightning.heads import HQHead
 from hqsam_lightning.heads.official import to_official
 from hqsam_lightning.inference import HQSam, SamPredictor, sam_model_registry
-from hqsam_lightning.inference.hub import download_file
 from hqsam_lightning.inference.loading import SHIPPED
 from hqsam_lightning.train import train
 
@@ -182,67 +177,3 @@ def test_what_is_not_there_is_named(where: str, message: str) -> None:
 def test_plain_sam_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a model with a trained head; got plain SAM"):
         HQSam.from_pretrained("nano").save_pretrained(tmp_path)
-
-
-@pytest.fixture
-def hub(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A local server that answers as the Hub does, with a model's folder; it keeps what is uploaded, too."""
-    folder = tmp_path / "served"
-    trained(run).save_pretrained(folder)
-    commit = "0" * 40
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-        def answer(self, body: bytes, headers: dict[str, str], status: int = 200) -> None:
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def do_GET(self) -> None:
-            if self.path.startswith("/api/models/org/model"):
-                names = sorted(path.name for path in folder.iterdir())
-                body = {"id": "org/model", "sha": commit, "siblings": [{"rfilename": name} for name in names]}
-                tree = [{"type": "file", "path": name, "oid": "0" * 40, "size": 1} for name in names]
-                content = tree if "/tree/" in self.path else body
-                return self.answer(json.dumps(content).encode(), {"Content-Type": "application/json"})
-            file = folder / self.path.split("?")[0].rsplit("/", 1)[-1]
-            if not self.path.startswith("/org/model/resolve/") or not file.is_file():
-                return self.answer(b"{}", {"X-Error-Code": "RepoNotFound"}, 404)
-            body = file.read_bytes()
-            digest = hashlib.sha256(body).hexdigest()
-            self.answer(body, {"ETag": f'"{digest}"', "X-Repo-Commit": commit})
-            return None
-
-        do_HEAD = do_GET
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
-    template = address + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-    yield folder
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_repository_of_the_hub_is_loaded(hub: Path, run: Path, tmp_path: Path) -> None:
-    model = HQSam.from_pretrained("org/model", cache_dir=tmp_path / "cache")
-    assert np.array_equal(logits_of(model), logits_of(trained(run)))
-    with pytest.raises(WeightsError, match="org/none: the Hugging Face Hub did not give or take it"):
-        HQSam.from_pretrained("org/none", cache_dir=tmp_path / "cache")
-
-
-def test_a_file_of_the_hub_is_compared_with_its_digest(hub: Path, tmp_path: Path) -> None:
-    arguments = ("org/model", "model.safetensors", None, tmp_path / "cache")
-    path = download_file(*arguments)
-    assert path.read_bytes() == (hub / "model.safetensors").read_bytes()
-    assert download_file(*arguments) == path
-    path.resolve().write_bytes(b"damaged")
-    with pytest.raises(WeightsError, match=r"expected SHA-256 [0-9a-f]{64}, as the Hub says; delete the file"):
-        download_file(*arguments)
