@@ -48,3 +48,9 @@ def test_small_regions_go_and_a_head_takes_part(tiny_sam: FrozenSam) -> None:
     assert records
     assert all(record["area"] >= 20 for record in records)
     assert [record["area"] for record in records] != [record["area"] for record in plain]
+
+
+def test_crops_without_a_mask_are_no_error(tiny_sam: FrozenSam) -> None:
+    """The published generator raises IndexError."""
+    nothing = {**EVERYTHING, "pred_iou_thresh": 100.0}
+    assert SamAutomaticMaskGenerator(HQSam(tiny_sam), **nothing).generate(photo()) == []

@@ -51,6 +51,12 @@ class SamAutomaticMaskGenerator(PublishedGenerator):
                 record["segmentation"] = {**encoded, "counts": encoded["counts"].decode()}
         return records
 
+    def _process_crop(self, *args: Any) -> MaskData:
+        data = super()._process_crop(*args)
+        # the published generator fails where a crop has no mask: none is then of the shape (0,)
+        data["crop_boxes"] = data["crop_boxes"].reshape(-1, 4)
+        return data
+
     def _process_batch(self, *args: Any) -> MaskData:
         data = super()._process_batch(*args)
         for name, value in data.items():

@@ -136,6 +136,31 @@ class HQSam(nn.Module):
         """Side of the square input frame, in pixels."""
         return self.sam.image_size
 
+    @property
+    def image_encoder(self) -> nn.Module:
+        """SAM's image encoder; code written for segment-anything asks it for `img_size`."""
+        return self.sam.sam.image_encoder
+
+    def forward(self, batched_input: Sequence[Mapping[str, Any]], multimask_output: bool) -> list[dict[str, Any]]:
+        """Predicts masks of several images, with segment-anything's names.
+
+        Args:
+            batched_input: for each image its ``image`` (3, H, W), resized to the input frame; its ``original_size``
+                (H0, W0); and of its N prompts, in pixels of the input frame, ``boxes`` (N, 4), ``point_coords``
+                (N, K, 2) with ``point_labels`` (N, K), and ``mask_inputs`` (N, 1, 4h, 4w), as far as there are.
+            multimask_output: see `decode`.
+
+        Returns:
+            For each image, ``masks`` (N, M, H0, W0) bool, ``iou_predictions`` (N, M) and ``low_res_logits``
+            (N, M, 4h, 4w).
+
+        Raises:
+            PromptError: an image or a prompt is missing or has a wrong shape.
+        """
+        from hqsam_lightning.inference.batched_input import predict_records
+
+        return predict_records(self, batched_input, multimask_output)
+
     def plain(self) -> HQSam:
         """The same SAM without the head; it can decode this model's features where the head has no encoder."""
         origin = None if self.origin is None else Origin(self.origin.sam)
