@@ -88,11 +88,17 @@ def _launch(page: gr.Blocks, config: DictConfig) -> str:
     Returns:
         Its address.
     """
+    from starlette.middleware import Middleware
+
+    from hqsam_lightning.interactive.body_limit import BodyLimit
+
     try:
+        upload_bytes = config.limits.upload_megabytes * 10**6
         _, address, _ = page.launch(
             server_name=config.host,
             server_port=config.port,
-            max_file_size=config.limits.upload_megabytes * 10**6,
+            max_file_size=upload_bytes,
+            app_kwargs={"middleware": [Middleware(BodyLimit, upload_bytes=upload_bytes)]},
             state_session_capacity=config.limits.sessions,
             prevent_thread_lock=True,
             quiet=True,

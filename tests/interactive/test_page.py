@@ -233,6 +233,19 @@ def test_files_of_the_machine_are_not_served(server: str) -> None:
         refused.value.close()
 
 
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_a_message_without_end_is_refused(server: str, is_declared: bool) -> None:
+    """Also one that does not say how long it is."""
+    body = [b'{"data": ["' + b"x" * 1_500_000 + b'"]}']
+    headers = {"Content-Type": "application/json"}
+    asked = Request(f"{server}/gradio_api/queue/join", body[0] if is_declared else iter(body), headers)
+    with pytest.raises(HTTPError) as refused:
+        urlopen(asked, timeout=PATIENCE)
+    assert refused.value.code == 413
+    assert json.load(refused.value)["detail"].startswith("expected at most 1.0 MB in this request")
+    refused.value.close()
+
+
 def trigger(server: str, event: str, data: dict[str, object]) -> object:
     """Sends an event of the canvas as the page does; returns what the server answers at the end."""
     with urlopen(f"{server}/config", timeout=PATIENCE) as answer:
