@@ -1,9 +1,9 @@
 """Predicting photos: the masks are those of the predictor, what is broken is named, and nothing is done twice."""
 
 import json
+import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,31 +181,40 @@ def test_broken_photos_are_named_and_tried_again(
         predict(config_of("write=[rle]", images=images, boxes=BOXES[:1]))
 
 
-def test_killed_and_continued_no_photo_is_done_twice(tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    for number in range(12):
-        image = np.random.default_rng(number).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        Image.fromarray(image).save(tmp_path / f"photos/{number}.png")
+KILLED = """
+import os, signal
+from hqsam_lightning import predict
+from hqsam_lightning.cli import run_hydra
+from hqsam_lightning.prediction.journal import Journal
+
+add = Journal.add
+
+def add_and_die(journal, records):
+    add(journal, records)
+    if len(journal.read()) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Journal.add = add_and_die
+run_hydra(predict.main, "predict")
+"""
+
+
+def test_killed_and_continued_no_photo_is_done_twice(
+    photos: Path, weights: Path, config_of: Callable[..., DictConfig], tmp_path: Path
+) -> None:
     command = [
-        *(sys.executable, "-m", "hqsam_lightning.predict", "model=nano", "images=photos", "boxes=[[5,5,50,50]]"),
-        *("out=out", "batch_size=1", "loader.num_workers=0", "device=cpu"),
+        *(sys.executable, "-c", KILLED, f"model={weights}", "sam_name=tiny_random", f"images={photos}", "device=cpu"),
+        *(f"boxes={json.dumps(BOXES)}", f"out={tmp_path / 'out'}", "batch_size=1", "loader.num_workers=0"),
     ]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert process.returncode == -signal.SIGKILL, process.stderr
     journal = tmp_path / "out/photos.jsonl"
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + PATIENCE
-    while not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-    process.kill()
-    process.wait()
     with journal.open("ab") as file:
         file.write(b'{"photo": "cut')
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert result.returncode == 0, result.stderr
+    outcome = predict(config_of(boxes=BOXES))
+    assert (outcome.before, outcome.failed) == (2, [])
     names = [json.loads(line)["photo"] for line in journal.read_text().splitlines()]
-    assert sorted(names) == sorted(f"{number}.png" for number in range(12))
-    assert "12 of 12 photos done" in result.stdout
-    assert "0 of them before" not in result.stdout
+    assert names == ["p0.png", "p1.jpg", "p2.png", "p3.jpg"]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def find_photos(images: str) -> list[Photo]:
         folder = _folder_of(str(path))
         found = [Path(each) for each in glob.iglob(str(path), recursive=True)]
     else:
+        _refuse_names([path.name])
         return [Photo(path.name, path.stem, path)]
     files = [each for each in found if not each.is_dir()]
     chosen = {each.relative_to(folder).as_posix(): each for each in files if each.suffix.lower() in SUFFIXES}
