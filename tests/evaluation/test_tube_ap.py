@@ -80,11 +80,11 @@ def test_values_are_those_of_the_definition(seed: int) -> None:
     clips = random_clips(seed)
     every = (0.0, 1e10)
     by_threshold = [reference(clips, threshold, every, 100) for threshold in THRESHOLDS]
-    expected = {"ap": np.mean([ap for ap, _ in by_threshold]), "ap50": by_threshold[0][0], "ap75": by_threshold[5][0]}
+    expected = {"AP": np.mean([ap for ap, _ in by_threshold]), "AP50": by_threshold[0][0], "AP75": by_threshold[5][0]}
     for name, area in AREAS.items():
-        expected[f"ap_{name}"] = np.mean([reference(clips, threshold, tuple(area), 100)[0] for threshold in THRESHOLDS])
+        expected[f"AP_{name}"] = np.mean([reference(clips, threshold, tuple(area), 100)[0] for threshold in THRESHOLDS])
     for most in (1, 10, 100):
-        expected[f"ar{most}"] = np.mean([reference(clips, threshold, every, most)[1] for threshold in THRESHOLDS])
+        expected[f"AR{most}"] = np.mean([reference(clips, threshold, every, most)[1] for threshold in THRESHOLDS])
     assert tube_average_precision(clips) == pytest.approx(expected, abs=1e-9)
 
 
@@ -101,9 +101,9 @@ def test_a_clip_without_tracks_and_one_without_targets_count() -> None:
     found = ClipTubes([replace(target, score=0.5)], [target], np.ones((1, 1)))
     missed = ClipTubes([], [target], np.ones((0, 1)))
     invented = ClipTubes([replace(target, score=0.9)], [], np.ones((1, 0)))
-    assert tube_average_precision([found, missed])["ar100"] == 0.5
-    assert tube_average_precision([found, invented])["ap"] == 0.5
-    assert "ap_large" not in tube_average_precision([found])
+    assert tube_average_precision([found, missed])["AR100"] == 0.5
+    assert tube_average_precision([found, invented])["AP"] == 0.5
+    assert "AP_L" not in tube_average_precision([found])
 
 
 def test_a_set_without_objects_is_refused() -> None:

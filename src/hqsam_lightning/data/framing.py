@@ -41,9 +41,13 @@ class Frame(ABC):
             ignore: (H0, W0) bool; None where nothing is ignored.
         """
 
-    @abstractmethod
     def restore(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Turns (1, 4h, 4w) logits into the (1, H0, W0) bool mask of the photo's own size."""
+        return self.enlarge(logits, size) > 0
+
+    @abstractmethod
+    def enlarge(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        """Resizes (1, 4h, 4w) logits to (1, H0, W0) float32 of the photo's own size."""
 
     @abstractmethod
     def inside(self, size: Sequence[int]) -> tuple[int, int]:
@@ -62,9 +66,9 @@ class Stretch(Frame):
         """Resizes image and masks without antialiasing."""
         return place(image, masks, self.inside(image.shape), self.image_size, ignore)
 
-    def restore(self, logits: Tensor, size: Sequence[int]) -> Tensor:
-        """Resizes the logits."""
-        return _resize(logits, size) > 0
+    def enlarge(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        """Resizes the logits at once."""
+        return _resize(logits, size)
 
     def inside(self, size: Sequence[int]) -> tuple[int, int]:
         """All of the frame."""
@@ -94,11 +98,11 @@ class Pad(Frame):
         pixels[:height, :width] = np.asarray(resized)
         return pixels
 
-    def restore(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+    def enlarge(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Resizes the logits to the frame, takes the padding off, and resizes to the photo."""
         height, width = self.inside(size)
         framed = _resize(logits, (self.image_size, self.image_size))
-        return _resize(framed[..., :height, :width], size) > 0
+        return _resize(framed[..., :height, :width], size)
 
     def inside(self, size: Sequence[int]) -> tuple[int, int]:
         """Rounded as SAM does."""

@@ -66,6 +66,12 @@ def decode(segmentation: Segmentation, size: tuple[int, int]) -> np.ndarray:
     return rle.decode(lengths).astype(bool, order="C")
 
 
+def encode(mask: np.ndarray) -> dict[str, Any]:
+    """COCO's compressed run lengths of an (H, W) bool mask, as JSON can hold them."""
+    encoded = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": list(encoded["size"]), "counts": encoded["counts"].decode()}
+
+
 def _polygon_problem(polygon: object) -> str | None:
     if not isinstance(polygon, list):
         return f"expected a list of polygons [[x, y, x, y, ...], ...], got {shown(polygon)} in it"

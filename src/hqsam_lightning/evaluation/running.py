@@ -117,8 +117,9 @@ def _run_setting(
     setting = evaluation.settings[name]
     examples = Readable(evaluation.suite.examples(setting), evaluation.strict)
     count, options = len(examples), dict(loading)
+    size = options.pop("batch_size")
     done = together(fabric, partial(journal.read, name)).keys()
-    batches = _batches(count, options.pop("batch_size"))
+    batches = _batches(count, 1 if evaluation.suite.one_by_one else size)
     missing = [batch for batch in batches if not done >= {*batch}]
     own = missing[fabric.global_rank :: fabric.world_size]
     loader = WatchedLoader(

@@ -10,8 +10,8 @@ from faster_coco_eval import COCO, COCOeval_faster
 
 from hqsam_lightning.errors import DataError
 
-AREAS = {"small": [0, 128**2], "medium": [128**2, 256**2], "large": [256**2, 1e5**2]}
-"""Ranges of a tube's mean area in pixels, over the frames that its object is in."""
+AREAS = {"S": [0, 128**2], "M": [128**2, 256**2], "L": [256**2, 1e5**2]}
+"""Small, medium and large tubes: ranges of the mean area in pixels, over the frames that the object is in."""
 
 MAX_TRACKS = (1, 10, 100)
 """How many of a clip's best tracks of a category AR1, AR10 and AR100 count; AP counts the most."""
@@ -73,8 +73,8 @@ def tube_average_precision(clips: Sequence[ClipTubes]) -> dict[str, float]:
         clips: of a set; the tubes' ids, which break ties of scores, follow this order.
 
     Returns:
-        ap (mean over the IoU thresholds 0.50, 0.55 ... 0.95), ap50, ap75, ap_small, ap_medium, ap_large, ar1, ar10 and
-        ar100, each in [0, 1]; a range of areas without a true tube has no entry.
+        AP (mean over the IoU thresholds 0.50, 0.55 ... 0.95), AP50, AP75, AP_S, AP_M, AP_L, AR1, AR10 and AR100, each
+        in [0, 1]; a range of areas without a true tube has no entry.
 
     Raises:
         DataError: there is no true tube.
@@ -88,11 +88,11 @@ def tube_average_precision(clips: Sequence[ClipTubes]) -> dict[str, float]:
     # (thresholds, recalls, categories, areas, maximum numbers) and (thresholds, categories, areas, maximum numbers)
     precision, recall = evaluation.eval["precision"], evaluation.eval["recall"]
     means = {
-        "ap": _mean(precision[..., 0, -1]),
-        "ap50": _mean(precision[0, ..., 0, -1]),
-        "ap75": _mean(precision[5, ..., 0, -1]),
-        **{f"ap_{name}": _mean(precision[..., place, -1]) for place, name in enumerate(AREAS, start=1)},
-        **{f"ar{most}": _mean(recall[..., 0, place]) for place, most in enumerate(MAX_TRACKS)},
+        "AP": _mean(precision[..., 0, -1]),
+        "AP50": _mean(precision[0, ..., 0, -1]),
+        "AP75": _mean(precision[5, ..., 0, -1]),
+        **{f"AP_{name}": _mean(precision[..., place, -1]) for place, name in enumerate(AREAS, start=1)},
+        **{f"AR{most}": _mean(recall[..., 0, place]) for place, most in enumerate(MAX_TRACKS)},
     }
     return {name: value for name, value in means.items() if value is not None}
 

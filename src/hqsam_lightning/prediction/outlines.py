@@ -1,23 +1,14 @@
-"""Masks in COCO's two formats: run lengths, which are exact, and polygons."""
+"""Outlines of masks: polygons in COCO's format, and boxes."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
-import faster_coco_eval.core.mask as rle
 import numpy as np
 from skimage.measure import approximate_polygon, find_contours
 
 TOLERANCE = 0.3
 """Pixels that a polygon may lie off the outline."""
 LEAST_CORNERS = 3
-
-
-def run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    """COCO's compressed run lengths of an (H, W) bool mask, as JSON can hold them."""
-    encoded = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {"size": list(encoded["size"]), "counts": encoded["counts"].decode()}
 
 
 def polygons(mask: np.ndarray) -> list[list[float]]:

@@ -11,9 +11,10 @@ import matplotlib
 import numpy as np
 
 from hqsam_lightning.data.overlay import DIMMED, OPACITY
+from hqsam_lightning.data.segmentations import encode
 from hqsam_lightning.inference.objects import Segment
 from hqsam_lightning.prediction.loading import Loaded
-from hqsam_lightning.prediction.outlines import bounding_box, polygons, run_lengths
+from hqsam_lightning.prediction.outlines import bounding_box, polygons
 from hqsam_lightning.prediction.photos import Photo, numbered
 from hqsam_lightning.schema.rules import WRITTEN
 from hqsam_lightning.storage.files import write_whole
@@ -75,7 +76,7 @@ class PhotoWriter:
     def _record(self, mask: np.ndarray, score: float) -> Record:
         record: Record = {"bbox": bounding_box(mask), "area": int(mask.sum()), "score": round(score, SCORE_DIGITS)}
         if RLE in self.kinds:
-            record[RLE] = run_lengths(mask)
+            record[RLE] = encode(mask)
         if POLYGONS in self.kinds:
             record[POLYGONS] = polygons(mask)
         return record

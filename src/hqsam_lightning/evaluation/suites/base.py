@@ -46,6 +46,9 @@ class Suite(ABC):
     names in `left_out`, or refuses where it is strict; an example that cannot be read is the evaluation's matter.
     """
 
+    one_by_one: bool = False
+    """Whether an example has a forward pass to itself, such as a clip of many frames."""
+
     @abstractmethod
     def examples(self, setting: Setting) -> Dataset[Example]:
         """Gives the images with their prompted masks, in an order that never changes; it has a length."""
