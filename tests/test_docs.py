@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from PIL import Image
 
 import hqsam_lightning
 from conftest import ROOT
@@ -23,6 +25,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(<!-- needs [^>]+-->\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^ {4,}((?:python -m hqsam_lightning\.|hqsam )(?:.*\\\n)*.*)$", re.MULTILINE)
 COMMAND = re.compile(r"(?:python -m hqsam_lightning\.|hqsam )(\w+)(.*)")
+SETS = ("synthetic", "ecssd")
 TINY = (
     *("setting=paper", "sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=2"),
     *("data.val_size=1", "batch.total=2", "loader.num_workers=0", "loss.num_points=16", "~callbacks.progress_bar"),
@@ -77,9 +80,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.stem)
 def test_python_runs(page: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The blocks of a page follow one another; `run` is a run, `image` a photo, and `box` one in it."""
+    """The blocks of a page follow one another, in a folder with a run and a photo, and nothing else is defined."""
     monkeypatch.chdir(tmp_path)
-    names = {"run": run, "image": np.zeros((40, 60, 3), np.uint8), "box": np.array([5, 5, 30, 30])}
+    Path("RUN").symlink_to(run)
+    Image.fromarray(np.full((320, 420, 3), 90, np.uint8)).save("photo.jpg")
+    names: dict[str, Any] = {}
     for code in blocks(page, "python"):
         exec(compile(code, str(page), "exec"), names)
     assert len(names["masks"])
@@ -95,6 +100,21 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert {"sam", "hq"} <= set(names["rows"].variant)
     assert names["masks"].any()
     assert (tmp_path / "my_head" / "model.safetensors").is_file()
+
+
+def test_the_model_zoo_is_made_from_files() -> None:
+    path = ROOT / "docs" / "model_zoo.py"
+    zoo = runpy.run_path(str(path))
+    tables = zoo["tables"]()
+    assert set(re.findall(r"\{\{ (\w+) \}\}", path.with_suffix(".md").read_text())) == set(tables)
+    # the card of the head was written by the run that trained it
+    card = zoo["SHIPPED"].with_name("README.md").read_text()
+    for model, output in (("nano", "sam | sam"), ("hq_nano", "hq | hq"), ("hq_nano, output=sum", "hq | sum")):
+        rows = {name: re.search(rf"\| {re.escape(output)} \| {name} \| box \| (\S+) \| (\S+) ", card) for name in SETS}
+        scenes, photos = (f"{found[1]} / {found[2]}" for found in rows.values() if found)
+        assert re.search(rf"\| {re.escape(model)} \| {scenes} \| \S+ / \S+ \| {photos} \|", tables["shipped_scores"])
+    assert "| hq_vit_l | 89.1 / 81.8 |" in tables["published_scores"]
+    assert not re.search(r"[\"' =]/\w+/", zoo["SHIPPED"].read_text()), "a path of a machine"
 
 
 def test_pages_and_files_are_there() -> None:

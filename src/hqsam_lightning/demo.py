@@ -110,6 +110,8 @@ def _launch(page: gr.Blocks, config: DictConfig) -> str:
             run_history=False,
             enable_monitoring=False,
             footer_links=[],
+            # Gradio would take a page that a busy machine needs more than 3 s for as one that cannot be reached
+            _frontend=False,
         )
     except OSError as cause:
         raise ConfigError(

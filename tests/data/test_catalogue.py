@@ -370,6 +370,11 @@ def test_the_training_sources_are_hqseg_44k() -> None:
     assert catalogue["dut_omron"].expected == 5168
 
 
+def test_a_missing_folder_of_the_only_source_is_not_to_be_left_out(tmp_path: Path, source: Source) -> None:
+    with pytest.raises(DataError, match=r"set paths\.data_dir.*, or data\.catalogue\.tiny\.images and \.masks$"):
+        inspect_sources([source], tmp_path, allow_missing=False)
+
+
 def test_all_missing_sets_are_named_in_one_error(tmp_path: Path) -> None:
     catalogue = _shipped()
     with pytest.raises(DataError, match="download the set") as caught:

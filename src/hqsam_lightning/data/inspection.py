@@ -70,7 +70,7 @@ def inspect_sources(
         try:
             listing = list_source(source, data_dir)
         except MissingDataError as error:
-            gaps[str(error)] = ", or set data.allow_missing=true to continue without it"
+            gaps[str(error)] = _remedy(source, len(sources))
         except DataError as error:
             problems.append(str(error))
         else:
@@ -93,6 +93,13 @@ def inspect_sources(
 
 def _as_list(title: str, lines: list[str]) -> str:
     return "\n  - ".join([title, *lines])
+
+
+def _remedy(source: Source, count: int) -> str:
+    """What else to do about a folder that is missing: the only source of a run cannot be left out."""
+    if count == 1:
+        return f", or data.catalogue.{source.name}.images and .masks"
+    return ", or set data.allow_missing=true to continue without it"
 
 
 def _count_gaps(source: Source, count: int) -> dict[str, str]:

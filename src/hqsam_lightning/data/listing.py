@@ -263,8 +263,7 @@ def _no_photo(source: Source, images: Folder) -> str:
 
 def _how_to_get(source: Source) -> str:
     about = "; ".join(text.strip() for text in (source.title, source.paper, source.note) if text.strip())
-    where = f" ({about})" if about else ""
-    return f"set paths.data_dir, or download the set{where}"
+    return f"set paths.data_dir, or download the set ({about})" if about else "set paths.data_dir"
 
 
 def _endings(names: Sequence[str]) -> str:
