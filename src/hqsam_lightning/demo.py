@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "GRADIO_TEMP_DIR"
+NO_PROXY = "no_proxy"
+THIS_MACHINE = "localhost,127.0.0.1,::1"
 
 
 def demo(config: DictConfig) -> None:
@@ -70,7 +72,7 @@ def served(config: DictConfig) -> Iterator[str]:
     if model.is_plain_sam:
         log.info("%s is plain SAM: the page shows its masks beside the photo; a trained head adds HQ-SAM", config.model)
     limits = Limits(config.limits.upload_megabytes, config.limits.photo_megapixels)
-    with _own_folder() as folder:
+    with _own_folder() as folder, _without_proxy():
         # Gradio reads the folder when it is imported
         from hqsam_lightning.interactive.page import build_page
 
@@ -124,15 +126,31 @@ def _launch(page: gr.Blocks, config: DictConfig) -> str:
 @contextmanager
 def _own_folder() -> Iterator[Path]:
     """A folder for uploads and for files of the page, which is removed at the end."""
-    before = os.environ.get(FOLDER_VARIABLE)
-    with tempfile.TemporaryDirectory(prefix="hqsam_demo_", ignore_cleanup_errors=True) as folder:
-        os.environ[FOLDER_VARIABLE] = folder
-        try:
-            yield Path(folder)
-        finally:
-            del os.environ[FOLDER_VARIABLE]
-            if before is not None:
-                os.environ[FOLDER_VARIABLE] = before
+    with (
+        tempfile.TemporaryDirectory(prefix="hqsam_demo_", ignore_cleanup_errors=True) as folder,
+        _environment(FOLDER_VARIABLE, folder),
+    ):
+        yield Path(folder)
+
+
+@contextmanager
+def _without_proxy() -> Iterator[None]:
+    """Lets Gradio reach its own page where the environment names a proxy for all others."""
+    others = os.environ.get(NO_PROXY) or os.environ.get(NO_PROXY.upper())
+    with _environment(NO_PROXY, f"{others},{THIS_MACHINE}" if others else THIS_MACHINE):
+        yield
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _warn_of_others(host: str) -> None:

@@ -53,9 +53,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     HQSam(plain.sam, HQHead(plain.sam, seed=3), origin=origin).save_pretrained(folder / "head")
     (folder / "tmp").mkdir()
     command = [sys.executable, "-c", BUSY, f"model={folder / 'head'}", "limits.upload_megabytes=1"]
-    process = subprocess.Popen(
-        command, cwd=folder, env={**os.environ, "TMPDIR": str(folder / "tmp")}, stdout=subprocess.PIPE, text=True
-    )
+    # a proxy that is not there: the page is on this machine
+    environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "http_proxy": "http://127.0.0.1:1"}
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         yield re.search(r"http://127\.0\.0\.1:\d+", first_line(process))[0]
     finally:
