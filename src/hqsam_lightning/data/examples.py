@@ -19,7 +19,7 @@ from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.data.framing import Frame
 from hqsam_lightning.data.transforms import Augmentation, Framed, clear_ignored
-from hqsam_lightning.prompts.mix import PromptMix
+from hqsam_lightning.prompts.mix import Prompter, PromptMix
 from hqsam_lightning.seeding import derive_rng, derive_seed
 from hqsam_lightning.types import OBJECT_THRESHOLD, Example, Prompt, Sample, StoredFeatures
 
@@ -107,7 +107,7 @@ class EvaluationExamples(Dataset[Example]):
         self,
         samples: SampleSet,
         frame: Frame,
-        prompts: Mapping[str, PromptMix],
+        prompts: Mapping[str, Prompter],
         mask_input_size: int,
         name: str,
         cache: EmbeddingCache | None = None,
@@ -173,5 +173,5 @@ def _to_chw(image: np.ndarray) -> Tensor:
     return torch.from_numpy(planes)
 
 
-def _draw_prompts(masks: Tensor, prompts: PromptMix, mask_input_size: int, keys: tuple[int | str, ...]) -> list[Prompt]:
+def _draw_prompts(masks: Tensor, prompts: Prompter, mask_input_size: int, keys: tuple[int | str, ...]) -> list[Prompt]:
     return [prompts.draw(mask, mask_input_size, derive_rng(*keys, "prompt", row)) for row, mask in enumerate(masks)]

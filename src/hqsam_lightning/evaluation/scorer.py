@@ -104,7 +104,7 @@ class Scorer:
         together = torch.stack([torch.stack(of_metric).cpu() for of_metric in values.values()], dim=-1)
         lines = [
             (self.run, *row, *key, name, value, *facts)
-            for (key, facts), of_mask in zip(self._masks(batch), together.tolist(), strict=True)
+            for (key, facts), of_mask in zip(self.masks(batch), together.tolist(), strict=True)
             for row, of_row in zip(rows, of_mask, strict=True)
             for name, value in zip(self.metrics, of_row, strict=True)
         ]
@@ -124,7 +124,7 @@ class Scorer:
         """Forgets what was collected."""
         self._lines = []
 
-    def _masks(self, batch: Batch) -> list[tuple[Line, Line]]:
+    def masks(self, batch: Batch) -> list[tuple[Line, Line]]:
         """(dataset, sample, mask, prompts) and (thinness, group) of each row of the batch."""
         seen: Counter[Line] = Counter()
         thin: dict[Line, float] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
@@ -10,6 +11,14 @@ from torch import Tensor
 from hqsam_lightning.checks import arguments, integer, mapping_of, number, where
 from hqsam_lightning.prompts.kinds import KINDS, Settings, box_prompt
 from hqsam_lightning.types import Prompt
+
+
+class Prompter(Protocol):
+    """Draws prompts, such as a `PromptMix`."""
+
+    def draw(self, mask: Tensor, mask_input_size: int, rng: np.random.Generator) -> Prompt:
+        """Draws the prompt of one mask; see `PromptMix.draw`."""
+        ...
 
 
 class PromptMix:

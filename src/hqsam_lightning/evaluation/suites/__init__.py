@@ -1,6 +1,9 @@
 """What is evaluated on, one file per suite; conf/suite/ has their configs."""
 
 from hqsam_lightning.evaluation.suites.base import Record, Setting, Suite
+from hqsam_lightning.evaluation.suites.clicks import ClickSuite
+from hqsam_lightning.evaluation.suites.coarse_masks import CoarseMaskSuite
 from hqsam_lightning.evaluation.suites.masks import MaskSuite
+from hqsam_lightning.evaluation.suites.points import PointSuite
 
-__all__ = ["MaskSuite", "Record", "Setting", "Suite"]
+__all__ = ["ClickSuite", "CoarseMaskSuite", "MaskSuite", "PointSuite", "Record", "Setting", "Suite"]

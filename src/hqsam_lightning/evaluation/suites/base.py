@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from hqsam_lightning.evaluation.model import Model
 from hqsam_lightning.evaluation.scorer import Scorer
 from hqsam_lightning.metrics import Quantity
-from hqsam_lightning.prompts import PromptMix
+from hqsam_lightning.prompts import Prompter
 from hqsam_lightning.types import Batch, Example
 
 Record = dict[str, Any]
@@ -32,7 +32,7 @@ class Setting:
     """
 
     scorer: Scorer
-    prompts: Mapping[str, PromptMix]
+    prompts: Mapping[str, Prompter]
     mask_input_size: int
 
 
