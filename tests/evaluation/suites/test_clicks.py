@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 import torch
 from scipy.ndimage import distance_transform_edt
-from sets_of_photos import Blobs, run, setting_of
 from torch.nn import functional as F
 
 from hqsam_lightning.evaluation.model import Model
 from hqsam_lightning.evaluation.suites import ClickSuite
 from hqsam_lightning.types import PromptGroup
+from sets_of_photos import Blobs, run, setting_of
 
 CLICKS = 4
 

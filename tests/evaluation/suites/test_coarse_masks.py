@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from sets_of_photos import Blobs, run, setting_of
 from torch.nn import functional as F
 
 from hqsam_lightning.data import DataSets
 from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.evaluation.model import Model
 from hqsam_lightning.evaluation.suites import CoarseMaskSuite
+from sets_of_photos import Blobs, run, setting_of
 
 
 def suite_with(coarse: Blobs, name: str = "blobs") -> CoarseMaskSuite:

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sets_of_photos import Blobs, run, setting_of
 
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.evaluation.model import Model
 from hqsam_lightning.evaluation.suites import PointSuite
+from sets_of_photos import Blobs, run, setting_of
 
 
 def test_points_are_where_they_belong(model: Model) -> None:
