@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hqsam_lightning.data.catalogue import MissingDataError, Source
-from hqsam_lightning.data.names import in_order, is_usable, matching_ending, normal_form, split_number
+from hqsam_lightning.data.folders import Folder
+from hqsam_lightning.data.names import in_order, normal_form, split_number
 from hqsam_lightning.data.problems import listed
 from hqsam_lightning.errors import DataError
 
@@ -45,78 +46,6 @@ class Pair(NamedTuple):
 
 
 @dataclass
-class Folder:
-    """The names of a folder's entries.
-
-    Attributes:
-        path: of the folder.
-        files: endings of the files that were asked for, by name.
-        others: names of the other files.
-        folders: names of the subfolders.
-        hidden: number of entries whose names begin with a dot.
-    """
-
-    path: Path
-    files: dict[str, str] = field(default_factory=dict)
-    others: list[str] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)
-    hidden: int = 0
-
-    @classmethod
-    def scan(cls, path: Path, endings: Sequence[str]) -> Folder:
-        """Lists a folder, in which files of these endings, normalised and lower-case, are looked for.
-
-        Raises:
-            DataError: the folder cannot be listed.
-        """
-        folder = cls(path)
-        try:
-            with os.scandir(path) as entries:
-                names = sorted((entry.name, entry.is_dir()) for entry in entries)
-        except OSError as error:
-            raise DataError(f"expected a folder of photos or masks, cannot list {path}: {error}; check it") from error
-        for name, is_dir in names:
-            if name.startswith("."):
-                folder.hidden += 1
-            elif is_dir:
-                folder.folders.append(name)
-            elif ending := matching_ending(normal_form(name), endings):
-                folder.files[name] = ending
-            else:
-                folder.others.append(name)
-        return folder
-
-    def folders_beside(self, other: Path) -> list[str]:
-        """Subfolders, except the one that the source's other folder is in."""
-        above = {other.resolve(), *other.resolve().parents}
-        return [name for name in self.folders if (self.path / name).resolve() not in above]
-
-    def by_stem(self, source: Source, endings: Sequence[str], what: str) -> dict[str, str]:
-        """Names of the files with these endings, by their normalised stem.
-
-        Raises:
-            DataError: a name is not UTF-8, holds control characters such as line breaks, or two names have one stem.
-        """
-        names = [name for name, ending in self.files.items() if ending in endings]
-        bad = [ascii(name) for name in names if not is_usable(name)]
-        if bad:
-            raise DataError(
-                f"{source.name}: expected names in UTF-8 without control characters; got {len(bad)} other name(s) in "
-                f"{self.path}: {listed(bad)}; rename the files"
-            )
-        found: dict[str, str] = {}
-        for name in names:
-            stem = normal_form(name)[: -len(self.files[name])]
-            if stem in found:
-                raise DataError(
-                    f"{source.name}: two {what} share the stem {stem!r} in {self.path}: {found[stem]} and {name}; "
-                    f"rename or remove one, or narrow data.catalogue.{source.name}.image_suffixes"
-                )
-            found[stem] = name
-        return found
-
-
-@dataclass
 class Listing:
     """The content of a source's folders.
 
@@ -127,6 +56,8 @@ class Listing:
         strays: masks without a photo.
         hidden: number of hidden files and folders.
         excluded: number of pairs that the source's config leaves out.
+        unmasked: photos without a mask.
+        unmasked_problem: describes them, and what to do.
     """
 
     pairs: list[Pair]
@@ -135,6 +66,13 @@ class Listing:
     strays: list[str] = field(default_factory=list)
     hidden: int = 0
     excluded: int = 0
+    unmasked: list[Path] = field(default_factory=list)
+    unmasked_problem: str = ""
+
+    @property
+    def photos(self) -> int:
+        """Number of photos, with those that are excluded or have no mask."""
+        return len(self.pairs) + self.excluded + len(self.unmasked)
 
     @property
     def lost(self) -> bool:
@@ -148,11 +86,12 @@ class Listing:
             (len(self.folders), "subfolders, whose contents are not read", listed(self.folders)),
             (len(self.strays), "masks without a photo", listed(self.strays)),
             (self.excluded, "excluded by the config", ""),
+            (len(self.unmasked), "photos without a mask", listed([photo.name for photo in self.unmasked])),
             (self.hidden, "hidden files", ""),
         ]
         left_out = [f"{text}: {count}{names and f' ({names})'}" for count, text, names in parts if count]
         masks = sum(len(pair.masks) for pair in self.pairs)
-        found = f"photos found: {len(self.pairs) + self.excluded}, used: {len(self.pairs)}, mask files: {masks}"
+        found = f"photos found: {self.photos}, used: {len(self.pairs)}, mask files: {masks}"
         return f"{found}; left out: {', '.join(left_out) or 'nothing'}"
 
 
@@ -161,8 +100,8 @@ def list_source(source: Source, data_dir: Path) -> Listing:
 
     Raises:
         MissingDataError: a folder is absent, or holds no photo.
-        DataError: photos without a mask, two files of one stem, files that could be photos or masks, masks of one
-            photo in two layouts, unusable names, or an excluded stem that no photo has.
+        DataError: two files of one stem, files that could be photos or masks, masks of one photo in two layouts,
+            unusable names, or an excluded stem that no photo has.
     """
     root = data_dir.expanduser()
     image_dir = root / Path(source.images).expanduser()
@@ -183,14 +122,12 @@ def list_source(source: Source, data_dir: Path) -> Listing:
         raise DataError(_ambiguous(source, image_dir, strays))
     wanted = _without_excluded(source, photos)
     unmasked = sorted(set(wanted) - set(by_photo))
-    if unmasked:
-        raise DataError(_unmasked(source, wanted, unmasked, masks, strays))
     read = [images, *([] if shared else [masks]), *inside.values()]
     subfolders = {*images.folders_beside(mask_dir), *masks.folders_beside(image_dir)} - set(inside)
     deeper = [f"{folder.path.name}/{name}" for folder in inside.values() for name in folder.folders]
     return Listing(
         pairs=sorted(
-            (Pair(image_dir / name, tuple(by_photo[stem]), stem) for stem, name in wanted.items()),
+            (Pair(image_dir / name, tuple(by_photo[stem]), stem) for stem, name in wanted.items() if stem in by_photo),
             key=lambda pair: normal_form(pair.photo.name),
         ),
         other_files=[name for folder in read for name in folder.others],
@@ -198,6 +135,8 @@ def list_source(source: Source, data_dir: Path) -> Listing:
         strays=strays,
         hidden=sum(folder.hidden for folder in read),
         excluded=len(photos) - len(wanted),
+        unmasked=[image_dir / wanted[stem] for stem in unmasked],
+        unmasked_problem=_unmasked(source, wanted, unmasked, masks, strays) if unmasked else "",
     )
 
 

@@ -23,6 +23,10 @@ PHOTO_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"
 Item = TypeVar("Item")
 
 
+class EmptyMaskError(DataError):
+    """No mask of a photo shows an object."""
+
+
 class Header(NamedTuple):
     """How a photo is stored, by its header.
 
@@ -96,13 +100,14 @@ def masks_of(files: Sequence[MaskPixels], values: MaskValues, most: int | None =
         The masks that show an object, in the order of the files and ids.
 
     Raises:
-        DataError: the files differ in size, do not have what the meaning needs, or show no object.
+        EmptyMaskError: they show no object.
+        DataError: the files differ in size, or do not have what the meaning needs.
     """
     _refuse_sizes(files)
     found = [(pixels, number) for pixels in files for number in ids_of(pixels, values)]
     masks, empty = take_objects(found, lambda item: object_of(item[0], values, item[1]), most, photo)
     if not masks:
-        raise DataError(_empty(files, values))
+        raise EmptyMaskError(_empty(files, values))
     planes = [ignored for pixels in files if (ignored := ignored_of(pixels, values)) is not None]
     return MasksRead(np.stack(masks), np.logical_or.reduce(planes) if planes else None, empty)
 
