@@ -25,6 +25,9 @@ class Hub(http.server.ThreadingHTTPServer):
     Attributes:
         repositories: by ``ORG/NAME``.
         private: what `create_repo` said of each.
+        cut_after: files end after this number of bytes, as where the connection breaks; None for whole ones.
+        damaged: names of files that come with another first byte.
+        ranges: the Range header of each GET of a file, None where it has none.
     """
 
     def __init__(self) -> None:
@@ -32,6 +35,9 @@ class Hub(http.server.ThreadingHTTPServer):
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.private: dict[str, bool] = {}
         self.objects: dict[str, bytes] = {}
+        self.cut_after: int | None = None
+        self.damaged: set[str] = set()
+        self.ranges: list[str | None] = []
 
     @property
     def address(self) -> str:
@@ -47,7 +53,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         for pattern, act in (
-            (r"/api/models/([^/]+/[^/]+)/tree/.*", self.tree),
+            (r"/api/models/([^/]+/[^/]+)/tree/[^/]+(/.*)?", self.tree),
             (r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", self.info),
             (r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.file),
         ):
@@ -85,7 +91,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(body[: self.server.cut_after] if "ETag" in headers else body)
 
     def tell(self, content: Any, status: int = 200, **headers: str) -> None:
         self.answer(json.dumps(content).encode(), status, Content_Type="application/json", **headers)
@@ -106,17 +112,33 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.refuse(404, f"Invalid rev id: {revision}", X_Error_Code="RevisionNotFound")
         self.tell({"id": name, "sha": COMMIT, "siblings": [{"rfilename": each} for each in sorted(files)]})
 
-    def tree(self, name: str) -> None:
+    def tree(self, name: str, below: str | None) -> None:
         if files := self.found(name):
-            self.tell([{"type": "file", "path": each, "oid": COMMIT, "size": 1} for each in sorted(files)])
+            start = f"{below}/".lstrip("/") if below else ""
+            self.tell([self.entry(each, files[each]) for each in sorted(files) if each.startswith(start)])
+
+    def entry(self, path: str, content: bytes) -> dict[str, Any]:
+        digest, size = hashlib.sha256(content).hexdigest(), len(content)
+        lfs = {"oid": digest, "size": size, "pointerSize": 130}
+        return {"type": "file", "path": path, "oid": COMMIT, "size": size, "lfs": lfs}
 
     def file(self, name: str, revision: str, path: str) -> None:
         if (files := self.found(name)) is None:
             return
         if path not in files:
             return self.refuse(404, "Entry not found", X_Error_Code="EntryNotFound")
-        digest = hashlib.sha256(files[path]).hexdigest()
-        self.answer(files[path], ETag=f'"{digest}"', X_Repo_Commit=COMMIT)
+        content = files[path]
+        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X_Repo_Commit": COMMIT}
+        if path in self.server.damaged:
+            content = bytes([content[0] ^ 1]) + content[1:]
+        asked = self.headers.get("Range")
+        if self.command == "GET":
+            self.server.ranges.append(asked)
+        if asked is None:
+            return self.answer(content, **headers)
+        first = int(asked.removeprefix("bytes=").rstrip("-"))
+        headers["Content_Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
+        self.answer(content[first:], 206, **headers)
 
     def create(self, body: bytes) -> None:
         asked = json.loads(body)

@@ -56,9 +56,10 @@ def test_help_shows_configs_of_a_users_own(tmp_path: Path) -> None:
     assert "\n  name=mine\n" in shown
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if (CONF / f"{name}.yaml").is_file()])
-def test_every_commands_help_shows_its_keys(name: str) -> None:
-    keys = keys_of(command_help(name, name, [], conf_dir()))
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "precompute"])
+def test_every_commands_help_shows_its_keys(command: str) -> None:
+    name = command.replace(" ", "_")
+    keys = keys_of(command_help(command, name, [], conf_dir()))
     own = OmegaConf.load(CONF / f"{name}.yaml")
     assert {str(key) for key in own if key not in ("defaults", "hydra")} <= {key.partition(".")[0] for key in keys}
 

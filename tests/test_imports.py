@@ -31,7 +31,8 @@ def imports_of(source: Path) -> Iterator[tuple[str, str, str]]:
     name = source.name
     for path in sorted(source.rglob("*.py")):
         inside = path.relative_to(source)
-        room = inside.parts[0].removesuffix(".py")
+        # a package's __main__ is an entry point too
+        room = "__main__" if path.name == "__main__.py" else inside.parts[0].removesuffix(".py")
         for node in ast.walk(ast.parse(path.read_text())):
             modules: list[str] = []
             if isinstance(node, ast.Import):

@@ -17,7 +17,7 @@ def main() -> None:
         with stop_without_reader():
             print(command_list())
         return
-    if name not in COMMANDS:
+    if name not in {command.split()[0] for command in COMMANDS}:
         print(f"error: expected a command, one of {', '.join(COMMANDS)}; got {name!r}", file=sys.stderr)
         sys.exit(1)
     del sys.argv[1]

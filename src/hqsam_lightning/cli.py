@@ -41,7 +41,7 @@ def clean_errors(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], An
     return wrapper
 
 
-def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
+def run_hydra(entry: Callable[[], Any], config_name: str, command: str | None = None) -> None:
     """Runs a `hydra.main` function; every error ends in `fail`, those of Hydra and of its plugins too.
 
     A mapping on the command line replaces the config's. When Hydra refuses an override, the keys it could have been
@@ -50,12 +50,13 @@ def run_hydra(entry: Callable[[], Any], config_name: str) -> None:
     Args:
         entry: without arguments.
         config_name: of the entry point.
+        command: that `--help` is of, one of `hqsam_lightning.help.COMMANDS`; None is the module that runs.
     """
     require_hydra_for_python()
     given = sys.argv[1:]
     with stop_without_reader():
         if {"--help", "-h"} & set(given):
-            _print_help(config_name, given)
+            _print_help(command or _running_module(config_name), config_name, given)
         else:
             _run(entry, config_name, given)
 
@@ -95,9 +96,13 @@ def require_hydra_for_python() -> None:
         )
 
 
-def _print_help(config_name: str, arguments: list[str]) -> None:
+def _running_module(otherwise: str) -> str:
+    """Name of the module that Python runs, without its packages."""
     spec = sys.modules["__main__"].__spec__
-    command = spec.name.removesuffix(".__main__").rpartition(".")[2] if spec else config_name
+    return spec.name.removesuffix(".__main__").rpartition(".")[2] if spec else otherwise
+
+
+def _print_help(command: str, config_name: str, arguments: list[str]) -> None:
     try:
         print(command_help(command, config_name, arguments, conf_dir()))
     except HydraException as error:

@@ -49,6 +49,22 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "gathers finished runs into one report",
         ("'runs=[outputs/a, outputs/b]' out=report", "'runs=[outputs/a]' table=experiments/table2_token/table.yaml"),
     ),
+    "data check": (
+        "looks for missing, broken and empty files of a data set, and for masks that are none",
+        (
+            "data=hqseg44k paths.data_dir=FOLDER",
+            "data=folder paths.data_dir=FOLDER out=findings.csv",
+            "data=coco data.data_dir=FOLDER data.annotations=FILE data.images=FOLDER",
+        ),
+    ),
+    "data summary": (
+        "draws a contact sheet of a data set, and measures how large and how thin its objects are",
+        ("data=hqseg44k_val paths.data_dir=FOLDER", "data=synthetic out=outputs/scenes"),
+    ),
+    "data download": (
+        "downloads HQSeg-44K and its validation sets from their authors' repository, and unpacks them",
+        ("paths.data_dir=FOLDER", "'sources=[dis_vd, coift, hrsod, thinobject5k_te]' paths.data_dir=FOLDER"),
+    ),
     "precompute": (
         "fills an embedding cache that training runs read",
         ("+experiment=hqsam_vit_b cache=FOLDER augmentations_per_image=4 paths.data_dir=FOLDER",),
@@ -69,7 +85,7 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 def command_list() -> str:
     """What `hqsam --help` prints."""
-    lines = [f"  {name:<12}{does}" for name, (does, _) in COMMANDS.items()]
+    lines = [f"  {name:<15}{does}" for name, (does, _) in COMMANDS.items()]
     return "\n".join(["usage: hqsam COMMAND [KEY=VALUE ...]", "", *lines, "", "hqsam COMMAND --help has the rest."])
 
 

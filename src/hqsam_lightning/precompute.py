@@ -24,7 +24,7 @@ from hqsam_lightning.data.cache_writing import (
     Entries,
     begin_cache,
     entry_bytes,
-    require_space,
+    require_room,
     write_shard,
 )
 from hqsam_lightning.data.datasets import MergedSets
@@ -121,7 +121,7 @@ def _begin(config: DictConfig, folder: Path, sam: FrozenSam, entries: Entries) -
         blank = torch.zeros(1, 3, sam.image_size, sam.image_size, dtype=torch.uint8, device=sam.device)
         size, count = entry_bytes(sam.encode(blank), entries), sum(place.entries for place in missing)
         log.info("%d views to encode, at most %.1f MB each: %.2f GB", count, size / 1e6, count * size / 1e9)
-        require_space(folder, count * size)
+        require_room(folder, count * size)
     return missing
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.data.shards import Entry, Place, pack_shard, shard_path
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.errors import CacheError
-from hqsam_lightning.storage.files import write_document, write_whole
+from hqsam_lightning.storage.files import require_space, write_document, write_whole
 from hqsam_lightning.types import Example, SamFeatures
 
 log = logging.getLogger(__name__)
@@ -105,14 +104,10 @@ def entry_bytes(features: SamFeatures, entries: Entries) -> int:
     return round(2 * (features.image_embeddings.numel() + features.early.numel()) + masks)
 
 
-def require_space(folder: Path, needed: int) -> None:
+def require_room(folder: Path, needed: int) -> None:
     """Raises a CacheError unless the disk has the bytes that are still to be written."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise CacheError(
-            f"cache={folder}: expected {needed / 1e9:.1f} GB of free space for what is still to be written, found "
-            f"{free / 1e9:.1f} GB; choose another disk, lower augmentations_per_image, or train on fewer sources"
-        )
+    remedy = "choose another disk, lower augmentations_per_image, or train on fewer sources"
+    require_space(folder, needed, f"cache={folder}", CacheError, remedy)
 
 
 def write_shard(folder: Path, place: Place, made: list[Example], encode: Encode, batch_size: int) -> None:

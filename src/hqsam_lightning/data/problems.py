@@ -53,8 +53,21 @@ def attempt_all(function: Callable[[Item], Result], items: Iterable[Item], threa
         return list(pool.map(attempt, items))
 
 
+class ProblemsError(DataError):
+    """A set has several problems, of which the message shows some.
+
+    Args:
+        message: with the first problems.
+        problems: all of them.
+    """
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
 def raise_problems(title: str, problems: Sequence[str], remedy: str) -> None:
-    """Raises one DataError for all problems, a line each, if there are any.
+    """Raises one `ProblemsError` for all problems, a line each, if there are any.
 
     Args:
         title: which file or key they are in.
@@ -65,7 +78,7 @@ def raise_problems(title: str, problems: Sequence[str], remedy: str) -> None:
         lines = [f"{title}: {len(problems)} problem(s); {remedy}", *problems[:MOST_SHOWN]]
         if len(problems) > MOST_SHOWN:
             lines.append(f"and {len(problems) - MOST_SHOWN} more")
-        raise DataError("\n  - ".join(lines))
+        raise ProblemsError("\n  - ".join(lines), problems)
 
 
 def describe_counts(counts: Mapping[str, int]) -> str:

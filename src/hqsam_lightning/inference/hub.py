@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from hqsam_lightning.errors import WeightsError
 from hqsam_lightning.storage.files import file_sha256
+from hqsam_lightning.storage.hub import DIGEST, FAILURES, hub_error
 
 if TYPE_CHECKING:
     from hqsam_lightning.inference.model import HQSam
 
-DIGEST = re.compile(r"[0-9a-f]{64}")
-CLIENT_FAILURES = cast(tuple[type[Exception], ...], HfHubHTTPError.__bases__)
-FAILURES: tuple[type[Exception], ...] = (*CLIENT_FAILURES, LocalEntryNotFoundError, OSError, ValueError)
-"""What huggingface_hub raises: errors of its HTTP client, which differs between its versions, pass through it, and a
-name that it refuses is a ValueError."""
 UPLOAD_FAILURES: tuple[type[Exception], ...] = (*FAILURES, RuntimeError)
 """A file that is not taken is a RuntimeError."""
-LOG_IN = "log in with `hf auth login`, or set HF_TOKEN, as somebody who may use it"
-REMEDIES = {401: LOG_IN, 403: LOG_IN, 404: f"check the name and the revision; if it is private, {LOG_IN}"}
-"""By HTTP status."""
 FILES = ("config.json", "model.safetensors", "README.md")
 
 
@@ -44,7 +35,7 @@ def download_file(repository: str, name: str, revision: str | None, cache_dir: s
     try:
         path = Path(hf_hub_download(repository, name, revision=revision, cache_dir=cache_dir))
     except FAILURES as cause:
-        raise _failure(f"{repository}/{name}", cause) from cause
+        raise hub_error(f"{repository}/{name}", cause, WeightsError) from cause
     digest = path.resolve().name
     if DIGEST.fullmatch(digest) and file_sha256(path) != digest:
         raise WeightsError(f"{path}: expected SHA-256 {digest}, as the Hub says; delete the file to download it again")
@@ -60,7 +51,7 @@ def download_folder(repository: str, revision: str | None, cache_dir: str | Path
     try:
         folder = Path(snapshot_download(repository, revision=revision, cache_dir=cache_dir, allow_patterns=list(FILES)))
     except FAILURES as cause:
-        raise _failure(repository, cause) from cause
+        raise hub_error(repository, cause, WeightsError) from cause
     missing = [name for name in FILES[:2] if not (folder / name).is_file()]
     if missing:
         raise WeightsError(
@@ -83,13 +74,4 @@ def upload(model: HQSam, repository: str, **options: Any) -> str:
             api.create_repo(repository, exist_ok=True, **options)
             return str(api.upload_folder(repo_id=repository, folder_path=folder))
         except UPLOAD_FAILURES as cause:
-            raise _failure(repository, cause) from cause
-
-
-def _failure(what: str, cause: Exception) -> WeightsError:
-    # a RuntimeError names the file that was not taken, and its cause says why
-    told = f"{cause}\n{cause.__cause__}" if isinstance(cause, RuntimeError) else str(cause)
-    lines = [line.strip() for line in told.splitlines() if line.strip()] or [type(cause).__name__]
-    response = getattr(cause, "response", None)
-    remedy = REMEDIES.get(getattr(response, "status_code", 0), "check the name and the network, and try again")
-    return WeightsError(f"{what}: the Hugging Face Hub did not give or take it: {' '.join(lines[:2])}; {remedy}")
+            raise hub_error(repository, cause, WeightsError) from cause

@@ -23,6 +23,7 @@ from hqsam_lightning.checks import (
 )
 from hqsam_lightning.data.framing import FRAMES
 from hqsam_lightning.data.mask_values import AUTO, is_mask_values
+from hqsam_lightning.data.problems import CHECKS
 from hqsam_lightning.runtime import process_settings
 
 WRITTEN = ("masks", "rle", "polygons", "cutouts", "overlays")
@@ -173,6 +174,28 @@ DEMO: Mapping[str, Expected] = {
     "limits.embeddings": integer(1, 10_000),
     "limits.waiting": integer(1, 10_000),
 }
+DATA: Mapping[str, Expected] = {"paths.data_dir": path()}
+DATA_CHECK: Mapping[str, Expected] = {
+    **DATA,
+    "check": choice(*CHECKS),
+    "sources": optional(list_of(text(1), least=1)),
+    "out": optional(path()),
+}
+DATA_SUMMARY: Mapping[str, Expected] = {
+    **DATA,
+    "out": path(),
+    "most_photos": optional(integer(1)),
+    "seed": SEED,
+}
+DATA_DOWNLOAD: Mapping[str, Expected] = {
+    **DATA,
+    "sources": optional(list_of(text(1), least=1)),
+    "repository": where(text(3), "ORG/NAME", lambda name: name.count("/") == 1),
+    "folder": text(),
+    "revision": text(1),
+    "archives": path(),
+    "keep_archives": boolean(),
+}
 EXPORT: Mapping[str, Expected] = {
     "model": path(),
     "format": text(1),
@@ -198,6 +221,9 @@ COMMANDS: Mapping[str, Mapping[str, Expected]] = {
     "dashboard": DASHBOARD,
     "demo": DEMO,
     "export": EXPORT,
+    "data_check": DATA_CHECK,
+    "data_summary": DATA_SUMMARY,
+    "data_download": DATA_DOWNLOAD,
 }
 """Rules of each command."""
 
@@ -218,6 +244,6 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "train": (*_RECIPE, "variants", "module"),
     "precompute": (*_RECIPE, "variants"),
     "pretrain": (*_RECIPE, "ema"),
-    "scenes": ("data",),
+    **dict.fromkeys(("scenes", "data_check", "data_summary", "data_download"), ("data",)),
 }
 """Sections that each command needs."""

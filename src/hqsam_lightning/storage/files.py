@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 import stat
 import struct
 import zipfile
@@ -76,8 +77,13 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
     """Opens a temporary file that replaces `path` at the end; its folder is made where it is missing.
+
+    Args:
+        path: of the file.
+        durable: wait until the disk has the file; without, a power cut may lose it, as it may of thousands of files
+            that can be made again.
 
     Raises:
         StorageError: the disk is full or cannot be written; a file that was there before stays as it was.
@@ -89,9 +95,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             with open(partial, "wb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             os.replace(partial, path)
-            _sync_folder(path.parent)
+            if durable:
+                _sync_folder(path.parent)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -104,6 +112,25 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as cause:
         raise storage_error(path, cause) from cause
+
+
+def require_space(folder: Path, needed: int, where: str, error: type[HQSamError], remedy: str) -> None:
+    """Raises an error unless the disk of a folder, which may be missing still, has room for so many bytes.
+
+    Args:
+        folder: that is to be written.
+        needed: bytes that are still to be written.
+        where: what the message begins with.
+        error: class of the error.
+        remedy: ends the message.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise error(
+            f"{where}: expected {needed / 1e9:.1f} GB of free space for what is still to be written, found "
+            f"{free / 1e9:.1f} GB; {remedy}"
+        )
 
 
 def storage_error(path: Path, cause: OSError) -> StorageError:

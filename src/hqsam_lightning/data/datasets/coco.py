@@ -12,7 +12,7 @@ from hqsam_lightning.data.annotated_checks import check_photos
 from hqsam_lightning.data.coco_json import CocoContent, read_coco
 from hqsam_lightning.data.datasets.annotated import ARGUMENTS, AnnotatedPhoto, AnnotatedPhotos, PhotoMasks
 from hqsam_lightning.data.names import count_unlisted, find_photo, names_of, unique_stems
-from hqsam_lightning.data.problems import describe_counts, shown
+from hqsam_lightning.data.problems import ProblemsError, describe_counts, shown
 from hqsam_lightning.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -102,8 +102,9 @@ def _find_photos(content: CocoContent, source: Path, folder: Path, name: str) ->
     missing = [photo.name for photo in photos if not os.path.isfile(photo.path)]
     if missing:
         named = ", ".join(map(shown, missing[:3]))
-        raise DataError(
+        raise ProblemsError(
             f"data.images={folder}: expected the {len(photos)} photos that {source.name} names, each a regular file; "
-            f"{len(missing)} are missing, such as {named}; set data.images, or list them in data.exclude"
+            f"{len(missing)} are missing, such as {named}; set data.images, or list them in data.exclude",
+            [f"data.images={folder}: {shown(name)} of {source.name} is missing" for name in missing],
         )
     return photos
