@@ -59,7 +59,7 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "data summary": (
         "draws a contact sheet of a data set, and measures how large and how thin its objects are",
-        ("data=hqseg44k_val paths.data_dir=FOLDER", "data=synthetic out=outputs/scenes"),
+        ("data=hqseg44k_val paths.data_dir=FOLDER", "data=synthetic data.image_size=256"),
     ),
     "data download": (
         "downloads HQSeg-44K and its validation sets from their authors' repository, and unpacks them",

@@ -174,4 +174,4 @@ def test_an_unknown_action_is_named(
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 1
-    assert capsys.readouterr().err.startswith("error: expected one of check, download")
+    assert capsys.readouterr().err.startswith("error: expected one of check, summary, download")

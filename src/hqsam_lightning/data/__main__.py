@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
+import pandas as pd
 from omegaconf import DictConfig
 
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import as_plain, conf_dir
+from hqsam_lightning.data.building import build_sets
 from hqsam_lightning.data.checking import Checked, as_findings, as_table, check_sets, sources_of
+from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.data.downloading import Places, Repository, require_published
 from hqsam_lightning.data.downloading import download as fetch_sets
-from hqsam_lightning.data.problems import MOST_SHOWN
+from hqsam_lightning.data.problems import MOST_SHOWN, raise_problems
+from hqsam_lightning.data.statistics import draw_summary, measure_sets, summarise_sets
 from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.escaping import printable
 from hqsam_lightning.schema import check_config
@@ -41,8 +46,7 @@ def check(config: DictConfig) -> list[Checked]:
         _print_problems(each.problems)
     if config.out is not None:
         findings = as_findings(checked)
-        text = findings.to_csv(index=False, lineterminator="\n")
-        write_whole(Path(config.out), text.encode("utf-8", "surrogateescape"))
+        _write_csv(Path(config.out), findings)
         print(f"{len(findings)} findings in {config.out}")
     return checked
 
@@ -62,6 +66,41 @@ def _print_problems(problems: Sequence[str]) -> None:
         print(f"  - {printable(problem)}")
     if len(problems) > MOST_SHOWN:
         print(f"  - and {len(problems) - MOST_SHOWN} more; out=FILE.csv writes all")
+
+
+def summary(config: DictConfig) -> pd.DataFrame:
+    """Draws contact sheets, measures objects, prints a table, and writes sets.csv, objects.csv and summary.png.
+
+    Args:
+        config: composed from conf/data_summary.yaml.
+
+    Returns:
+        One line per set, see `summarise_sets`.
+
+    Raises:
+        HQSamError: the sets cannot be used, a photo that is measured cannot be read, or the folder cannot be written.
+    """
+    config = check_config(config, "data_summary")
+    if "holdout" in config.data:
+        config.data.holdout = 0
+    sets, out = build_sets(config), Path(config.out)
+    sheets = write_contact_sheets(sets, out, config.seed)
+    objects, problems = measure_sets(sets, config.most_photos)
+    raise_problems("photos that cannot be measured", problems, "hqsam data check names all that is wrong with a set")
+    found = summarise_sets(objects)
+    _write_csv(out / "objects.csv", objects)
+    _write_csv(out / "sets.csv", found)
+    picture = io.BytesIO()
+    draw_summary(objects).savefig(picture, format="png", dpi=150)
+    write_whole(out / "summary.png", picture.getvalue())
+    print(found.to_string(index=False, float_format="{:.3f}".format))
+    print(f"{len(sheets)} contact sheets in {out / 'data'}; tables and a plot in {out}")
+    return found
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Writes a table; file names of other encodings keep their bytes."""
+    write_whole(path, table.to_csv(index=False, lineterminator="\n").encode("utf-8", "surrogateescape"))
 
 
 def download(config: DictConfig) -> dict[str, int]:
@@ -98,6 +137,13 @@ def main_check(config: DictConfig) -> None:
     require_sound(check(config))
 
 
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="data_summary")
+@clean_errors
+def main_summary(config: DictConfig) -> None:
+    """Entry point of `data summary`."""
+    summary(config)
+
+
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="data_download")
 @clean_errors
 def main_download(config: DictConfig) -> None:
@@ -105,7 +151,7 @@ def main_download(config: DictConfig) -> None:
     download(config)
 
 
-ACTIONS = {"check": main_check, "download": main_download}
+ACTIONS = {"check": main_check, "summary": main_summary, "download": main_download}
 
 
 def main() -> None:
