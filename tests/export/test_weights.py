@@ -106,12 +106,16 @@ def authors_predictor(authors: Any) -> Any:
     return AuthorsPredictor(authors)
 
 
-def test_the_authors_registry_takes_our_light_hq_sam(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_authors_registry_takes_our_light_hq_sam(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make_model("vit_tiny", tmp_path)
+    monkeypatch.setattr("hqsam_lightning.export.exporting.COMPARED", 1)
     export_model(model, "official", tmp_path / "light.pth")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package imports modules from where timm used to have them
         from segment_anything_hq import sam_model_registry
+    # its TinyViT keeps the attention biases that it had when it was last put into eval mode: before the file was read
     authors = sam_model_registry["vit_tiny"](checkpoint=str(tmp_path / "light.pth")).eval()
     # nothing but the classifier, which the model does not run, is missing
     said = capsys.readouterr().out
@@ -230,18 +234,10 @@ def test_what_a_format_cannot_hold_is_refused(
     assert [path.name for path in tmp_path.iterdir()] == [f"{name}.pth"]
 
 
-@pytest.mark.parametrize(
-    ("format", "out", "message"),
-    [
-        ("tflite", "x", "format: expected one of official, .* got 'tflite'"),
-        ("official", "x.bin", r"out: expected a file \.pth for format=official; got .*x\.bin"),
-        ("safetensors", "there.safetensors", "out: expected a path where nothing is"),
-    ],
-)
-def test_bad_arguments_are_refused(model: HQSam, tmp_path: Path, format: str, out: str, message: str) -> None:
+def test_a_place_that_is_taken_is_refused(model: HQSam, tmp_path: Path) -> None:
     (tmp_path / "there.safetensors").touch()
-    with pytest.raises(ConfigError, match=message):
-        export_model(model, format, tmp_path / out)
+    with pytest.raises(ConfigError, match="out: expected a path where nothing is"):
+        export_model(model, "safetensors", tmp_path / "there.safetensors")
 
 
 def test_a_model_built_by_hand_is_refused(model: HQSam, tmp_path: Path) -> None:

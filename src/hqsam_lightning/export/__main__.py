@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import conf_dir
-from hqsam_lightning.export.exporting import Exported, export_model
+from hqsam_lightning.export.exporting import Exported, export_model, require_place
 from hqsam_lightning.inference.configured import configured_model
 from hqsam_lightning.schema import check_config
 
@@ -22,6 +22,7 @@ def export(config: DictConfig) -> Exported:
         HQSamError: the model cannot be loaded or written.
     """
     config = check_config(config, "export")
+    require_place(config.format, config.out)
     model = configured_model(config, precision="fp32", cache_dir=config.cache_dir)
     exported = export_model(
         model,

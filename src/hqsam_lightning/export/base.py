@@ -29,12 +29,11 @@ class Format(ABC):
     packages: Sequence[str] = ()
     extra: str = ""
 
-    def check(self, model: HQSam, out: Path) -> None:
-        """Refuses what cannot be written, before anything is.
+    def check_place(self, out: Path) -> None:
+        """Refuses a path that the format is not written to, and a format whose packages are missing.
 
         Raises:
-            ConfigError: a package is missing, or the place has another suffix.
-            ExportError: the format cannot hold the model.
+            ConfigError: a package is missing, or the path has another suffix.
         """
         missing = [package for package in self.packages if find_spec(package) is None]
         if missing:
@@ -44,6 +43,13 @@ class Format(ABC):
             )
         if out.suffix != self.suffix and self.suffix:
             raise ConfigError(f"out: expected a file {self.suffix} for format={self.name}; got {out}")
+
+    def check(self, model: HQSam) -> None:
+        """Refuses a model that the format cannot hold.
+
+        Raises:
+            ExportError: it cannot.
+        """
         reason = self.refusal(model)
         if reason is not None:
             raise ExportError(f"format={self.name}: {reason}; formats that hold every head: safetensors")

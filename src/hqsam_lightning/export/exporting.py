@@ -75,11 +75,9 @@ def export_model(
         ExportError: the format cannot hold the model, or what was written does not predict its masks.
         StorageError: it cannot be written.
     """
-    if format not in FORMATS:
-        raise choice_error("format", format, list(FORMATS))
-    chosen, path = FORMATS[format], Path(out).expanduser()
-    _check(model, path)
-    chosen.check(model, path)
+    chosen, path = require_place(format, out)
+    _check(model)
+    chosen.check(model)
     is_quantised = isinstance(chosen, Int8)
     sample = draw_sample(model, scenes if is_quantised else COMPARED)
     with writing(path):
@@ -100,6 +98,21 @@ def export_model(
     return Exported(path, _size_of(path), error, iou)
 
 
+def require_place(format: str, out: str | Path) -> tuple[Format, Path]:
+    """The format of a name, and the path that it is written to; called before a model is loaded.
+
+    Raises:
+        ConfigError: there is no such format, a package of it is missing, or it cannot be written to the path.
+    """
+    if format not in FORMATS:
+        raise choice_error("format", format, list(FORMATS))
+    chosen, path = FORMATS[format], Path(out).expanduser()
+    if path.exists():
+        raise ConfigError(f"out: expected a path where nothing is; got {path}; choose another, or delete it")
+    chosen.check_place(path)
+    return chosen, path
+
+
 def largest_error(found: list[Tensor], expected: list[Tensor]) -> float:
     """Largest difference relative to the largest logit expected, over kinds of prompts."""
     pairs = zip(found, expected, strict=True)
@@ -118,10 +131,8 @@ def mean_iou(logits: list[Tensor], sample: Sample) -> float:
     return float(best.mean())
 
 
-def _check(model: HQSam, path: Path) -> None:
+def _check(model: HQSam) -> None:
     require_origin(model, "export")
-    if path.exists():
-        raise ConfigError(f"out: expected a path where nothing is; got {path}; choose another, or delete it")
     if model.device.type != "cpu" or model.sam.precision != "fp32":
         raise ConfigError(
             f"export: expected a model on the CPU in fp32; got {model.device} and {model.sam.precision}; load it with "

@@ -28,6 +28,8 @@ DECODER_INPUTS = {
 }
 """Inputs of the decoder with the names of their axes of any length."""
 DECODER_OUTPUTS = ("low_res_logits", "iou_predictions")
+AT_ONCE = 2
+"""Images that a graph encodes at once: attention in a graph holds its whole matrix, 0.8 GB an image in a ViT-B."""
 Graph = Callable[..., tuple[Tensor, Tensor]]
 
 
@@ -166,6 +168,7 @@ def run_graphs(encoder: Graph, decoder: Graph, sample: Sample, mask_input_size: 
         sample: images and prompts.
         mask_input_size: see `decoder_inputs`.
     """
-    features = encoder(sample.images)
+    parts = [encoder(images) for images in sample.images.split(AT_ONCE)]
+    features = [torch.cat(tensors) for tensors in zip(*parts, strict=True)]
     groups = sample.groups.values()
     return [decoder(*features, *decoder_inputs(group, sample.index, mask_input_size))[0] for group in groups]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.export import ExportedProgram
 
 from hqsam_lightning.export.base import Format
 from hqsam_lightning.export.graphs import (
@@ -28,6 +31,10 @@ from hqsam_lightning.storage.files import FORMAT, writing
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
 QUANTISED = ("MatMul", "Gemm")
 """Operators that get int8 weights."""
+ERROR = 3
+"""ONNX Runtime's severity from which its sessions speak."""
+TRANSLATORS = ("onnxscript", "onnx_ir")
+"""Loggers of the packages behind `torch.onnx.export`, which say at INFO what they do to each node."""
 
 
 class Onnx(Format):
@@ -43,18 +50,12 @@ class Onnx(Format):
 
     def write(self, model: HQSam, out: Path, multimask_output: bool) -> None:
         """Traces and translates; more than 2 GB of weights go to a file beside the graph."""
+        encoder, decoder = trace(model, multimask_output)
         facts = facts_of(model, multimask_output)
-        names = ((ENCODER_INPUTS, ENCODER_OUTPUTS), (DECODER_INPUTS, DECODER_OUTPUTS))
         with writing(out):
             out.mkdir()
-            graphs = zip((ENCODER, DECODER), trace(model, multimask_output), names, strict=True)
-            for name, program, (inputs, outputs) in graphs:
-                translated = torch.onnx.export(
-                    program, dynamo=True, input_names=list(inputs), output_names=list(outputs), verbose=False
-                )
-                assert translated is not None
-                translated.model.metadata_props[FORMAT] = json.dumps(facts)
-                translated.save(out / name)
+            write_graph(encoder, ENCODER_INPUTS, ENCODER_OUTPUTS, facts, out / ENCODER)
+            write_graph(decoder, DECODER_INPUTS, DECODER_OUTPUTS, facts, out / DECODER)
 
     def read(self, out: Path, model: HQSam, multimask_output: bool, sample: Sample) -> list[Tensor]:
         """ONNX Runtime's masks."""
@@ -77,7 +78,7 @@ class Int8(Onnx):
         super().write(model, out, multimask_output)
         whole = out / "float32.onnx"
         (out / ENCODER).rename(whole)
-        with writing(out):
+        with writing(out), _errors_alone():
             quantize_dynamic(
                 whole,
                 out / ENCODER,
@@ -86,6 +87,50 @@ class Int8(Onnx):
                 per_channel=True,
             )
             whole.unlink()
+
+
+def write_graph(
+    program: ExportedProgram, inputs: Iterable[str], outputs: Iterable[str], facts: Mapping[str, Any], path: Path
+) -> None:
+    """Translates one graph and writes it.
+
+    Args:
+        program: traced.
+        inputs: their names.
+        outputs: their names.
+        facts: become the file's metadata.
+        path: of the file.
+    """
+    with _errors_alone():
+        translated = torch.onnx.export(
+            program, dynamo=True, input_names=list(inputs), output_names=list(outputs), verbose=False
+        )
+        assert translated is not None
+        translated.model.metadata_props[FORMAT] = json.dumps(facts)
+        translated.save(path)
+
+
+@contextmanager
+def _errors_alone() -> Iterator[None]:
+    """Keeps out of the log what the translation and ONNX Runtime's quantisation say of single nodes.
+
+    The latter logs on the root logger itself: a filter there leaves the records of all others alone.
+    """
+    loggers = [logging.getLogger(name) for name in TRANSLATORS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    logging.root.addFilter(_is_error)
+    try:
+        yield
+    finally:
+        logging.root.removeFilter(_is_error)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def facts_of(model: HQSam, multimask_output: bool) -> dict[str, Any]:
@@ -103,9 +148,11 @@ def facts_of(model: HQSam, multimask_output: bool) -> dict[str, Any]:
 
 def session(path: Path) -> Graph:
     """A file as a function of tensors."""
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, SessionOptions
 
-    loaded = InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = SessionOptions()
+    options.log_severity_level = ERROR
+    loaded = InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [given.name for given in loaded.get_inputs()]
 
     def run(*inputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -44,6 +44,8 @@ def trace(model: HQSam, multimask_output: bool) -> tuple[ExportedProgram, Export
         torch.zeros(PROMPTS, 1, side, side),
         torch.zeros(PROMPTS),
     )
+    grid = (side // 4, side // 4)
+    features = torch.zeros(IMAGES, model.sam.embed_dim, *grid), torch.zeros(IMAGES, model.sam.early_dim, *grid)
     axes = {name: Dim(name, min=1) for name in ("images", "prompts", "points")}
     free = [
         tuple({place: axes[name] for place, name in each.items()} for each in inputs.values())
@@ -51,7 +53,7 @@ def trace(model: HQSam, multimask_output: bool) -> tuple[ExportedProgram, Export
     ]
     return (
         torch.export.export(encoder, (images,), dynamic_shapes=free[0]),
-        torch.export.export(decoder, (*encoder(images), *prompts), dynamic_shapes=free[1]),
+        torch.export.export(decoder, (*features, *prompts), dynamic_shapes=free[1]),
     )
 
 

@@ -62,12 +62,12 @@ class TransformersFolder(Format):
         from transformers import SamHQModel
 
         theirs = SamHQModel.from_pretrained(out).eval()
-        pixels = model.sam.normalise(sample.images)
+        embeddings, early = theirs.get_image_embeddings(model.sam.normalise(sample.images))
+        given = {"image_embeddings": embeddings, "intermediate_embeddings": early}
 
         def masks(group: PromptGroup) -> Tensor:
-            prompts = _as_theirs(group)
-            answer = theirs(pixel_values=pixels, multimask_output=False, hq_token_only=model.output == "hq", **prompts)
-            return answer.pred_masks[:, 0]
+            options = {"multimask_output": False, "hq_token_only": model.output == "hq"}
+            return theirs(**given, **options, **_as_theirs(group)).pred_masks[:, 0]
 
         groups = list(sample.groups.values())
         before = masks(groups[0])
