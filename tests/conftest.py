@@ -45,16 +45,17 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def make_config(tmp_path: Path):
-    """Composes conf/train.yaml with overrides, writing into tmp_path; by the paper's recipe where they choose none."""
+    """See `compose_train`; writes into tmp_path."""
+    return partial(compose_train, tmp_path / "run")
 
-    def compose_config(*overrides: str, hydra: bool = False) -> DictConfig:
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            chosen = any(text.startswith(("+experiment=", "setting=")) for text in overrides)
-            setting = [] if chosen else ["setting=paper"]
-            overrides = [f"paths.output_dir={tmp_path / 'run'}", *setting, *overrides]
-            return compose("train", overrides=as_hydra_takes(overrides, "train", conf_dir()), return_hydra_config=hydra)
 
-    return compose_config
+def compose_train(folder: Path, *overrides: str, hydra: bool = False) -> DictConfig:
+    """Composes conf/train.yaml with overrides, writing into a folder; by the paper's recipe where they choose none."""
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        chosen = any(text.startswith(("+experiment=", "setting=")) for text in overrides)
+        setting = [] if chosen else ["setting=paper"]
+        texts = [f"paths.output_dir={folder}", *setting, *overrides]
+        return compose("train", overrides=as_hydra_takes(texts, "train", conf_dir()), return_hydra_config=hydra)
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,13 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
 
+from conftest import compose_train
 from hqsam_lightning.errors import CheckpointError, ConfigError, DivergedError
 from hqsam_lightning.evaluation.table import as_records
 from hqsam_lightning.train import train
@@ -36,41 +38,55 @@ def run(make_config, tmp_path: Path):
     return run_training
 
 
+def finished_in(folder: Path, *overrides: str) -> SimpleNamespace:
+    means, objects = train(compose_train(folder, *TINY, *overrides))
+    return SimpleNamespace(folder=folder, last=folder / "checkpoints" / "last.ckpt", means=means, objects=objects)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A run that tests look at, and do not change."""
+    return finished_in(tmp_path_factory.mktemp("finished") / "run")
+
+
+@pytest.fixture(scope="module")
+def ablation(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Likewise, of seven variants."""
+    return finished_in(tmp_path_factory.mktemp("ablation") / "run", "+experiment=ablate_features")
+
+
 def states(objects) -> dict[str, dict[str, torch.Tensor]]:
     variants = objects["module"].variants
     return {name: {k: v.clone() for k, v in head.state_dict().items()} for name, head in variants.items()}
 
 
-def test_a_variant_trained_beside_others_ends_as_if_alone(run) -> None:
-    _, together = run("+experiment=ablate_features", name="together")
-    _, alone = run(name="alone")
-    full, trained = states(together)["decoder_final_early"], states(alone)["hq"]
+def test_a_variant_trained_beside_others_ends_as_if_alone(ablation: SimpleNamespace, finished: SimpleNamespace) -> None:
+    full, trained = states(ablation.objects)["decoder_final_early"], states(finished.objects)["hq"]
     assert full.keys() == trained.keys()
     assert all(torch.equal(full[key], trained[key]) for key in full)
 
 
 def test_backward_in_turn_gives_the_same_weights(run) -> None:
     """Each variant's graph is gone before the next is made, and the step is the same bit for bit."""
-    _, together = run("+experiment=ablate_features", "batch.max_per_device=2", name="together")
-    _, in_turn = run(
-        "+experiment=ablate_features", "batch.max_per_device=2", "sequential_backward=true", name="in_turn"
-    )
+    recipe = ("+head@variants.other=hq", "variants.other.features=[decoder]", "batch.max_per_device=2")
+    _, together = run(*recipe, name="together")
+    _, in_turn = run(*recipe, "sequential_backward=true", name="in_turn")
     for name, state in states(together).items():
         assert all(torch.equal(state[key], states(in_turn)[name][key]) for key in state)
 
 
-def test_the_table_has_a_row_for_each_variant_and_output(run, tmp_path: Path) -> None:
-    means, objects = run("+experiment=ablate_features")
+def test_the_table_has_a_row_for_each_variant_and_output(ablation: SimpleNamespace) -> None:
+    means, objects = ablation.means, ablation.objects
     variants = list(objects["module"].variants)
     assert len(variants) == 1 + 7
     expected = [("sam", "sam")] + [(name, output) for name in variants[1:] for output in ("hq", "sum")]
     assert list(means[["variant", "output"]].drop_duplicates().itertuples(index=False, name=None)) == expected
-    written = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    written = json.loads((ablation.folder / "metrics.json").read_text())
     assert written["scores"] == as_records(means)
     assert written["run"]["sam_sha256"] == objects["module"].sam.weights_sha256
-    text = (tmp_path / "run" / "results.md").read_text()
+    text = (ablation.folder / "results.md").read_text()
     assert all(f"| {name} |" in text for name in variants)
-    assert (tmp_path / "run" / "results.png").read_bytes().startswith(b"\x89PNG")
+    assert (ablation.folder / "results.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_each_variant_has_its_own_best_checkpoint(run, tmp_path: Path) -> None:
@@ -131,8 +147,8 @@ def test_the_tables_means_are_those_of_the_score_file(run, tmp_path: Path) -> No
     assert logged["val/hq/boundary_iou"] == pytest.approx(of_all["hq", "boundary_iou"])
 
 
-def test_only_the_variants_learn(run, make_config) -> None:
-    _, objects = run()
+def test_only_the_variants_learn(run, finished: SimpleNamespace) -> None:
+    objects = finished.objects
     module = objects["module"]
     assert not module.sam.training
     assert all(not p.requires_grad and p.grad is None for p in module.sam.parameters())
@@ -145,11 +161,10 @@ def test_only_the_variants_learn(run, make_config) -> None:
     assert all(torch.equal(value, fresh[key]) for key, value in module.sam.state_dict().items())
 
 
-def test_checkpoints_hold_the_trainable_state_and_what_it_belongs_to(run, tmp_path: Path) -> None:
-    _, objects = run()
-    module = objects["module"]
+def test_checkpoints_hold_the_trainable_state_and_what_it_belongs_to(finished: SimpleNamespace) -> None:
+    module = finished.objects["module"]
     for name in ("best/hq", "last"):
-        checkpoint = read_checkpoint(tmp_path / "run" / "checkpoints" / f"{name}.ckpt")
+        checkpoint = read_checkpoint(finished.folder / "checkpoints" / f"{name}.ckpt")
         assert set(checkpoint["state_dict"]) == {f"variants.hq.{key}" for key in module.variants["hq"].state_dict()}
         info = checkpoint[INFO_KEY]
         assert info["sam_sha256"] == module.sam.weights_sha256
@@ -178,14 +193,14 @@ def test_accumulated_passes_make_the_same_step(run) -> None:
         (["variants.hq.features=[decoder]"], r"variants\.hq\.features: .* before, \['decoder'\] now"),
     ],
 )
-def test_a_checkpoint_of_another_run_is_refused(run, tmp_path: Path, overrides: list[str], message: str) -> None:
-    run()
-    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    before = checkpoint.read_bytes()
+def test_a_checkpoint_of_another_run_is_refused(
+    run, finished: SimpleNamespace, tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    before = finished.last.read_bytes()
     overrides = [f"+{text}" if text.startswith("head@") else text for text in overrides]
     with pytest.raises(CheckpointError, match=message):
-        run(f"ckpt_path={checkpoint}", *overrides, name="resumed")
-    assert checkpoint.read_bytes() == before
+        run(f"ckpt_path={finished.last}", *overrides, name="resumed")
+    assert finished.last.read_bytes() == before
     assert not (tmp_path / "resumed" / "metrics.json").exists()
 
 
@@ -198,10 +213,9 @@ def test_a_checkpoint_of_another_run_is_refused(run, tmp_path: Path, overrides: 
         ("seed=7", r"seed: 42 before, 7 now"),
     ],
 )
-def test_a_changed_recipe_is_not_resumed(run, tmp_path: Path, override: str, message: str) -> None:
-    run()
+def test_a_changed_recipe_is_not_resumed(run, finished: SimpleNamespace, override: str, message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
-        run(f"ckpt_path={tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}", override, name="resumed")
+        run(f"ckpt_path={finished.last}", override, name="resumed")
 
 
 def test_a_run_goes_on_in_its_own_folder_alone(run, tmp_path: Path) -> None:
@@ -228,9 +242,8 @@ def test_without_a_validation_set_nothing_is_scored(run, tmp_path: Path, caplog:
     assert "no validation set: nothing was scored" in caplog.text
 
 
-def test_a_truncated_checkpoint_is_refused(run, tmp_path: Path) -> None:
-    run()
-    whole = (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes()
+def test_a_truncated_checkpoint_is_refused(run, finished: SimpleNamespace, tmp_path: Path) -> None:
+    whole = finished.last.read_bytes()
     damaged = tmp_path / "damaged.ckpt"
     for size in (0, 100, len(whole) // 2, len(whole) - 10):
         damaged.write_bytes(whole[:size])
@@ -240,13 +253,12 @@ def test_a_truncated_checkpoint_is_refused(run, tmp_path: Path) -> None:
         run(f"ckpt_path={tmp_path / 'absent.ckpt'}", name="resumed")
 
 
-def test_an_earlier_run_is_not_overwritten(run, tmp_path: Path) -> None:
-    run()
-    kept = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+def test_an_earlier_run_is_not_overwritten(finished: SimpleNamespace) -> None:
+    kept = {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()}
     with pytest.raises(
         ConfigError, match=r"expected a folder without a run; .*metrics\.json is there, of a finished run"
     ):
-        run()
+        finished_in(finished.folder)
     assert {path: path.read_bytes() for path in kept} == kept
 
 
