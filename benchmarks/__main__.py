@@ -21,6 +21,7 @@ from rich.table import Table
 from benchmarks.cases import Case, Row, encoder, inference, masks, step, variants
 from benchmarks.data_cases import boundary, evaluation, loader, reader
 from benchmarks.plot import save_plot
+from benchmarks.predict_case import predict
 from hqsam_lightning.checks import Expected, boolean, choice, integer, list_of, optional, path, require, text
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import conf_dir
@@ -30,9 +31,15 @@ from hqsam_lightning.runtime.code_facts import version_facts
 from hqsam_lightning.sam.base import PRECISIONS
 
 CASES: dict[str, Case] = {
-    case.__name__: case for case in (encoder, inference, step, variants, masks, reader, loader, boundary, evaluation)
+    case.__name__: case
+    for case in (encoder, inference, step, variants, masks, reader, loader, boundary, evaluation, predict)
 }
-PEERS = {"encoder": "transformers", "inference": "transformers", "step": "segment_anything_hq"}
+PEERS = {
+    "encoder": ("transformers",),
+    "inference": ("transformers",),
+    "step": ("segment_anything_hq",),
+    "predict": ("segment_anything_hq", "transformers"),
+}
 COLUMNS = ("contestant", "seconds", "spread", "speed", "over", "peak GiB")
 CONFIG_DIR = Path(__file__).parent
 RULES: dict[str, Expected] = {
@@ -48,6 +55,7 @@ RULES: dict[str, Expected] = {
     "variants": list_of(integer(1), least=1),
     "masks": list_of(integer(1), least=1),
     "photos": optional(path()),
+    "max_photos": integer(1),
 }
 
 
@@ -66,10 +74,11 @@ def benchmark(config: DictConfig) -> list[Row]:
     unknown = [name for name in config.cases if name not in CASES]
     if unknown:
         raise choice_error("cases", unknown[0], list(CASES))
-    for name, package in PEERS.items():
-        if name in config.cases and find_spec(package) is None:
+    for name in config.cases:
+        absent = [package for package in PEERS.get(name, ()) if find_spec(package) is None]
+        if absent:
             raise ConfigError(
-                f"cases: {name} compares with {package}, which is not installed; "
+                f"cases: {name} compares with {absent[0]}, which is not installed; "
                 "pip install 'hqsam-lightning[dev]', or leave the case out"
             )
     folder = Path(to_absolute_path(config.paths.output_dir))

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from PIL import Image
+from skimage.data import astronaut
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import arithmetic
@@ -21,6 +23,7 @@ from benchmarks.workload import build_sam, build_workload, from_cache
 from hqsam_lightning import benchmark as entry
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.runtime.timing import take_turns
 from hqsam_lightning.sam import build_sam as build_any_sam
 from hqsam_lightning.sam import vit_encoder
 from patience import PATIENCE
@@ -78,6 +81,24 @@ def test_peak_memory_is_that_of_a_process_of_its_own(make) -> None:
     timings, memory = take_turns_apart(builders, 2)
     assert 2**26 < memory["1"] < memory["64"]
     assert all(len(timing.seconds) == 2 for timing in timings.values())
+
+
+def test_predict_and_its_peer_write_the_same_masks(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_this_process(builders, rounds: int):
+        return take_turns({name: build() for name, build in builders.items()}, rounds), dict.fromkeys(builders, 0)
+
+    monkeypatch.setattr("benchmarks.predict_case.take_turns_apart", in_this_process)
+    Image.fromarray(astronaut()[:128, :200]).save(tmp_path / "photo.jpg")
+    rows = benchmark(make("cases=[predict]", f"photos={tmp_path}"))
+    assert [row.name for row in rows] == ["transformers", "ours"]
+    assert float(rows[1].note.rsplit(" ", 1)[1]) >= 0.99
+
+
+def test_predict_asks_for_photos(make, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"photos: expected a folder of \.jpg photos for the case predict; got null"):
+        benchmark(make("cases=[predict]"))
+    with pytest.raises(ConfigError, match=r"has no \.jpg"):
+        benchmark(make("cases=[predict]", f"photos={tmp_path}"))
 
 
 def test_no_weights_are_fetched_for_a_benchmark() -> None:

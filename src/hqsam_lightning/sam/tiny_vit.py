@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from segment_anything.modeling.common import LayerNorm2d
-from timm.models.tiny_vit import Attention, TinyVit
+from timm.models.tiny_vit import Attention, ConvNorm, TinyVit
 from torch import Tensor, nn
 
 from hqsam_lightning.errors import ConfigError, choice_error
@@ -62,6 +62,9 @@ class TinyViTEncoder(nn.Module):
         vit.stages[3].downsample.conv2.conv.stride = (1, 1)
         for block in (block for stage in vit.stages[1:] for block in stage.blocks):
             block.attn.__class__ = _Attention
+        for module in vit.modules():
+            if isinstance(module, ConvNorm):
+                module.__class__ = _FoldedConvNorm
         self.img_size = image_size
         self.early = early
         self.early_dim = embed_dims[2] if early == "merged" else 4 * embed_dims[1]
@@ -87,6 +90,8 @@ class TinyViTEncoder(nn.Module):
         Returns:
             Final feature (B, C, h, w), and early feature (B, E, h, w).
         """
+        # in this order of memory, no convolution or attention rearranges what the one before gave
+        images = images.contiguous(memory_format=torch.channels_last)
         fine = self.stages[1](self.stages[0](self.patch_embed(images)))
         merged = self.stages[2].downsample(fine)
         hidden = self.stages[2].blocks(merged.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
@@ -95,16 +100,29 @@ class TinyViTEncoder(nn.Module):
 
 
 class _Attention(Attention):
-    """timm's attention without its cache of biases.
+    """timm's attention without its cache of biases, which are of a shape that PyTorch has a fused CPU kernel for.
 
     The cache outlives a change of the weights (loading, averaging) and keeps a graph across backward passes; and the
     gradient of its indexing is summed in an order that threads decide.
     """
 
     def get_attention_biases(self, device: torch.device) -> Tensor:
-        """The bias (heads, N, N) between each two of a window's N cells."""
+        """The bias (1, heads, N, N) between each two of a window's N cells."""
         table = self.attention_biases.t()
-        return nn.functional.embedding(self.attention_bias_idxs, table).permute(2, 0, 1).contiguous()
+        return nn.functional.embedding(self.attention_bias_idxs, table).permute(2, 0, 1).contiguous()[None]
+
+
+class _FoldedConvNorm(ConvNorm):
+    """timm's convolution and BatchNorm, in eval mode as the one convolution that they are together."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Transforms (B, C, H, W)."""
+        if self.training:
+            return super().forward(hidden)
+        conv, norm = self.conv, self.bn
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        weight, bias = conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+        return nn.functional.conv2d(hidden, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
 def _check_frame(image_size: int, patch_size: int) -> None:
