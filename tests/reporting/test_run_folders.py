@@ -236,7 +236,7 @@ def report_of(run: Path, out: Path) -> str:
     runs = [read_run(run)]
     check_comparable(runs)
     write_report(out, Summary(group_runs(runs)), None, "report")
-    return (out / "report.csv").read_text("utf-8", "surrogateescape")
+    return (out / "report.csv").read_text()
 
 
 @pytest.mark.parametrize("kind", ["metrics", "scores", "bytes"])

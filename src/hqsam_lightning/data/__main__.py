@@ -100,7 +100,7 @@ def summary(config: DictConfig) -> pd.DataFrame:
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:
     """Writes a table; file names of other encodings keep their bytes."""
-    write_whole(path, table.to_csv(index=False, lineterminator="\n").encode("utf-8", "surrogateescape"))
+    write_whole(path, table.to_csv(index=False, lineterminator="\n").encode())
 
 
 def download(config: DictConfig) -> dict[str, int]:

@@ -60,7 +60,6 @@ _REMEDY = "the file is damaged: run it again"
 
 def make_table(lines: Sequence[Sequence[Any]]) -> pd.DataFrame:
     """The table of lines, each with the values of `COLUMNS` in their order."""
-    # texts stay Python's: file names of other encodings are none that pandas takes
     return pd.DataFrame(lines, columns=list(COLUMNS), dtype=object).astype(_TYPES)
 
 
@@ -159,8 +158,7 @@ def write_table(path: Path, table: pd.DataFrame) -> str:
 def to_csv(table: pd.DataFrame) -> bytes:
     """What `write_table` writes."""
     text = table.to_csv(columns=list(COLUMNS), index=False, lineterminator="\n", na_rep="nan")
-    # file names of other encodings come back as they were
-    return text.encode("utf-8", "surrogateescape")
+    return text.encode()
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -208,7 +206,6 @@ def _parse(content: bytes, place: str) -> pd.DataFrame:
             dtype=object,
             keep_default_na=False,
             skip_blank_lines=False,
-            encoding_errors="surrogateescape",
         )
     except UNREADABLE as error:
         raise DataError(f"{place}: expected a table of scores, cannot read it ({error}); {_REMEDY}") from error

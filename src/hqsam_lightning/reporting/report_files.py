@@ -64,7 +64,7 @@ def write_report(folder: Path, summary: Summary, paper: Sequence[PaperRow] | Non
     runs = [(printable(recipe.label), fact_lines(shared_facts(recipe.runs))) for recipe in summary.recipes]
     whole = [*lines, *(line for label, facts in runs for line in (heading(3, label), "", *facts))]
     table = summary.numbers.to_csv(index=False, lineterminator="\n")
-    files = {"report.csv": table.encode("utf-8", "surrogateescape"), "report.md": "\n".join(whole).encode(), **pictures}
+    files = {"report.csv": table.encode(), "report.md": "\n".join(whole).encode(), **pictures}
     files["report.html"] = to_page("Report", lines, pictures, _panels(summary), runs).encode()
     _replace_files(folder, files, [name for name in PICTURES if name not in files])
 

@@ -25,7 +25,7 @@ FILE = "hq.json"
 CHOICE = Choice(4, 50, "mine", 0.1 + 0.2)
 TABLE = make_table(
     [
-        ("run", *row, "a, b", "a/caf\udce9 $|", 1, "box", "mine", value, 0.7, "a")
+        ("run", *row, "a, b", "a/café $|", 1, "box", "mine", value, 0.7, "a")
         for row, value in ((("sam", "sam"), 1 / 3), (("hq", "hq"), 0.30000000000000004))
     ]
 )

@@ -100,7 +100,7 @@ class ClickSuite(MaskSuite):
         ]
         names = ["dataset", "variant", "output", "click", "iou"]
         means = pd.DataFrame(lines, columns=names).groupby(names[:4], sort=False).mean().reset_index()
-        write_whole(folder / CURVE_FILE, means.to_csv(index=False).encode("utf-8", "surrogateescape"))
+        write_whole(folder / CURVE_FILE, means.to_csv(index=False).encode())
 
     def _values(self, ious: Sequence[float]) -> dict[str, float]:
         after = {f"iou_{click}": ious[click - 1] for click in self.shown}

@@ -133,7 +133,7 @@ class BestCheckpoints(Checkpoint):
 
 def write_best_scores(path: Path, choice: Choice, table: pd.DataFrame) -> None:
     """Writes scores such that `read_best_scores` gives them back to the last digit."""
-    write_document(path, KIND, VERSION, {**asdict(choice), "table": to_csv(table).decode("utf-8", "surrogateescape")})
+    write_document(path, KIND, VERSION, {**asdict(choice), "table": to_csv(table).decode()})
 
 
 def read_best_scores(path: Path) -> tuple[Choice, pd.DataFrame]:
@@ -144,7 +144,7 @@ def read_best_scores(path: Path) -> tuple[Choice, pd.DataFrame]:
     """
     body = read_document(path, KIND, VERSION, CheckpointError, REMEDY)
     try:
-        table = parse_table(body.pop("table").encode("utf-8", "surrogateescape"), str(path))
+        table = parse_table(body.pop("table").encode(), str(path))
         return Choice(**body), table
     except READING as error:
         raise CheckpointError(f"{path}: expected the scores of masks; got {error!r}; {REMEDY}") from error
