@@ -24,7 +24,7 @@ from hqsam_lightning.train import train
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(<!-- needs [^>]+-->\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^ {4,}((?:python -m hqsam_lightning\.|hqsam )(?:.*\\\n)*.*)$", re.MULTILINE)
-COMMAND = re.compile(r"(?:python -m hqsam_lightning\.|hqsam )(\w+)(.*)")
+COMMAND = re.compile(r"(?:python -m hqsam_lightning\.|hqsam )(data \w+|\w+)(.*)")
 SETS = ("synthetic", "ecssd")
 TINY = (
     *("setting=paper", "sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=2"),
@@ -67,7 +67,8 @@ def test_command_lines_are_composed(page: str, command: str, arguments: str) -> 
         hqsam_lightning.compose(overrides)
         return
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        compose(command, overrides=as_hydra_takes(overrides, command, conf_dir()))
+        config_name = command.replace(" ", "_")
+        compose(config_name, overrides=as_hydra_takes(overrides, config_name, conf_dir()))
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import as_plain, conf_dir
 from hqsam_lightning.data.building import build_sets
 from hqsam_lightning.data.checking import Checked, as_findings, as_table, check_sets, sources_of
+from hqsam_lightning.data.clip_checking import check_clips
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.data.downloading import Places, Repository, require_published
 from hqsam_lightning.data.downloading import download as fetch_sets
@@ -40,7 +41,10 @@ def check(config: DictConfig) -> list[Checked]:
         StorageError: the findings cannot be written.
     """
     config = check_config(config, "data_check")
-    checked = check_sets(as_plain(config)["data"], config.sources, config.check)
+    if config.videos.images is None:
+        checked = check_sets(as_plain(config)["data"], config.sources, config.check)
+    else:
+        checked = [_check_videos(config)]
     print(as_table(checked).to_string(index=False))
     for each in checked:
         _print_problems(each.problems)
@@ -49,6 +53,15 @@ def check(config: DictConfig) -> list[Checked]:
         _write_csv(Path(config.out), findings)
         print(f"{len(findings)} findings in {config.out}")
     return checked
+
+
+def _check_videos(config: DictConfig) -> Checked:
+    images, annotations, names = (config.videos[key] for key in ("images", "annotations", "names"))
+    if annotations is None:
+        raise ConfigError(
+            "videos.annotations: expected a folder of masks or a JSON file, as videos.images is set; got null"
+        )
+    return check_clips(Path(images), Path(annotations), None if names is None else Path(names), config.check)
 
 
 def require_sound(checked: Sequence[Checked]) -> None:

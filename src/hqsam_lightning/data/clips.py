@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hqsam_lightning.data.listing import Folder
+from hqsam_lightning.data.folders import Folder
 from hqsam_lightning.data.mask_pixels import read_mask_pixels
 from hqsam_lightning.data.mask_values import MaskValues, ids_of, object_of
 from hqsam_lightning.data.names import PHOTO_SUFFIXES, in_order

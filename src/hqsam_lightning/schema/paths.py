@@ -19,7 +19,7 @@ PATH_KEYS = (
     *("suite.**.*dir", "suite.**.annotations", "suite.**.images", "suite.**.masks", "ckpt"),
     *("sam.weights", "sam.embedded", "sam.cache_dir", "variants.*.weights", "callbacks.*.dirpath"),
     *("logger.*.save_dir", "trainer.default_root_dir", "table", "out", "runs", "file", "photos"),
-    *("model", "images", "prompt", "instances", "sam_weights", "archives"),
+    *("model", "images", "prompt", "instances", "sam_weights", "archives", "videos.*"),
 )
 """Patterns of the keys whose values are paths; arguments that are annotated as a `Path` need none."""
 

@@ -179,7 +179,7 @@ DATA_CHECK: Mapping[str, Expected] = {
     **DATA,
     "check": choice(*CHECKS),
     "sources": optional(list_of(text(1), least=1)),
-    "out": optional(path()),
+    **dict.fromkeys(("videos.images", "videos.annotations", "videos.names", "out"), optional(path())),
 }
 DATA_SUMMARY: Mapping[str, Expected] = {
     **DATA,
