@@ -58,9 +58,7 @@ def check(config: DictConfig) -> list[Checked]:
 def _check_videos(config: DictConfig) -> Checked:
     images, annotations, names = (config.videos[key] for key in ("images", "annotations", "names"))
     if annotations is None:
-        raise ConfigError(
-            "videos.annotations: expected a folder of masks or a JSON file, as videos.images is set; got null"
-        )
+        raise ConfigError("videos.annotations: expected a folder or a JSON file, since videos.images is set; got null")
     return check_clips(Path(images), Path(annotations), None if names is None else Path(names), config.check)
 
 
