@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from hqsam_lightning.types import OBJECT_THRESHOLD
 
 MASK_SUFFIXES = (".png",)
 REMEDY = "copy the clip again"
+LEAST_FRAMES = 3
+"""DAVIS scores neither a clip's first frame nor its last one."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,23 @@ class FolderClip(Clip):
     Attributes:
         annotations: one path per frame.
         values: what the values of the masks mean; decided.
+        others: another method's masks of the same objects, one path per frame; empty without one.
     """
 
     annotations: tuple[Path, ...]
     values: MaskValues
+    others: tuple[Path, ...] = ()
 
     def masks(self, frame: int) -> np.ndarray:
         """Reads a frame's file; all of its objects have to be in the clip's first one."""
-        pixels = read_mask_pixels(self.annotations[frame])
+        return self._masks_in(self.annotations[frame])
+
+    def other_masks(self, frame: int) -> np.ndarray:
+        """Reads another method's masks of a frame, as `masks` does."""
+        return self._masks_in(self.others[frame])
+
+    def _masks_in(self, path: Path) -> np.ndarray:
+        pixels = read_mask_pixels(path)
         unknown = [str(each) for each in ids_of(pixels, self.values) if each not in self.objects]
         if unknown:
             raise DataError(
@@ -85,7 +96,7 @@ class FolderClip(Clip):
 
 
 def find_clips(
-    images: Path, annotations: Path, values: MaskValues, names: Path | None
+    images: Path, annotations: Path, values: MaskValues, names: Path | None = None, others: Path | None = None
 ) -> tuple[list[FolderClip], list[str]]:
     """Finds the clips of a set.
 
@@ -95,6 +106,7 @@ def find_clips(
         values: what the masks' values mean; decided.
         names: text file with a clip, or with a photo and its mask, on each line, as DAVIS's ImageSets are; None takes
             every folder of `annotations`.
+        others: folder of another method's masks, laid out as `annotations`; None without one.
 
     Returns:
         The clips that can be used, by name; and what is wrong with the others, a line each.
@@ -106,7 +118,8 @@ def find_clips(
     clips, problems = [], []
     for name in wanted:
         try:
-            clips.append(_find_clip(name, images, annotations, values))
+            clip = _find_clip(name, images, annotations, values)
+            clips.append(clip if others is None else replace(clip, others=_same_frames(clip, others / name)))
         except DataError as error:
             problems.append(f"clip {shown(name)}: {error}")
     return clips, problems
@@ -121,8 +134,18 @@ def _find_clip(name: str, images: Path, annotations: Path, values: MaskValues) -
                 f"{listed(missing)}; {REMEDY}"
             )
     _refuse_gaps(list(photos), images / name)
+    if len(photos) < LEAST_FRAMES:
+        raise DataError(f"expected at least {LEAST_FRAMES} frames in {images / name}, got {len(photos)}; {REMEDY}")
     annotated = tuple(masks[stem] for stem in photos)
     return FolderClip(name, tuple(photos.values()), objects_of(annotated[0], values), annotated, values)
+
+
+def _same_frames(clip: FolderClip, folder: Path) -> tuple[Path, ...]:
+    """A mask in a folder for each frame of a clip."""
+    found = files_by_stem(folder, MASK_SUFFIXES)
+    if missing := [photo.stem for photo in clip.photos if photo.stem not in found]:
+        raise DataError(f"expected a mask of each frame in {folder}, got none of {listed(missing)}; predict it again")
+    return tuple(found[photo.stem] for photo in clip.photos)
 
 
 def objects_of(path: Path, values: MaskValues) -> tuple[int, ...]:

@@ -3,7 +3,19 @@
 from hqsam_lightning.evaluation.suites.base import Record, Setting, Suite
 from hqsam_lightning.evaluation.suites.clicks import ClickSuite
 from hqsam_lightning.evaluation.suites.coarse_masks import CoarseMaskSuite
+from hqsam_lightning.evaluation.suites.davis import DavisSuite
 from hqsam_lightning.evaluation.suites.masks import MaskSuite
 from hqsam_lightning.evaluation.suites.points import PointSuite
+from hqsam_lightning.evaluation.suites.video_instances import VideoInstanceSuite
 
-__all__ = ["ClickSuite", "CoarseMaskSuite", "MaskSuite", "PointSuite", "Record", "Setting", "Suite"]
+__all__ = [
+    "ClickSuite",
+    "CoarseMaskSuite",
+    "DavisSuite",
+    "MaskSuite",
+    "PointSuite",
+    "Record",
+    "Setting",
+    "Suite",
+    "VideoInstanceSuite",
+]
