@@ -29,6 +29,7 @@ from hqsam_lightning.evaluate import evaluate
 from hqsam_lightning.evaluation.suites import MaskSuite
 from hqsam_lightning.evaluation.table import read_table
 from hqsam_lightning.heads import HQHead
+from hqsam_lightning.inference import HQSam
 from hqsam_lightning.runtime.signals import Stopped
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.train import train
@@ -172,6 +173,20 @@ def test_the_authors_decoder_alone_needs_its_sam(
         evaluate(config_of(f"ckpt={path}", "sam=tiny_random", "sam.weights=random", name="other"))
     with pytest.raises(ConfigError, match=r"^sam: expected the SAM that .*epoch_11\.pth belongs to.*16 channels"):
         evaluate(config_of(f"ckpt={path}", name="unknown"))
+
+
+def test_a_saved_folder_gives_the_scores_of_its_run(
+    trained: SimpleNamespace, config_of: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    HQSam.from_pretrained(f"{trained.last}::hq").save_pretrained(tmp_path / "saved")
+    run, _ = evaluate(config_of(f"ckpt={trained.last}::hq", name="run"))
+    saved, _ = evaluate(config_of(f"ckpt={tmp_path / 'saved'}", name="again"))
+    assert same_values(run, saved)
+
+
+def test_the_shipped_head_is_scored_by_its_name(config_of: Callable[..., DictConfig]) -> None:
+    table, _ = evaluate(config_of("ckpt=hq_nano"))
+    assert set(zip(table["variant"], table["output"], strict=True)) == {("sam", "sam"), ("hq", "hq"), ("hq", "sum")}
 
 
 def test_several_checkpoints_are_scored_at_once(trained: SimpleNamespace, config_of: Callable[..., DictConfig]) -> None:

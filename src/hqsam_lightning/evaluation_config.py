@@ -15,7 +15,10 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from hqsam_lightning.config import as_plain, conf_dir
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.training.weights import LearnedWeights, open_weights
+from hqsam_lightning.inference.folder import CONFIG_FILE, read_folder
+from hqsam_lightning.inference.hub import download_file
+from hqsam_lightning.inference.loading import OFFICIAL, OFFICIAL_REPOSITORY, SHIPPED
+from hqsam_lightning.training.weights import OFFICIAL_VARIANT, LearnedWeights, open_weights
 
 ARCHITECTURES = {768: "vit_b", 1024: "vit_l", 1280: "vit_h", 160: "vit_tiny"}
 """SAM's config by the channels of its early feature."""
@@ -47,7 +50,7 @@ def complete(config: DictConfig) -> tuple[DictConfig, list[Trained]]:
     Raises:
         HQSamError: a checkpoint cannot be read, or no SAM is known for it.
     """
-    trained = _open_all(_as_list(config.ckpt), config.which)
+    trained = _open_all(_as_list(config.ckpt), config.which, config.paths.cache_dir)
     runs = [each.weights.config for each in trained if each.weights.config is not None]
     given = as_plain(config)
     base = runs[0] if runs else _composed(_architecture(trained, given["sam"]))
@@ -60,18 +63,37 @@ def complete(config: DictConfig) -> tuple[DictConfig, list[Trained]]:
     return whole, trained
 
 
-def _open_all(places: Sequence[str], which: str) -> list[Trained]:
+def _open_all(places: Sequence[str], which: str, cache_dir: str) -> list[Trained]:
     """Variants keep their names where one run is evaluated; otherwise they are called RUN/VARIANT."""
     seen: Counter[str] = Counter()
     trained = []
     for where in places:
-        weights, variant = open_weights(where, "ckpt", which)
+        weights, variant = _open(where, which, cache_dir)
         run = _name_of(weights.path)
         seen[run] += 1
         prefix = run if seen[run] == 1 else f"{run}_{seen[run]}"
         names = weights.variants if variant is None else [variant]
         trained.append(Trained(weights, {name: name if len(places) == 1 else f"{prefix}/{name}" for name in names}))
     return trained
+
+
+def _open(where: str, which: str, cache_dir: str) -> tuple[LearnedWeights, str | None]:
+    """What a name, a folder of `HQSam.save_pretrained`, a run or a file holds, and which variant of it is wanted."""
+    folder = SHIPPED.get(where, Path(where).expanduser())
+    if (folder / CONFIG_FILE).is_file():
+        return _open_folder(folder), None
+    if where in OFFICIAL:
+        where = str(download_file(OFFICIAL_REPOSITORY, OFFICIAL[where][1], None, cache_dir))
+    return open_weights(where, "ckpt", which)
+
+
+def _open_folder(folder: Path) -> LearnedWeights:
+    """A saved head, with what a run of it would say."""
+    saved, tensors = read_folder(folder, trusted=False)
+    sam = saved["sam"]
+    config = {**_composed(DEFAULT_SAM), "seed": 0, "sam": sam["config"], "variants": {OFFICIAL_VARIANT: saved["head"]}}
+    info = {"sam": sam["name"], "sam_sha256": sam["sha256"]}
+    return LearnedWeights(folder, {OFFICIAL_VARIANT: tensors}, config, {OFFICIAL_VARIANT: info})
 
 
 def _name_of(path: Path) -> str:
