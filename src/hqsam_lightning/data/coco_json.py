@@ -75,7 +75,7 @@ def read_coco(path: Path, exclude: Sequence[str]) -> CocoContent:
     """
     content = _content(path)
     problems: list[str] = []
-    images = _read_images(content["images"], problems)
+    images = read_images(content["images"], problems)
     wanted = set(exclude)
     excluded = {key for key, image in images.items() if image and names_of(image[0]) & wanted}
     left_out = _add_instances(content["annotations"], images, excluded, problems)
@@ -92,7 +92,8 @@ def _content(path: Path) -> dict[str, Any]:
     return read_annotations(path, ("images", "annotations"), "set data.annotations (or data.val_annotations)")
 
 
-def _read_images(listed: list[Any], problems: list[str]) -> Images:
+def read_images(listed: list[Any], problems: list[str]) -> Images:
+    """Checks the entries of images, and adds what is wrong with them to the problems."""
     images: Images = {}
     names: dict[str, Hashable] = {}
     for place, entry in enumerate(listed):
@@ -119,7 +120,7 @@ def _add_instances(
     left_out: Counter[str] = Counter()
     seen: set[Hashable] = set()
     for place, annotation in enumerate(annotations):
-        problem = _annotation_problem(annotation, images, seen)
+        problem = annotation_problem(annotation, images, seen)
         if problem is None and annotation["image_id"] not in excluded:
             image, segmentation = images[annotation["image_id"]], annotation.get("segmentation")
             if annotation.get("iscrowd"):
@@ -133,7 +134,7 @@ def _add_instances(
     return left_out
 
 
-def _annotation_problem(annotation: object, images: Images, seen: set[Hashable]) -> str | None:
+def annotation_problem(annotation: object, images: Images, seen: set[Hashable]) -> str | None:
     """Describes a problem of an annotation other than its segmentation; adds its id to those seen."""
     if not isinstance(annotation, dict):
         return f"expected an object, got {shown(annotation)}"

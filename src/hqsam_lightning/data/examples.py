@@ -160,6 +160,11 @@ def unchanged(sample: Sample, frame: Frame) -> Example:
     )
 
 
+def image_in_frame(image: np.ndarray, frame: Frame) -> Tensor:
+    """Fits an (H0, W0, 3) uint8 image without masks; see `Example` for what it becomes."""
+    return _to_chw(frame.place(image, np.zeros((0, *image.shape[:2]), np.float32)).image)
+
+
 def _in_frame(sample: Sample, framed: Framed) -> Example:
     ignore = None if framed.ignore is None else torch.from_numpy(framed.ignore)[None]
     masks = torch.from_numpy(framed.masks)[:, None]

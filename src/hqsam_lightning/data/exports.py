@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from hqsam_lightning.data.problems import raise_problems, shown
-from hqsam_lightning.data.segmentations import is_size
+from hqsam_lightning.data.segmentations import encode, is_size
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.storage.files import read_json, require_regular_file
 
@@ -141,16 +141,11 @@ def _joined(parts: list[tuple[Any, Any]], size: tuple[int, int]) -> Iterator[Any
             yield masks
         else:
             whole = np.any([_as_mask(part, size) for part in masks], axis=0)
-            yield _run_lengths(whole)
+            yield encode(whole)
 
 
 def _as_mask(part: Any, size: tuple[int, int]) -> np.ndarray:
     return rle.decode(rle.frPyObjects([part], *size)[0]).astype(bool) if isinstance(part, list) else part
-
-
-def _run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    encoded = rle.encode(np.asfortranarray(mask, np.uint8))
-    return {"size": list(mask.shape), "counts": encoded["counts"].decode()}
 
 
 def _nothing(*_: Any) -> None:

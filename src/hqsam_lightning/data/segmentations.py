@@ -57,19 +57,31 @@ def decode(segmentation: Segmentation, size: tuple[int, int]) -> np.ndarray:
     Returns:
         (H, W) bool, contiguous by rows.
     """
-    if not isinstance(segmentation, Mapping):
-        lengths = rle.merge(rle.frPyObjects(list(segmentation), *size))
-    elif isinstance(segmentation["counts"], list):
-        lengths = rle.frPyObjects(dict(segmentation), *size)
-    else:
-        lengths = dict(segmentation)
-    return rle.decode(lengths).astype(bool, order="C")
+    return rle.decode(_compressed(segmentation, size)).astype(bool, order="C")
+
+
+def run_lengths(segmentation: Segmentation, size: tuple[int, int]) -> dict[str, Any]:
+    """COCO's compressed run lengths of a valid segmentation, as JSON can hold them; see `decode`."""
+    return _as_json(_compressed(segmentation, size))
 
 
 def encode(mask: np.ndarray) -> dict[str, Any]:
     """COCO's compressed run lengths of an (H, W) bool mask, as JSON can hold them."""
-    encoded = rle.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {"size": list(encoded["size"]), "counts": encoded["counts"].decode()}
+    return _as_json(rle.encode(np.asfortranarray(mask, np.uint8)))
+
+
+def _compressed(segmentation: Segmentation, size: tuple[int, int]) -> dict[str, Any]:
+    if not isinstance(segmentation, Mapping):
+        return rle.merge(rle.frPyObjects(list(segmentation), *size))
+    if isinstance(segmentation["counts"], list):
+        return rle.frPyObjects(dict(segmentation), *size)
+    return dict(segmentation)
+
+
+def _as_json(lengths: Mapping[str, Any]) -> dict[str, Any]:
+    counts = lengths["counts"]
+    text = counts.decode() if isinstance(counts, bytes) else counts
+    return {"size": [int(side) for side in lengths["size"]], "counts": text}
 
 
 def _polygon_problem(polygon: object) -> str | None:

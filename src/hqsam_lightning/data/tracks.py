@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
+from hqsam_lightning.data.boxes import Box, box_within, is_number
 from hqsam_lightning.data.clips import Clip
 from hqsam_lightning.data.problems import shown
 from hqsam_lightning.data.segmentations import Segmentation, decode, segmentation_problem
 from hqsam_lightning.errors import DataError
-
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels of the frame, not outside of it."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +88,6 @@ def found_track(entry: Mapping[str, Any], clip: AnnotatedClip) -> Track:
     return Track(entry["category_id"], _segmentations(entry.get("segmentations"), clip), score=float(score))
 
 
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value of JSON is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _segmentations(values: object, clip: AnnotatedClip) -> tuple[Segmentation | None, ...]:
     found = _one_each(values, "segmentations", clip)
     for frame, value in enumerate(found):
@@ -117,17 +109,10 @@ def _boxes(values: object, clip: AnnotatedClip) -> tuple[Box | None, ...]:
 
 
 def _box(frame: int, value: object, size: tuple[int, int]) -> Box:
-    """A box [x, y, width, height], cut off at the frame's edges."""
-    if not isinstance(value, list) or len(value) != 4 or not all(map(is_number, value)):
-        raise DataError(f"frame {frame}: expected a box [x, y, width, height] of finite numbers, got {shown(value)}")
-    x, y, width, height = map(float, value)
-    x0, y0, x1, y1 = max(0.0, x), max(0.0, y), min(float(size[1]), x + width), min(float(size[0]), y + height)
-    if x0 >= x1 or y0 >= y1:
-        raise DataError(
-            f"frame {frame}: expected a box [x, y, width, height] with an area inside the frame of {size[1]}x{size[0]} "
-            f"pixels, got {shown(value)}"
-        )
-    return x0, y0, x1, y1
+    try:
+        return box_within(value, size)
+    except DataError as error:
+        raise DataError(f"frame {frame}: {error}") from error
 
 
 def _one_each(values: object, key: str, clip: AnnotatedClip) -> list[Any]:

@@ -7,6 +7,7 @@ widths.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -15,6 +16,8 @@ from typing import Any
 import faster_coco_eval.core.mask as rle
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
+
+log = logging.getLogger(__name__)
 
 Entry = Mapping[str, Any]
 """An image, annotation, category or result in COCO's format."""
@@ -127,9 +130,8 @@ def _evaluate(
             each["category_id"] = 1
     images = [dict(each) for each in truth["images"]]
     listed = COCO({"images": images, "annotations": objects, "categories": categories})
-    evaluation = _Evaluation(
-        listed, listed.loadRes(found), "segm", lvis_style=federated, boundary_dilation_ratio=dilation_ratio
-    )
+    options = {"lvis_style": federated, "boundary_dilation_ratio": dilation_ratio, "print_function": log.debug}
+    evaluation = _Evaluation(listed, listed.loadRes(found), "segm", **options)
     evaluation.params.maxDets = [MAX_FEDERATED_RESULTS if federated else MAX_RESULTS]
     evaluation.evaluate()
     evaluation.accumulate()

@@ -192,14 +192,20 @@ def body_of(path: Path, content: Any, kind: str, version: int, error: type[HQSam
     return {key: value for key, value in content.items() if key not in ("format", "format_version")}
 
 
-def read_json(path: Path, error: type[HQSamError], remedy: str) -> Any:
-    """Reads a JSON file; NaN and infinity, which JSON does not have, are refused.
+def read_json(path: Path, error: type[HQSamError], remedy: str, not_finite: bool = False) -> Any:
+    """Reads a JSON file.
+
+    Args:
+        path: of the file.
+        error: class of the errors.
+        remedy: what to do, as the end of their messages.
+        not_finite: whether NaN and infinity, which JSON does not have, are read as numbers; otherwise they are refused.
 
     Raises:
         HQSamError: of the class given, when the file cannot be read as JSON.
     """
     try:
-        return json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        return json.loads(path.read_bytes(), parse_constant=float if not_finite else _refuse_constant)
     except UNREADABLE as cause:
         reason = f"{type(cause).__name__}: {cause}"
         raise error(f"{path}: expected JSON, cannot read it ({reason}); {remedy}") from cause

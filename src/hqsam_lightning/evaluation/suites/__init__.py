@@ -4,6 +4,7 @@ from hqsam_lightning.evaluation.suites.base import Record, Setting, Suite
 from hqsam_lightning.evaluation.suites.clicks import ClickSuite
 from hqsam_lightning.evaluation.suites.coarse_masks import CoarseMaskSuite
 from hqsam_lightning.evaluation.suites.davis import DavisSuite
+from hqsam_lightning.evaluation.suites.instances import InstanceSuite
 from hqsam_lightning.evaluation.suites.masks import MaskSuite
 from hqsam_lightning.evaluation.suites.points import PointSuite
 from hqsam_lightning.evaluation.suites.video_instances import VideoInstanceSuite
@@ -12,6 +13,7 @@ __all__ = [
     "ClickSuite",
     "CoarseMaskSuite",
     "DavisSuite",
+    "InstanceSuite",
     "MaskSuite",
     "PointSuite",
     "Record",
