@@ -1,27 +1,15 @@
-"""Runs suites of video on a tiny SAM and heads, without a command."""
+"""Runs suites of video without a command."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
-import torch
-
-from conftest import randomise
 from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.evaluation.model import Model
 from hqsam_lightning.evaluation.readable import collate_readable
 from hqsam_lightning.evaluation.suites import Record, Setting
 from hqsam_lightning.evaluation.suites.clips import ClipSuite
-from hqsam_lightning.heads import HQHead, SamHead
 from hqsam_lightning.sam import FrozenSam
-
-
-def tiny_model(sam: FrozenSam) -> Model:
-    """Plain SAM and a head with random weights."""
-    torch.manual_seed(0)
-    head = HQHead(sam)
-    randomise(head, 3)
-    return Model(sam, {"sam": SamHead(), "hq": head.eval()}, masks_at_once=2)
 
 
 def setting_of(sam: FrozenSam) -> Setting:

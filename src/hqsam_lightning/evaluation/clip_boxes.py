@@ -12,9 +12,22 @@ from hqsam_lightning.data.tracks import Box
 from hqsam_lightning.evaluation.table import Row
 
 PROPAGATED, GROUND_TRUTH, GIVEN = "propagated", "ground_truth", "given"
-"""What the prompts are called; given are those of another method."""
+"""Sources of boxes, as tables name the prompts; given boxes are those of another method."""
 Boxes = list[Box | None]
 """One per track, None where it is not in the frame."""
+
+
+def boxes_from(source: str, growth: float, given: Callable[[int], Boxes]) -> ClipBoxes:
+    """Boxes of a clip.
+
+    Args:
+        source: `PROPAGATED`, `GROUND_TRUTH` or `GIVEN`.
+        growth: see `PropagatedBoxes`.
+        given: see `GivenBoxes`.
+    """
+    if source == PROPAGATED:
+        return PropagatedBoxes(growth)
+    return TrueBoxes() if source == GROUND_TRUTH else GivenBoxes(given)
 
 
 def box_around(mask: np.ndarray) -> Box | None:

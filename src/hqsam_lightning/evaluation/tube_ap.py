@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ AREAS = {"S": [0, 128**2], "M": [128**2, 256**2], "L": [256**2, 1e5**2]}
 
 MAX_TRACKS = (1, 10, 100)
 """How many of a clip's best tracks of a category AR1, AR10 and AR100 count; AP counts the most."""
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class _TubeEval(COCOeval_faster):
     """COCO's evaluation with IoUs that are given; each clip is an image."""
 
     def __init__(self, clips: Sequence[ClipTubes], truth: COCO, found: COCO) -> None:
-        super().__init__(truth, found, "bbox", ranges=AREAS)
+        super().__init__(truth, found, "bbox", ranges=AREAS, print_function=_log.debug)
         self.clips = clips
         self.params.maxDets = list(MAX_TRACKS)
 

@@ -11,25 +11,19 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch.nn import functional as F
 
-from clip_runs import score, setting_of, tiny_model
+from clip_runs import score, setting_of
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.evaluate import evaluate
 from hqsam_lightning.evaluation.model import Model
-from hqsam_lightning.evaluation.suites import DavisSuite
+from hqsam_lightning.evaluation.suites import DavisSuite, Record, Setting
 from hqsam_lightning.evaluation.table import Row, read_table
 from hqsam_lightning.metrics import boundary_f, mask_iou
-from hqsam_lightning.sam import FrozenSam
-from hqsam_lightning.types import PromptGroup
+from hqsam_lightning.types import Batch, PromptGroup
 from mask_pictures import palette
 from video_files import FRAMES, HEIGHT, WIDTH, moving_labels, write_davis
 
 GROWTH = 0.25
-
-
-@pytest.fixture(scope="module")
-def model(tiny_sam: FrozenSam) -> Model:
-    return tiny_model(tiny_sam)
 
 
 @pytest.fixture
@@ -183,8 +177,15 @@ def test_bad_options(make: Callable[..., DavisSuite], option: dict[str, Any]) ->
         make(**option)
 
 
-def test_the_command(tmp_path: Path, make: Callable[..., DavisSuite]) -> None:
-    """DAVIS16's config on clips with one object, one of which has a frame that cannot be read."""
+def test_the_command(tmp_path: Path, make: Callable[..., DavisSuite], monkeypatch: pytest.MonkeyPatch) -> None:
+    """DAVIS16's config on clips with one object, scored one by one; one of them has a frame that cannot be read."""
+    scored, score_batch = [], DavisSuite.score
+
+    def spy(suite: DavisSuite, setting: Setting, batch: Batch, model: Model) -> list[list[Record]]:
+        scored.append(batch.sample_ids)
+        return score_batch(suite, setting, batch, model)
+
+    monkeypatch.setattr(DavisSuite, "score", spy)
     write_davis(tmp_path / "single", single=True)
     (tmp_path / "single/images/bear/00001.png").write_bytes(b"")
     own = [f"suite.{key}={tmp_path / 'single' / key}" for key in ("images", "annotations")]
@@ -194,6 +195,7 @@ def test_the_command(tmp_path: Path, make: Callable[..., DavisSuite]) -> None:
     with pytest.raises(DataError, match=r"1 of 2 images left out(.|\n)*clip bear: "):
         evaluate(config)
     table = read_table(tmp_path / "out/scores.csv")
+    assert scored == [["bear"], ["dog"]]
     assert set(table["sample"]) == {"dog"}
     assert table[table["metric"] == "J&F"]["value"].between(0, 1).all()
     assert r"J\&F / J / F" in (tmp_path / "out/results.md").read_text()

@@ -11,22 +11,16 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from clip_runs import score, setting_of, tiny_model
+from clip_runs import score, setting_of
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.evaluate import evaluate
 from hqsam_lightning.evaluation.model import Model
 from hqsam_lightning.evaluation.suites import Record, VideoInstanceSuite
 from hqsam_lightning.evaluation.table import WHOLE_SET, read_table
-from hqsam_lightning.sam import FrozenSam
 from video_files import FRAMES, HEIGHT, WIDTH, annotated, found, moving_labels, results, write_ytvis, ytvis
 
 LABELS = moving_labels()
-
-
-@pytest.fixture(scope="module")
-def model(tiny_sam: FrozenSam) -> Model:
-    return tiny_model(tiny_sam)
 
 
 @pytest.fixture

@@ -12,16 +12,7 @@ import torch
 from hqsam_lightning.checks import arguments, choice, integer, number, path
 from hqsam_lightning.data.clips import Clip, FolderClip, find_clips
 from hqsam_lightning.data.mask_values import MaskValues
-from hqsam_lightning.evaluation.clip_boxes import (
-    GIVEN,
-    GROUND_TRUTH,
-    PROPAGATED,
-    ClipBoxes,
-    GivenBoxes,
-    PropagatedBoxes,
-    TrueBoxes,
-    box_around,
-)
+from hqsam_lightning.evaluation.clip_boxes import GIVEN, GROUND_TRUTH, PROPAGATED, ClipBoxes, box_around, boxes_from
 from hqsam_lightning.evaluation.clip_prediction import ClipSegmenter
 from hqsam_lightning.evaluation.scorer import ordered_table
 from hqsam_lightning.evaluation.suites.base import Record, Setting
@@ -90,12 +81,10 @@ class DavisSuite(ClipSuite):
 
     def boxes_of(self, clip: Clip) -> ClipBoxes:
         """See `boxes` of the class."""
-        if self.boxes == PROPAGATED:
-            return PropagatedBoxes(self.growth)
-        if self.boxes == GROUND_TRUTH:
-            return TrueBoxes()
-        folder = cast(FolderClip, clip)
-        return GivenBoxes(lambda frame: [box_around(mask) for mask in folder.other_masks(frame)])
+        others = cast(FolderClip, clip)
+        return boxes_from(
+            self.boxes, self.growth, lambda frame: [box_around(mask) for mask in others.other_masks(frame)]
+        )
 
     def score_clip(self, clip: Clip, segmenter: ClipSegmenter) -> Iterator[Record]:
         """Keeps J and F of every frame, by (variant, output) and object."""

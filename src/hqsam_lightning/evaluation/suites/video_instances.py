@@ -14,16 +14,7 @@ from hqsam_lightning.data.clips import Clip
 from hqsam_lightning.data.tracks import AnnotatedClip, Track
 from hqsam_lightning.data.video_json import VideoContent, read_tracks, read_videos
 from hqsam_lightning.errors import DataError
-from hqsam_lightning.evaluation.clip_boxes import (
-    GIVEN,
-    GROUND_TRUTH,
-    PROPAGATED,
-    ClipBoxes,
-    GivenBoxes,
-    PropagatedBoxes,
-    TrueBoxes,
-    box_around,
-)
+from hqsam_lightning.evaluation.clip_boxes import GIVEN, GROUND_TRUTH, PROPAGATED, ClipBoxes, box_around, boxes_from
 from hqsam_lightning.evaluation.clip_prediction import ClipSegmenter
 from hqsam_lightning.evaluation.clip_tubes import PredictedTubes, clip_tubes
 from hqsam_lightning.evaluation.suites.base import Record, Setting
@@ -97,15 +88,13 @@ class VideoInstanceSuite(ClipSuite):
 
     def boxes_of(self, clip: Clip) -> ClipBoxes:
         """See `boxes` of the class."""
-        if self.boxes == PROPAGATED:
-            return PropagatedBoxes(self.growth)
-        if self.boxes == GROUND_TRUTH:
-            return TrueBoxes()
         tracks, size = self.tracks[clip.name], self._annotated(clip.name).size
-        return GivenBoxes(
+        return boxes_from(
+            self.boxes,
+            self.growth,
             lambda frame: [
                 track.boxes[frame] if track.boxes else box_around(track.mask(frame, size)) for track in tracks
-            ]
+            ],
         )
 
     def score_clip(self, clip: Clip, segmenter: ClipSegmenter) -> Iterator[Record]:
