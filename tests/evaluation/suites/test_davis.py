@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from PIL import Image
 from torch.nn import functional as F
 
 from clip_runs import score, setting_of
@@ -20,7 +21,7 @@ from hqsam_lightning.evaluation.suites import DavisSuite, Record, Setting
 from hqsam_lightning.evaluation.table import Row, read_table
 from hqsam_lightning.metrics import boundary_f, mask_iou
 from hqsam_lightning.types import Batch, PromptGroup
-from mask_pictures import palette
+from mask_pictures import DAVIS, palette
 from video_files import FRAMES, HEIGHT, WIDTH, moving_labels, write_davis
 
 GROWTH = 0.25
@@ -33,8 +34,8 @@ def make(tmp_path: Path) -> Callable[..., DavisSuite]:
 
     def build(**options: Any) -> DavisSuite:
         own = {"images": str(tmp_path / "images"), "annotations": str(tmp_path / "annotations"), "clips": None}
-        others = {"mask_values": "ids", "boxes": "propagated", "box_growth": GROWTH, "name": "set"}
-        return DavisSuite(**{**own, **others, "frames_at_once": 3, "strict": False, **options})
+        others = {"mask_values": "ids", "boxes": "propagated", "box_growth": GROWTH, "write_masks": False}
+        return DavisSuite(**{**own, **others, "name": "set", "frames_at_once": 3, "strict": False, **options})
 
     return build
 
@@ -117,6 +118,19 @@ def test_the_table_has_means_over_frames(make: Callable[..., DavisSuite], model:
     assert line["value"][["J", "F", "J&F"]].tolist() == pytest.approx([j, f, (j + f) / 2])
     assert set(line["group"]) == {"dog"}
     assert set(line["prompts"]) == {"ground_truth"}
+
+
+def test_masks_are_written_as_davis_has_them(make: Callable[..., DavisSuite], model: Model, tmp_path: Path) -> None:
+    suite = make(write_masks=True)
+    records = score(suite, model)
+    suite.write(tmp_path / "out", setting_of(model.sam), records)
+    predicted = plain_propagation(model, ("hq", "sum"), list(suite.clips["dog"].photos))
+    for frame, masks in enumerate(predicted, start=1):
+        picture = Image.open(tmp_path / "out/hq/sum/dog" / f"{frame:05d}.png")
+        assert np.array_equal(np.asarray(picture), masks[0] + 2 * masks[1])
+        assert picture.getpalette()[:9] == [channel for colour in DAVIS for channel in colour]
+    make().write(tmp_path / "none", setting_of(model.sam), score(make(), model))
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_clip_that_breaks_later_is_left_out_as_a_whole(

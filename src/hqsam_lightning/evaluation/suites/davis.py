@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import torch
 
 from hqsam_lightning.checks import arguments, choice, integer, number, path
 from hqsam_lightning.data.clips import Clip, FolderClip, find_clips
+from hqsam_lightning.data.label_files import palette_png
 from hqsam_lightning.data.mask_values import MaskValues
+from hqsam_lightning.data.segmentations import decode, encode
 from hqsam_lightning.evaluation.clip_boxes import GIVEN, GROUND_TRUTH, PROPAGATED, ClipBoxes, box_around, boxes_from
 from hqsam_lightning.evaluation.clip_prediction import ClipSegmenter
 from hqsam_lightning.evaluation.scorer import ordered_table
@@ -20,6 +23,7 @@ from hqsam_lightning.evaluation.suites.clips import ClipSuite
 from hqsam_lightning.metrics import Quantity, boundary_f, mask_iou
 from hqsam_lightning.metrics.sequences import summarise_sequence
 from hqsam_lightning.shapes import thinness
+from hqsam_lightning.storage.files import write_whole
 
 METRICS: Mapping[str, Quantity] = {
     "J&F": Quantity("J&F"),
@@ -42,6 +46,7 @@ class DavisSuite(ClipSuite):
         mask_values: nonzero (one object per clip, DAVIS16) or ids (DAVIS17).
         boxes: propagated; ground_truth; or a folder of another method's masks, laid out as the annotations are.
         box_growth: see `PropagatedBoxes`.
+        write_masks: whether to write what is predicted, laid out as the annotations are.
         name: of the set, in tables.
         frames_at_once: frames per forward pass.
         strict: whether a clip that cannot be used is an error.
@@ -64,6 +69,7 @@ class DavisSuite(ClipSuite):
         mask_values: str,
         boxes: str,
         box_growth: float,
+        write_masks: bool,
         name: str,
         frames_at_once: int,
         strict: bool,
@@ -73,11 +79,11 @@ class DavisSuite(ClipSuite):
         found, problems = find_clips(Path(images), Path(annotations), MaskValues(mask_values), names, others)
         files = [each for clip in found for each in (*clip.annotations, *clip.others)]
         super().__init__(name, boxes if others is None else GIVEN, found, problems, files, frames_at_once, True, strict)
-        self.growth = box_growth
+        self.growth, self.write_masks = box_growth, write_masks
 
     def facts(self) -> dict[str, object]:
-        """Those of the clips, and how the boxes grow."""
-        return {**super().facts(), "box_growth": self.growth}
+        """Those of the clips, how the boxes grow, and whether masks are kept."""
+        return {**super().facts(), "box_growth": self.growth, "write_masks": self.write_masks}
 
     def boxes_of(self, clip: Clip) -> ClipBoxes:
         """See `boxes` of the class."""
@@ -87,13 +93,16 @@ class DavisSuite(ClipSuite):
         )
 
     def score_clip(self, clip: Clip, segmenter: ClipSegmenter) -> Iterator[Record]:
-        """Keeps J and F of every frame, by (variant, output) and object."""
+        """Keeps J and F of every frame by (variant, output) and object, and the masks where they are wanted."""
         rows = segmenter.model.rows
         values: list[list[torch.Tensor]] = []
+        masks: list[list[list[dict[str, Any]]]] = []
         for frame in segmenter(clip, self.boxes_of(clip)):
             predicted = torch.stack([frame.masks[row] for row in rows], dim=1)
             pairs = list(zip(predicted, frame.targets[:, None], strict=True))
             values.append([torch.stack([mask_iou(*pair), boundary_f(*pair)], dim=-1).cpu() for pair in pairs])
+            if self.write_masks:
+                masks.append([[encode(mask) for mask in of_object] for of_object in predicted.cpu().numpy()])
         thin = [thinness(mask) for mask in clip.masks(0)]
         for place in range(len(clip.objects)):
             # (scored frames, rows, J and F)
@@ -101,7 +110,8 @@ class DavisSuite(ClipSuite):
             for column, (variant, output) in enumerate(rows):
                 j, f = scored[:, column].T.tolist()
                 about = {"clip": clip.name, "object": place, "thinness": thin[place]}
-                yield {"variant": variant, "output": output, **about, "J": j, "F": f}
+                own = [of_frame[place][column] for of_frame in masks]
+                yield {"variant": variant, "output": output, **about, "J": j, "F": f, "masks": own}
 
     def metrics(self, setting: Setting) -> Mapping[str, Quantity]:
         """J, F and their mean, with recall and decay."""
@@ -119,6 +129,19 @@ class DavisSuite(ClipSuite):
             for name, value in _measures(record["J"], record["F"]).items()
         ]
         return ordered_table(lines, [self.name], [prompts])
+
+    def write(self, folder: Path, setting: Setting, records: Sequence[Record]) -> None:
+        """Writes the masks where they are wanted: VARIANT/OUTPUT/CLIP/FRAME.png, objects numbered from 1."""
+        clips: dict[tuple[str, str, str], list[Record]] = {}
+        for record in records if self.write_masks else ():
+            clips.setdefault((record["variant"], record["output"], record["clip"]), []).append(record)
+        for (variant, output, name), objects in clips.items():
+            for frame, photo in enumerate(self.clips[name].photos):
+                masks = [each["masks"][frame] for each in objects]
+                labels = np.zeros(masks[0]["size"], np.uint8)
+                for label, mask in enumerate(masks, start=1):
+                    labels[decode(mask, labels.shape)] = label
+                write_whole(folder / variant / output / name / f"{photo.stem}.png", palette_png(labels))
 
 
 def _measures(j: Sequence[float], f: Sequence[float]) -> dict[str, float]:
