@@ -111,7 +111,7 @@ def _nodes(node: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _check_catalogue(node: Mapping[str, Any], names: Sequence[str] | None, check: str) -> Iterator[Checked]:
     for source in sources_of(node, names):
-        yield _of_survey(survey(source, Path(node["data_dir"]).expanduser(), check))
+        yield _of_survey(survey(source, Path(node["data_dir"]).expanduser(), check, progress=True))
 
 
 def sources_of(node: Mapping[str, Any], names: Sequence[str] | None) -> list[Source]:

@@ -18,6 +18,7 @@ from hqsam_lightning.data.mask_values import AUTO, LISTED, MaskValues, mask_valu
 from hqsam_lightning.data.problems import listed
 from hqsam_lightning.data.reading import EmptyMaskError, Header, masks_of, read_header, read_image, size_mismatch
 from hqsam_lightning.errors import DataError
+from hqsam_lightning.runtime.progress import track
 from hqsam_lightning.types import OBJECT_THRESHOLD
 
 # A header costs a round trip to the disk, a decoded photo costs a core and its pixels' memory.
@@ -92,13 +93,14 @@ class Survey:
         return len({finding.path for finding in self.findings if finding.kind == kind})
 
 
-def survey(source: Source, data_dir: Path, check: str) -> Survey:
+def survey(source: Source, data_dir: Path, check: str, progress: bool = False) -> Survey:
     """Lists the pairs of a source, decides what its masks' values mean, and looks at each file.
 
     Args:
         source: what to look at.
         data_dir: folder that the source's folders are relative to.
         check: ``"quick"`` compares sizes by the files' headers, ``"full"`` decodes every photo and mask.
+        progress: show how far it is.
     """
     result = Survey(source)
     try:
@@ -108,11 +110,11 @@ def survey(source: Source, data_dir: Path, check: str) -> Survey:
     except DataError as error:
         result.problems.append(str(error))
     else:
-        _look_at_pairs(result, result.listing, check)
+        _look_at_pairs(result, result.listing, check, progress)
     return result
 
 
-def _look_at_pairs(result: Survey, listing: Listing, check: str) -> None:
+def _look_at_pairs(result: Survey, listing: Listing, check: str, progress: bool) -> None:
     source, pairs = result.source, listing.pairs
     if listing.unmasked:
         result.problems.append(listing.unmasked_problem)
@@ -127,7 +129,8 @@ def _look_at_pairs(result: Survey, listing: Listing, check: str) -> None:
     values = result.values
     threads = _QUICK_THREADS if check == "quick" else min(_FULL_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        for findings in pool.map(lambda pair: list(_inspect(pair, check, values)), pairs):
+        inspected = pool.map(lambda pair: list(_inspect(pair, check, values)), pairs)
+        for _, findings in zip(track(pairs, f"checking {source.name}") if progress else pairs, inspected, strict=True):
             result.findings += findings
     faults += [finding.text for finding in result.findings if finding.kind in FAULTS and finding.kind != NO_MASK]
     unlike = result.texts(UNLIKE)

@@ -8,7 +8,6 @@ import torch
 from skimage.morphology import skeletonize
 from torch import Tensor
 
-from hqsam_lightning.float64 import where_float64
 from hqsam_lightning.metrics.functional import check_pair
 
 RELAXED = 5
@@ -32,7 +31,7 @@ def human_correction_effort(pred: Tensor, target: Tensor, ignore: Tensor | None 
         ignore: as target, pixels that are background in both masks; None for none.
 
     Returns:
-        (N,) float64.
+        (N,) float64, on the CPU.
     """
     check_pair(pred, target, ignore)
     if ignore is not None:
@@ -40,7 +39,7 @@ def human_correction_effort(pred: Tensor, target: Tensor, ignore: Tensor | None 
     truths = [(mask, skeletonize(mask)) for mask in target.cpu().numpy()]
     found = pred.cpu().numpy()
     pairs = zip(found, truths * len(found) if len(truths) == 1 else truths, strict=True)
-    return where_float64(torch.tensor([_effort(mask, *truth) for mask, truth in pairs], dtype=torch.float64))
+    return torch.tensor([_effort(mask, *truth) for mask, truth in pairs], dtype=torch.float64)
 
 
 def _effort(pred: np.ndarray, target: np.ndarray, skeleton: np.ndarray) -> int:

@@ -10,7 +10,6 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from hqsam_lightning.float64 import where_float64
 from hqsam_lightning.metrics.functional import check_pair
 
 KERNEL, SIGMA = 7, 5.0
@@ -32,7 +31,7 @@ def weighted_f(pred: Tensor, target: Tensor, ignore: Tensor | None = None) -> Te
         ignore: as target, pixels that are background in both masks; None for none.
 
     Returns:
-        (N,) float64.
+        (N,) float64, on the CPU.
     """
     check_pair(pred, target, ignore)
     if ignore is not None:
@@ -40,7 +39,7 @@ def weighted_f(pred: Tensor, target: Tensor, ignore: Tensor | None = None) -> Te
     truths = [_Truth(mask) for mask in target.cpu().numpy()]
     found = pred.cpu().numpy()
     pairs = zip(found, truths * len(found) if len(truths) == 1 else truths, strict=True)
-    return where_float64(torch.tensor([truth.score(mask) for mask, truth in pairs], dtype=torch.float64, device="cpu"))
+    return torch.tensor([truth.score(mask) for mask, truth in pairs], dtype=torch.float64)
 
 
 class _Truth:
