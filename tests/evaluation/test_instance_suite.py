@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,6 +88,8 @@ def test_detections_are_scored_as_pycocotools_scores_the_file(files: SimpleNames
         evaluation.summarize()
     values = whole(table)
     assert [values[name] for name in ("AP", "AP50", "AP75")] == pytest.approx(list(evaluation.stats[:3]), abs=1e-12)
+    report = (out / "results.md").read_text()
+    assert re.search(r"scored as a whole; prompts: detections@pad.*\| AP % \| AP50 % \|", report, re.DOTALL)
     # the fourth image has objects, and no box
     assert 0.3 < values["AP50"] < 0.9
 
@@ -107,6 +110,8 @@ def test_true_boxes_score_masks_too(files: SimpleNamespace) -> None:
         assert masks[f"coco/{names[key[0]]}", key[1] // 2] == pytest.approx(expected, abs=1e-12)
     assert {"iou", "boundary_iou", "AP", "AP_B_strict"} <= set(table["metric"])
     assert whole(table)["AP50"] == 1
+    report = (out / "results.md").read_text()
+    assert re.search(r"4 images, 8 masks: .*\| all \(8\) \| thin \(0\) \| solid \(8\) \| AP % \|", report, re.DOTALL)
 
 
 @pytest.fixture(scope="module")

@@ -218,6 +218,16 @@ def test_scores_of_a_whole_set_stand_beside_those_of_masks(tmp_path: Path) -> No
     assert set(means[means["metric"] == "iou"]["group_of_objects"]) == {"all", "solid"}
 
 
+def test_scores_of_a_whole_set_leave_the_intervals_of_masks_as_they_are() -> None:
+    of_masks = with_gains({("a/0", 0): 0.1, ("a/1", 0): 0.3, ("a/2", 0): 0.2})
+    whole = make_table([("r", *row, "a", WHOLE_SET, 0, "box", "ap", 0.3, np.nan, WHOLE_SET) for row in ROWS])
+    found = differences(pd.concat([of_masks, whole], ignore_index=True))
+    is_whole = found["metric"] == "ap"
+    pd.testing.assert_frame_equal(found[~is_whole].reset_index(drop=True), differences(of_masks))
+    assert found[is_whole][["mean", "units"]].to_numpy().tolist() == [[0, 1]]
+    assert found[is_whole]["low"].isna().all()
+
+
 def test_only_a_whole_set_has_no_thinness(tmp_path: Path) -> None:
     table = make_table(lines_of("a/0", 0, {row: (0.5, 0.25) for row in ROWS}, thinness=np.nan))
     write_table(tmp_path / "scores.csv", table)

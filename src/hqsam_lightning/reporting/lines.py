@@ -11,12 +11,13 @@ from hqsam_lightning.reporting.markdown import heading, markdown_table
 from hqsam_lightning.reporting.metric_facts import NOTHING, describe
 from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.runs import Run, describe_set
-from hqsam_lightning.reporting.tables import overview, set_differences, set_scores
+from hqsam_lightning.reporting.tables import first_metrics, overview, set_differences, set_scores
 
 SCORES_NOTE = (
     "{}, means over masks. Thin objects lose more than a fifth of their area to an opening by a disc whose radius is "
     "2 % of the image's diagonal; the others are solid."
 )
+SETS_NOTE = "Each score is that of a whole set of images."
 DIFFERENCES_NOTE = (
     "Differences to plain SAM on the same masks: in points where scores are in percent, means over images (masks of "
     "one image averaged first), with 95 % bootstrap intervals over images."
@@ -25,13 +26,13 @@ DIFFERENCES_NOTE = (
 
 def score_lines(summary: Summary, notes: Sequence[str] = ()) -> list[str]:
     """What is scored, notes, all sets side by side where there are several, then each set's scores and differences."""
-    contents = describe(summary.metrics)
+    contents = describe(summary.mask_metrics)
     lines = [
-        *prose(SCORES_NOTE.format(contents)),
+        *prose(SCORES_NOTE.format(contents) if contents else SETS_NOTE),
         *(line for note in (DIFFERENCES_NOTE, *notes) for line in (note, "")),
     ]
     if len(summary.sets) > 1:
-        lines += ["## All sets", "", *markdown_table(overview(summary))]
+        lines += ["## All sets", "", *prose(f"{describe(first_metrics(summary))}:"), *markdown_table(overview(summary))]
     for place in summary.sets:
         dataset, prompts = place
         counts = describe_set(summary.table[summary.table["dataset"] == dataset])
@@ -39,8 +40,9 @@ def score_lines(summary: Summary, notes: Sequence[str] = ()) -> list[str]:
         lines += markdown_table(set_scores(summary, place))
         differences = set_differences(summary, place)
         if len(differences):
-            labels = " / ".join(metric.label for metric in summary.metrics.values())
-            lines += [*prose(f"Difference to plain SAM, {labels}:"), *markdown_table(differences)]
+            labels = " / ".join(metric.label for metric in summary.mask_metrics.values())
+            title = f"Difference to plain SAM, {labels}:" if labels else "Difference to plain SAM:"
+            lines += [*prose(title), *markdown_table(differences)]
     return lines
 
 

@@ -97,6 +97,18 @@ class Summary:
         return self.shown if self.shown.percent and of_masks.any() else None
 
     @property
+    def mask_metrics(self) -> dict[str, MetricFacts]:
+        """The metrics that masks are scored by."""
+        names = set(self.table.loc[self.table["sample"] != WHOLE_SET, "metric"])
+        return {name: metric for name, metric in self.metrics.items() if name in names}
+
+    @property
+    def set_metrics(self) -> dict[str, MetricFacts]:
+        """The metrics that whole sets are scored by."""
+        of_masks = self.mask_metrics
+        return {name: metric for name, metric in self.metrics.items() if name not in of_masks}
+
+    @property
     def main_set(self) -> Set:
         """What a recipe is judged by: the mean over sets by the main prompts, or the only set."""
         return (MEAN_OF_SETS if len(self.datasets) > 1 else self.datasets[0]), self.prompts[0]

@@ -28,7 +28,7 @@ from hqsam_lightning.reporting.markdown import fact_lines
 from hqsam_lightning.reporting.metric_facts import MetricFacts, describe, of_table
 from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.runs import Recipe, Run
-from hqsam_lightning.reporting.tables import overview, set_differences, set_scores
+from hqsam_lightning.reporting.tables import first_metrics, overview, set_differences, set_scores
 from hqsam_lightning.storage.files import write_document, write_whole
 from hqsam_lightning.training.callbacks.best_checkpoint import BestWeights
 
@@ -134,12 +134,12 @@ def print_results(results: Results, console: Console | None = None) -> None:
     console, summary = console or wide_console(), results.summary()
     if summary is None:
         return
-    contents = describe(summary.metrics)
     if len(summary.sets) > 1:
-        print_table(overview(summary), f"All sets: {contents}", console)
+        print_table(overview(summary), f"All sets: {describe(first_metrics(summary))}", console)
+    contents = describe(summary.mask_metrics)
     for place in summary.sets:
         name = summary.name_of(place)
-        print_table(set_scores(summary, place), f"{name}: {contents}", console)
+        print_table(set_scores(summary, place), f"{name}: {contents}" if contents else name, console)
         if len(rows_of(results.table)) > 1:
             title = f"{name}: difference to SAM, 95 % interval"
             print_table(set_differences(summary, place, ("all",)), title, console)

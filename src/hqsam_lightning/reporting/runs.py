@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.evaluation.table import Row, of_objects, rows_of
+from hqsam_lightning.evaluation.table import WHOLE_SET, Row, of_objects, rows_of
 from hqsam_lightning.recipe import recipe_of, without
 from hqsam_lightning.reporting.metric_facts import MetricFacts
 
@@ -150,8 +150,10 @@ def shorten(value: Any) -> str:
 
 
 def describe_set(table: pd.DataFrame) -> str:
-    """Such as "100 images, 112 masks: 60 thin, 52 solid"."""
-    masks = table.drop_duplicates(MASK)
+    """Such as "100 images, 112 masks: 60 thin, 52 solid"; "scored as a whole" where no mask is."""
+    masks = table[table["sample"] != WHOLE_SET].drop_duplicates(MASK)
+    if masks.empty:
+        return "scored as a whole"
     counts = (len(of_objects(masks, group)) for group in ("all", "thin", "solid"))
     return "{} images, {} masks: {} thin, {} solid".format(masks["sample"].nunique(), *counts)
 
