@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import torch
 from skimage.morphology import skeletonize
 from torch import Tensor
 
-from hqsam_lightning.metrics.functional import check_pair
+from hqsam_lightning.metrics.pairs import score_pairs
 
 RELAXED = 5
 """Errors within this many erosions of the masks' union are no effort."""
@@ -33,17 +32,12 @@ def human_correction_effort(pred: Tensor, target: Tensor, ignore: Tensor | None 
     Returns:
         (N,) float64, on the CPU.
     """
-    check_pair(pred, target, ignore)
-    if ignore is not None:
-        pred, target = pred & ~ignore, target & ~ignore
-    truths = [(mask, skeletonize(mask)) for mask in target.cpu().numpy()]
-    found = pred.cpu().numpy()
-    pairs = zip(found, truths * len(found) if len(truths) == 1 else truths, strict=True)
-    return torch.tensor([_effort(mask, *truth) for mask, truth in pairs], dtype=torch.float64)
+    return score_pairs(pred, target, ignore, lambda mask: (mask, skeletonize(mask)), _effort)
 
 
-def _effort(pred: np.ndarray, target: np.ndarray, skeleton: np.ndarray) -> int:
-    """Effort of one pair of (H, W) bool masks; the skeleton is the target's."""
+def _effort(pred: np.ndarray, truth: tuple[np.ndarray, np.ndarray]) -> int:
+    """Effort of one (H, W) bool mask; the truth is the true one and its skeleton."""
+    target, skeleton = truth
     right = pred & target
     core = cv2.erode((pred | target).astype(np.uint8), _CROSS, iterations=RELAXED) > 0
     wrong = _relaxed(pred & ~target, core, ~target)

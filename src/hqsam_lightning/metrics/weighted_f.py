@@ -6,11 +6,10 @@ import math
 
 import cv2
 import numpy as np
-import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from hqsam_lightning.metrics.functional import check_pair
+from hqsam_lightning.metrics.pairs import score_pairs
 
 KERNEL, SIGMA = 7, 5.0
 """Side and standard deviation, in pixels, of the Gaussian by which errors depend on each other."""
@@ -33,13 +32,7 @@ def weighted_f(pred: Tensor, target: Tensor, ignore: Tensor | None = None) -> Te
     Returns:
         (N,) float64, on the CPU.
     """
-    check_pair(pred, target, ignore)
-    if ignore is not None:
-        pred, target = pred & ~ignore, target & ~ignore
-    truths = [_Truth(mask) for mask in target.cpu().numpy()]
-    found = pred.cpu().numpy()
-    pairs = zip(found, truths * len(found) if len(truths) == 1 else truths, strict=True)
-    return torch.tensor([truth.score(mask) for mask, truth in pairs], dtype=torch.float64)
+    return score_pairs(pred, target, ignore, _Truth, lambda mask, truth: truth.score(mask))
 
 
 class _Truth:
