@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "data=hqseg44k paths.data_dir=FOLDER",
             "data=folder paths.data_dir=FOLDER out=findings.csv",
             "data=coco data.data_dir=FOLDER data.annotations=FILE data.images=FOLDER",
+            "benchmark=lvis paths.data_dir=FOLDER",
             "videos.images=DAVIS/JPEGImages/480p videos.annotations=DAVIS/Annotations/480p",
         ),
     ),

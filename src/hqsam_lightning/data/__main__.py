@@ -6,9 +6,11 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pandas as pd
+from hydra import compose
 from omegaconf import DictConfig
 
 from hqsam_lightning.cli import clean_errors, run_hydra
@@ -21,8 +23,10 @@ from hqsam_lightning.data.downloading import Places, Repository, require_publish
 from hqsam_lightning.data.downloading import download as fetch_sets
 from hqsam_lightning.data.problems import MOST_SHOWN, raise_problems
 from hqsam_lightning.data.statistics import draw_summary, measure_sets, summarise_sets
-from hqsam_lightning.errors import ConfigError, DataError
+from hqsam_lightning.data.suite_checking import check_suite
+from hqsam_lightning.errors import ConfigError, DataError, choice_error
 from hqsam_lightning.escaping import printable
+from hqsam_lightning.overrides import quote_override
 from hqsam_lightning.schema import check_config
 from hqsam_lightning.storage.files import write_whole
 
@@ -41,10 +45,12 @@ def check(config: DictConfig) -> list[Checked]:
         StorageError: the findings cannot be written.
     """
     config = check_config(config, "data_check")
-    if config.videos.images is None:
-        checked = check_sets(as_plain(config)["data"], config.sources, config.check)
-    else:
+    if config.videos.images is not None:
         checked = [_check_videos(config)]
+    elif config.benchmark is not None:
+        checked = check_suite(_suite(config.benchmark, config.paths.data_dir), config.check)
+    else:
+        checked = check_sets(as_plain(config)["data"], config.sources, config.check)
     print(as_table(checked).to_string(index=False))
     for each in checked:
         _print_problems(each.problems)
@@ -60,6 +66,16 @@ def _check_videos(config: DictConfig) -> Checked:
     if annotations is None:
         raise ConfigError("videos.annotations: expected a folder or a JSON file, since videos.images is set; got null")
     return check_clips(Path(images), Path(annotations), None if names is None else Path(names), config.check)
+
+
+def _suite(name: str, data_dir: str) -> dict[str, Any]:
+    """The config of a suite, as plain values, for files in a folder."""
+    names = sorted(path.stem for path in (Path(conf_dir()) / "suite").glob("*.yaml"))
+    if name not in names:
+        raise choice_error("benchmark", name, names)
+    overrides = [f"suite={name}", quote_override("paths.data_dir", data_dir), "paths.output_dir=unused"]
+    suite: dict[str, Any] = as_plain(compose("evaluate", overrides=overrides).suite)
+    return suite
 
 
 def require_sound(checked: Sequence[Checked]) -> None:

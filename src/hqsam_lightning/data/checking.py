@@ -98,6 +98,11 @@ def as_findings(checked: Sequence[Checked]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["set", "kind", "file", "text"], dtype=object)
 
 
+def problems_of(error: DataError) -> list[str]:
+    """All problems of an error, of which its message may show some."""
+    return list(error.problems) if isinstance(error, ProblemsError) else [str(error)]
+
+
 def _nodes(node: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The configs of sets, first those within others, each without the ones within it."""
     inside = {name: value for name, value in node.items() if isinstance(value, Mapping) and TARGET in value}
@@ -149,8 +154,7 @@ def _check_built(node: Mapping[str, Any], check: str) -> list[Checked]:
         with own_errors("data"):
             sets = instantiate({**node, **{key: value for key, value in changes.items() if key in node}})
     except DataError as error:
-        problems = list(error.problems) if isinstance(error, ProblemsError) else [str(error)]
-        return [Checked(node[TARGET].rpartition(".")[2].removesuffix("_sets"), problems=problems)]
+        return [Checked(node[TARGET].rpartition(".")[2].removesuffix("_sets"), problems=problems_of(error))]
     if not isinstance(sets, DataSets):
         raise ConfigError(f"data._target_: expected a function that returns DataSets; {node[TARGET]} does not")
     parts = {samples.identify(0).dataset: samples for samples, _ in sets.train} | sets.validation

@@ -179,6 +179,7 @@ DATA_CHECK: Mapping[str, Expected] = {
     **DATA,
     "check": choice(*CHECKS),
     "sources": optional(list_of(text(1), least=1)),
+    "benchmark": optional(text(1)),
     **dict.fromkeys(("videos.images", "videos.annotations", "videos.names", "out"), optional(path())),
 }
 DATA_SUMMARY: Mapping[str, Expected] = {
