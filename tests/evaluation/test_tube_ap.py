@@ -1,12 +1,16 @@
 """Tube AP against a plain computation of the definition, with tubes that are compared pixel by pixel."""
 
 from dataclasses import replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 import pytest
+import torch
 
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.evaluation.tube_ap import AREAS, ClipTubes, Tube, tube_average_precision
+from hqsam_lightning.metrics.tubes import frame_overlap
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
@@ -86,6 +90,56 @@ def test_values_are_those_of_the_definition(seed: int) -> None:
     for most in (1, 10, 100):
         expected[f"AR{most}"] = np.mean([reference(clips, threshold, every, most)[1] for threshold in THRESHOLDS])
     assert tube_average_precision(clips) == pytest.approx(expected, abs=1e-9)
+
+
+def plain_iou(pred: np.ndarray, target: np.ndarray) -> float:
+    union = (pred | target).sum()
+    return float((pred & target).sum() / union) if union else 0.0
+
+
+def edges(volume: np.ndarray) -> np.ndarray:
+    """Pixels of each frame with background within one pixel, which is the boundary of frames this small."""
+    padded = np.pad(volume, ((0, 0), (1, 1), (1, 1)))
+    height, width = volume.shape[1:]
+    around = [padded[:, dy : dy + height, dx : dx + width] for dy in range(3) for dx in range(3)]
+    return volume & ~np.logical_and.reduce(around)
+
+
+def disc(x: float, y: float, radius: float, first: int) -> np.ndarray:
+    """(4, 24, 30) bool: a disc that moves right, from its first frame on."""
+    rows, columns = np.mgrid[:24, :30]
+    inside = [(rows - y) ** 2 + (columns - x - 2 * frame) ** 2 <= radius**2 for frame in range(4)]
+    return np.stack([mask & (frame >= first) for frame, mask in enumerate(inside)])
+
+
+def volumes(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(4, 4, 24, 30) tracks and (3, 4, 24, 30) targets: shifted, one late, the last one the first target's."""
+    where = [(rng.uniform(4, 20), rng.uniform(6, 18), rng.uniform(4, 7)) for _ in range(3)]
+    targets = np.stack([disc(*each, first) for first, each in enumerate(where)])
+    shifts = rng.uniform(-0.5, 0.5, (3, 2))
+    moved = [disc(x + dx, y + dy, r, 1) for (x, y, r), (dx, dy) in zip(where, shifts, strict=True)]
+    return np.stack([*moved, targets[0]]), targets
+
+
+@pytest.mark.parametrize("boundary", [False, True])
+def test_volumes_against_brute_force(boundary: bool) -> None:
+    rng = np.random.default_rng(5)
+    clips, plain = [], []
+    for _ in range(3):
+        tracks, targets = volumes(rng)
+        known = [Tube(1 + number % 2, 50.0) for number in range(3)]
+        found = [Tube(1 + number % 2, 50.0, float(rng.random())) for number in range(4)]
+        frames = zip(torch.from_numpy(tracks).unbind(1), torch.from_numpy(targets).unbind(1), strict=True)
+        overlap = reduce(add, (frame_overlap(*frame) for frame in frames))
+        clips.append(ClipTubes(found, known, (overlap.boundary_iou() if boundary else overlap.mask_iou()).numpy()))
+        of_masks = np.array([[plain_iou(track, target) for target in targets] for track in tracks])
+        of_edges = np.array([[plain_iou(edges(track), edges(target)) for target in targets] for track in tracks])
+        plain.append(ClipTubes(found, known, np.minimum(of_masks, of_edges) if boundary else of_masks))
+    expected = [reference(plain, threshold, (0.0, 1e10), 100)[0] for threshold in THRESHOLDS]
+    values = tube_average_precision(clips)
+    assert values["AP"] == pytest.approx(np.mean(expected), abs=1e-9)
+    assert (values["AP50"], values["AP75"]) == pytest.approx((expected[0], expected[5]), abs=1e-9)
+    assert 0.05 < values["AP"] < 0.95
 
 
 def test_perfect_tracks_have_an_ap_of_one_and_swapped_ones_of_zero() -> None:
