@@ -107,6 +107,16 @@ def test_boxes_of_true_masks_and_of_a_folder_with_them(
     assert (record["J"][0], record["F"][0]) == pytest.approx(scores_of(masks, 2, 1), abs=1e-9)
 
 
+@pytest.mark.parametrize("boxes", ["propagated", "ground_truth"])
+def test_a_frame_is_encoded_once_for_all_methods(
+    make: Callable[..., DavisSuite], model: Model, monkeypatch: pytest.MonkeyPatch, boxes: str
+) -> None:
+    encoded, encode = [], Model.encode
+    monkeypatch.setattr(Model, "encode", lambda self, images: encoded.append(len(images)) or encode(self, images))
+    score(make(boxes=boxes), model)
+    assert encoded == [3, 1] * 2
+
+
 def test_the_table_has_means_over_frames(make: Callable[..., DavisSuite], model: Model) -> None:
     suite = make(boxes="ground_truth")
     records = score(suite, model)
