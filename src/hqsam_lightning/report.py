@@ -43,7 +43,8 @@ def report(config: DictConfig) -> Summary:
     if config.plot_metric is not None and config.plot_metric not in known:
         raise choice_error("plot_metric", config.plot_metric, [*known, "null"])
     summary = Summary(group_runs(runs), config.plot_metric)
-    write_report(Path(config.out), summary, paper, own_command("hqsam_lightning.report"))
+    coco = Summary(group_runs(_comparable_runs(list(map(Path, config.coco))))) if config.coco else None
+    write_report(Path(config.out), summary, paper, own_command("hqsam_lightning.report"), coco)
     print(f"report in {config.out}")
     return summary
 

@@ -10,10 +10,11 @@ import pytest
 from conftest import ROOT
 from example_runs import CONFIG, FACTS, METRICS, make_table, with_gains
 from hqsam_lightning.errors import ConfigError, DataError
-from hqsam_lightning.reporting.comparison import describe_agreement, paper_section
+from hqsam_lightning.reporting.comparison import paper_section
 from hqsam_lightning.reporting.metric_facts import MetricFacts
 from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.paper import PaperRow, compare_order, read_paper_table
+from hqsam_lightning.reporting.paper_rows import describe_agreement
 from hqsam_lightning.reporting.runs import Recipe, Run
 
 TABLE = ROOT / "experiments" / "table3_hq_features" / "table.yaml"

@@ -123,9 +123,8 @@ def differences(table: pd.DataFrame, pool_runs: bool = False) -> pd.DataFrame:
         units = _means(units.assign(run=""), [*CELL, "group"])
     units = units.sort_values("group", kind="stable")
     found = _means(units, CELL, "units").rename(columns={"value": "mean"})
-    # a whole set is no unit beside those of masks
-    apart = ["run", "dataset", "prompts", "group_of_objects", units["group"] == WHOLE_SET]
-    ends = [_ends(part) for _, part in units.groupby(apart, sort=False)]
+    keys = [units[name] for name in ("run", "dataset", "prompts", "group_of_objects")]
+    ends = [_ends(part) for _, part in units.groupby([*keys, units["group"] == WHOLE_SET], sort=False)]
     return found.merge(pd.concat(ends), on=[*CELL], validate="one_to_one") if ends else found.assign(low=[], high=[])
 
 

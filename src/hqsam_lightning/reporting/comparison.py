@@ -6,37 +6,42 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.escaping import escape_markdown
-from hqsam_lightning.evaluation.table import BASELINE
-from hqsam_lightning.recipe import flatten
 from hqsam_lightning.reporting.costs import PAPER_NOTE, cost_comparison
 from hqsam_lightning.reporting.markdown import markdown_table
 from hqsam_lightning.reporting.metric_facts import NOTHING
 from hqsam_lightning.reporting.numbers import MEAN_OF_SETS, Summary
-from hqsam_lightning.reporting.paper import LABELS, Agreement, PaperRow, compare_order
+from hqsam_lightning.reporting.paper import LABELS, PaperRow, compare_order
+from hqsam_lightning.reporting.paper_rows import MISSING, describe_agreement, recipe_of_row
+from hqsam_lightning.reporting.paper_scores import score_section
 from hqsam_lightning.reporting.runs import Recipe
 from hqsam_lightning.reporting.tables import OUTPUT_NAMES, cell
 
 OUTPUTS = ("hq", "sum")
-MISSING = "missing"
-MOST_PAIRS = 5
 COCO_COLUMN = "COCO AP_B / AP"
+COCO_METRICS = ("AP_B", "AP")
 NOTE = (
     "mIoU / mBIoU in percent; the paper's are means over its four sets with its own SAM, so the order of rows is what "
     "can be compared. A row without a run is missing."
 )
 
 
-def paper_section(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
+def paper_section(summary: Summary, paper: Sequence[PaperRow], coco: Summary | None = None) -> list[str]:
     """Lines with the paper's numbers beside ours, then for each set and output whether the order by mIoU agrees.
 
     The mean over sets is shown where the paper gives no numbers by set.
 
+    Args:
+        summary: of the runs, or of evaluations.
+        paper: rows of one table.
+        coco: of evaluations on COCO of what the runs trained, for the columns of a table that has them.
+
     Raises:
         ConfigError: where a row of the table fits several recipes.
     """
-    recipes = {row.name: _recipe_of(summary, row) for row in paper}
+    if any(row.scores for row in paper):
+        return score_section(summary, paper)
+    recipes = {row.name: recipe_of_row(summary, row) for row in paper}
     has_mean = len(summary.datasets) > 1 and not any(row.sets for row in paper)
     datasets = [*summary.datasets, *([MEAN_OF_SETS] if has_mean else [])]
     columns = [(dataset, output) for dataset in datasets for output in OUTPUTS]
@@ -52,8 +57,8 @@ def paper_section(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
             else MISSING
             for dataset, output in columns
         ]
-        coco = [_numbers((row.coco.get("ap_b"), row.coco.get("ap"))), MISSING] if has_coco else []
-        lines.append([row.name, _paper_cell(row), *cells, *coco])
+        on_coco = [_numbers((row.coco.get("ap_b"), row.coco.get("ap"))), _coco_cell(coco, row)] if has_coco else []
+        lines.append([row.name, _paper_cell(row), *cells, *on_coco])
     heads = ["method", "paper", *(f"{dataset}, {OUTPUT_NAMES[output]}" for dataset, output in columns)]
     heads += [f"{COCO_COLUMN}, paper", COCO_COLUMN] if has_coco else []
     order = [_order_line(summary, recipes, paper, *column) for column in columns]
@@ -62,21 +67,14 @@ def paper_section(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
     return [*text, PAPER_NOTE, "", *markdown_table(costs)] if len(costs) else text
 
 
-def _recipe_of(summary: Summary, row: PaperRow) -> Recipe | None:
-    """The recipe that the row is from; None where it is missing. Plain SAM is the same in all that fit."""
-    found = []
-    for recipe in summary.recipes:
-        values = flatten(recipe.runs[0].config)
-        conditions = [row.when, *([row.miniature] if row.miniature else [])]
-        fits = any(all(values.get(key) == value for key, value in each.items()) for each in conditions)
-        if fits and any(variant == row.variant for variant, _ in recipe.rows):
-            found.append(recipe)
-    if len(found) > 1 and row.variant != BASELINE:
-        raise ConfigError(
-            f"runs: expected each row of the table in one recipe; {row.name} is in {found[0].label} and "
-            f"{found[1].label}; make a report for each"
-        )
-    return found[0] if found else None
+def _coco_cell(coco: Summary | None, row: PaperRow) -> str:
+    """Boundary AP and AP of a row's evaluation, by SAM + HQ as the paper's."""
+    recipe = None if coco is None else recipe_of_row(coco, row)
+    if coco is None or recipe is None:
+        return MISSING
+    place = ((coco.datasets[0], coco.prompts[0]), "all")
+    metrics = {name: coco.metrics[name] for name in COCO_METRICS if name in coco.metrics}
+    return cell(coco, recipe, recipe.shown_row(row.variant, "sum"), place, metrics=metrics)
 
 
 def _order_line(
@@ -95,19 +93,6 @@ def _order_line(
     absent = f" Missing: {', '.join(missing)}." if missing else ""
     sentences = f"{describe_agreement(compare_order(theirs, ours))}{absent}"
     return f"- {escape_markdown(f'{dataset}, {OUTPUT_NAMES[output]}: {sentences}')}"
-
-
-def describe_agreement(agreement: Agreement) -> str:
-    """Whether the order is the paper's, and the first `MOST_PAIRS` pairs that are not."""
-    if agreement.tau is None:
-        return f"{agreement.compared} row(s) to compare, which have no order."
-    numbers = f"Kendall's tau {agreement.tau:.2f} over {agreement.compared} rows"
-    if not agreement.swapped:
-        return f"the order agrees with the paper's ({numbers})."
-    pairs = "; ".join(f"{lower} is above {upper}" for upper, lower in agreement.swapped[:MOST_PAIRS])
-    more = len(agreement.swapped) - MOST_PAIRS
-    others = f"; and {more} more pairs" if more > 0 else ""
-    return f"the order does not agree with the paper's ({numbers}). Here, and not in the paper, {pairs}{others}."
 
 
 def _paper_cell(row: PaperRow) -> str:

@@ -9,15 +9,14 @@ from hqsam_lightning.escaping import escape_markdown
 from hqsam_lightning.reporting.costs import COST_NOTE, cost_table
 from hqsam_lightning.reporting.markdown import heading, markdown_table
 from hqsam_lightning.reporting.metric_facts import NOTHING, describe
-from hqsam_lightning.reporting.numbers import Summary
+from hqsam_lightning.reporting.numbers import MEAN_OF_SETS, Set, Summary
 from hqsam_lightning.reporting.runs import Run, describe_set
-from hqsam_lightning.reporting.tables import first_metrics, overview, set_differences, set_scores
+from hqsam_lightning.reporting.tables import metric_lines, overview, set_differences, set_scores
 
 SCORES_NOTE = (
     "{}, means over masks. Thin objects lose more than a fifth of their area to an opening by a disc whose radius is "
     "2 % of the image's diagonal; the others are solid."
 )
-SETS_NOTE = "Each score is that of a whole set of images."
 DIFFERENCES_NOTE = (
     "Differences to plain SAM on the same masks: in points where scores are in percent, means over images (masks of "
     "one image averaged first), with 95 % bootstrap intervals over images."
@@ -26,23 +25,41 @@ DIFFERENCES_NOTE = (
 
 def score_lines(summary: Summary, notes: Sequence[str] = ()) -> list[str]:
     """What is scored, notes, all sets side by side where there are several, then each set's scores and differences."""
-    contents = describe(summary.mask_metrics)
+    contents = describe(summary.in_cells)
     lines = [
-        *prose(SCORES_NOTE.format(contents) if contents else SETS_NOTE),
+        *(prose(SCORES_NOTE.format(contents)) if summary.in_cells else []),
         *(line for note in (DIFFERENCES_NOTE, *notes) for line in (note, "")),
     ]
     if len(summary.sets) > 1:
-        lines += ["## All sets", "", *prose(f"{describe(first_metrics(summary))}:"), *markdown_table(overview(summary))]
+        lines += ["## All sets", ""]
+        lines += markdown_table(overview(summary)) if summary.in_cells else []
+        for prompts in summary.prompts if len(summary.datasets) > 1 else ():
+            lines += _metric_lines(summary, (MEAN_OF_SETS, prompts))
     for place in summary.sets:
         dataset, prompts = place
         counts = describe_set(summary.table[summary.table["dataset"] == dataset])
         lines += [heading(2, summary.name_of(place)), "", *prose(f"{counts}; prompts: {prompts}.")]
-        lines += markdown_table(set_scores(summary, place))
-        differences = set_differences(summary, place)
-        if len(differences):
-            labels = " / ".join(metric.label for metric in summary.mask_metrics.values())
-            title = f"Difference to plain SAM, {labels}:" if labels else "Difference to plain SAM:"
-            lines += [*prose(title), *markdown_table(differences)]
+        lines += _cells(summary, place) if summary.in_cells else []
+        lines += _metric_lines(summary, place)
+    return lines
+
+
+def _cells(summary: Summary, place: Set) -> list[str]:
+    lines = markdown_table(set_scores(summary, place))
+    differences = set_differences(summary, place)
+    if len(differences):
+        labels = " / ".join(metric.label for metric in summary.in_cells.values())
+        lines += [*prose(f"Difference to plain SAM, {labels}:"), *markdown_table(differences)]
+    return lines
+
+
+def _metric_lines(summary: Summary, place: Set) -> list[str]:
+    """The metrics that have a line each."""
+    lines = []
+    for title, quantity in (("Means, shares in percent", "mean"), ("Difference to plain SAM", "difference")):
+        table = metric_lines(summary, place, quantity)
+        if len(table):
+            lines += [f"{title}:", "", *markdown_table(table)]
     return lines
 
 

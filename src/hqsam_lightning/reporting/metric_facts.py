@@ -49,9 +49,7 @@ class MetricFacts:
 
 
 def describe(metrics: Mapping[str, MetricFacts]) -> str:
-    """What a cell of several numbers holds, such as "mIoU / mBIoU in percent"; nothing without a metric."""
-    if not metrics:
-        return ""
+    """What a cell of several numbers holds, such as "mIoU / mBIoU in percent"."""
     if all(metric.percent for metric in metrics.values()):
         return f"{' / '.join(metric.label for metric in metrics.values())} in percent"
     return " / ".join(metric.unit for metric in metrics.values())

@@ -24,6 +24,9 @@ difference's 95 % interval over images; seeds: number of runs; count: masks; uni
 their mean. What is not known is NaN.
 """
 
+MOST_IN_A_CELL = 4
+"""Metrics of masks that one cell of a table has; more get a line each."""
+
 Set = tuple[str, str]
 """(dataset, prompts): a validation set as it was prompted."""
 
@@ -86,6 +89,17 @@ class Summary:
         self._index = {line[:width]: line for line in self.numbers.itertuples(index=False, name="Number")}
 
     @property
+    def in_cells(self) -> dict[str, MetricFacts]:
+        """The metrics of masks that tables write side by side: all of them where they are few, otherwise none."""
+        names = set(self.table.loc[self.table["sample"] != WHOLE_SET, "metric"])
+        return {name: facts for name, facts in self.metrics.items() if name in names and len(names) <= MOST_IN_A_CELL}
+
+    @property
+    def in_lines(self) -> dict[str, MetricFacts]:
+        """The other metrics, each of which has a line of its own."""
+        return {name: facts for name, facts in self.metrics.items() if name not in self.in_cells}
+
+    @property
     def shown(self) -> MetricFacts:
         """The facts of `metric`."""
         return self.metrics[self.metric]
@@ -95,18 +109,6 @@ class Summary:
         """The facts of `metric` where its values are shares, which recalls have thresholds for, and those of masks."""
         of_masks = (self.table["metric"] == self.metric) & (self.table["sample"] != WHOLE_SET)
         return self.shown if self.shown.percent and of_masks.any() else None
-
-    @property
-    def mask_metrics(self) -> dict[str, MetricFacts]:
-        """The metrics that masks are scored by."""
-        names = set(self.table.loc[self.table["sample"] != WHOLE_SET, "metric"])
-        return {name: metric for name, metric in self.metrics.items() if name in names}
-
-    @property
-    def set_metrics(self) -> dict[str, MetricFacts]:
-        """The metrics that whole sets are scored by."""
-        of_masks = self.mask_metrics
-        return {name: metric for name, metric in self.metrics.items() if name not in of_masks}
 
     @property
     def main_set(self) -> Set:

@@ -50,6 +50,7 @@ class PaperRow:
         when: config keys and values that tell the row's run from the others.
         miniature: those of the run that stands for it in the miniature; none where it is `when` there too.
         sets: mIoU and mBIoU in percent by validation set, where the paper gives no mean but these.
+        scores: in percent, by the labels of other metrics, where the paper gives these instead.
         coco: box-prompted boundary AP and mask AP on COCO in percent, by "ap_b" and "ap", where the paper gives them.
         costs: by the keys of `COSTS`.
     """
@@ -62,6 +63,7 @@ class PaperRow:
     when: Mapping[str, Any] = field(default_factory=dict)
     miniature: Mapping[str, Any] = field(default_factory=dict)
     sets: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    scores: Mapping[str, float | None] = field(default_factory=dict)
     coco: Mapping[str, float] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
 
@@ -131,10 +133,19 @@ def _paper_row(row: dict[str, Any]) -> PaperRow:
             raise ValueError(f"unknown key {key!r}")
         if problem := _KEYS[key].problem(value):
             raise ValueError(f"{key}: {problem}")
+    if all(value is None or isinstance(value, int | float) for value in paper.values()) and "miou" not in paper:
+        return PaperRow(**given, miou=None, mbiou=None, scores=_scores(paper))
     by_set = {"": paper} if "miou" in paper else paper
     sets = {str(name): _pair(numbers) for name, numbers in by_set.items()}
     miou, mbiou = sets.pop("", (None, None))
     return PaperRow(**given, miou=miou, mbiou=mbiou, sets=sets)
+
+
+def _scores(numbers: Mapping[str, Any]) -> dict[str, float | None]:
+    for label, value in numbers.items():
+        if problem := _PERCENT.problem(value):
+            raise ValueError(f"{label}: {problem}")
+    return {str(label): value for label, value in numbers.items()}
 
 
 def _pair(numbers: Mapping[str, Any]) -> tuple[float | None, float | None]:

@@ -44,7 +44,9 @@ SEEDS_NOTE = (
 )
 
 
-def write_report(folder: Path, summary: Summary, paper: Sequence[PaperRow] | None, command: str) -> None:
+def write_report(
+    folder: Path, summary: Summary, paper: Sequence[PaperRow] | None, command: str, coco: Summary | None = None
+) -> None:
     """Writes the files; tradeoff.png where a run measured its speed, sweep.png where there are enough recipes.
 
     An earlier report in the folder stays as it is until all files of the new one are written.
@@ -54,13 +56,14 @@ def write_report(folder: Path, summary: Summary, paper: Sequence[PaperRow] | Non
         summary: the numbers.
         paper: see `report_lines`.
         command: see `report_lines`.
+        coco: see `report_lines`.
 
     Raises:
         StorageError: the disk is full or cannot be written.
     """
-    report_lines(summary, paper, command, PICTURES)  # what is wrong with the runs is found before drawing
+    report_lines(summary, paper, command, PICTURES, coco)  # what is wrong with the runs is found before drawing
     pictures = _draw(summary, paper or [])
-    lines = report_lines(summary, paper, command, list(pictures))
+    lines = report_lines(summary, paper, command, list(pictures), coco)
     runs = [(printable(recipe.label), fact_lines(shared_facts(recipe.runs))) for recipe in summary.recipes]
     whole = [*lines, *(line for label, facts in runs for line in (heading(3, label), "", *facts))]
     table = summary.numbers.to_csv(index=False, lineterminator="\n")
@@ -70,7 +73,11 @@ def write_report(folder: Path, summary: Summary, paper: Sequence[PaperRow] | Non
 
 
 def report_lines(
-    summary: Summary, paper: Sequence[PaperRow] | None, command: str, pictures: Collection[str]
+    summary: Summary,
+    paper: Sequence[PaperRow] | None,
+    command: str,
+    pictures: Collection[str],
+    coco: Summary | None = None,
 ) -> list[str]:
     """Lines of report.md but for the facts of each recipe's runs.
 
@@ -79,10 +86,11 @@ def report_lines(
         paper: rows of the paper's table that the report stands beside, if any.
         command: that made the report.
         pictures: names of the plots that lie beside the file.
+        coco: see `hqsam_lightning.reporting.comparison.paper_section`.
     """
     lines = ["# Report", "", code_span(command), "", *score_lines(summary, [SEEDS_NOTE])]
     if paper is not None:
-        lines += ["## Beside the paper", "", *paper_section(summary, paper)]
+        lines += ["## Beside the paper", "", *paper_section(summary, paper, coco)]
     if summary.recalled:
         lines += ["## Recall", "", *prose(RECALL_NOTE.format(summary.recalled.label))]
         lines += _picture("recall.png", pictures)

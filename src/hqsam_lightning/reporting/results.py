@@ -28,14 +28,14 @@ from hqsam_lightning.reporting.markdown import fact_lines
 from hqsam_lightning.reporting.metric_facts import MetricFacts, describe, of_table
 from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.runs import Recipe, Run
-from hqsam_lightning.reporting.tables import first_metrics, overview, set_differences, set_scores
+from hqsam_lightning.reporting.tables import metric_lines, overview, set_differences, set_scores
 from hqsam_lightning.storage.files import write_document, write_whole
 from hqsam_lightning.training.callbacks.best_checkpoint import BestWeights
 
 METRICS_FILE, RESULTS_FILE = "metrics.json", "results.md"
 METRICS_KIND, METRICS_VERSION = "metrics", 2
 WIDE = 400
-LEFT_ALIGNED = ("recipe", "method", "logits")
+LEFT_ALIGNED = ("recipe", "method", "logits", "metric")
 
 
 @dataclass(frozen=True)
@@ -134,15 +134,18 @@ def print_results(results: Results, console: Console | None = None) -> None:
     console, summary = console or wide_console(), results.summary()
     if summary is None:
         return
-    if len(summary.sets) > 1:
-        print_table(overview(summary), f"All sets: {describe(first_metrics(summary))}", console)
-    contents = describe(summary.mask_metrics)
+    contents = describe(summary.in_cells)
+    if len(summary.sets) > 1 and summary.in_cells:
+        print_table(overview(summary), f"All sets: {contents}", console)
     for place in summary.sets:
         name = summary.name_of(place)
-        print_table(set_scores(summary, place), f"{name}: {contents}" if contents else name, console)
-        if len(rows_of(results.table)) > 1:
+        if summary.in_cells:
+            print_table(set_scores(summary, place), f"{name}: {contents}", console)
+        if summary.in_cells and len(rows_of(results.table)) > 1:
             title = f"{name}: difference to SAM, 95 % interval"
             print_table(set_differences(summary, place, ("all",)), title, console)
+        if len(lines := metric_lines(summary, place)):
+            print_table(lines, f"{name}: shares in percent", console)
 
 
 def print_table(cells: pd.DataFrame, title: str, console: Console) -> None:

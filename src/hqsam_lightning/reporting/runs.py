@@ -150,10 +150,10 @@ def shorten(value: Any) -> str:
 
 
 def describe_set(table: pd.DataFrame) -> str:
-    """Such as "100 images, 112 masks: 60 thin, 52 solid"; "scored as a whole" where no mask is."""
+    """Such as "100 images, 112 masks: 60 thin, 52 solid"; "the whole set" where no mask has scores of its own."""
     masks = table[table["sample"] != WHOLE_SET].drop_duplicates(MASK)
     if masks.empty:
-        return "scored as a whole"
+        return "the whole set"
     counts = (len(of_objects(masks, group)) for group in ("all", "thin", "solid"))
     return "{} images, {} masks: {} thin, {} solid".format(masks["sample"].nunique(), *counts)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -25,41 +24,42 @@ OUTPUT_NAMES = {"sam": "SAM", "hq": "HQ", "sum": "SAM + HQ", "box": "filled box"
 UNTRAINED = (BASELINE, BOX_ROW[0])
 """Variants that are the same in all recipes over one SAM."""
 
-MOST_IN_CELL = 4
-"""How many metrics a cell has where sets stand side by side."""
-
 Place = tuple[Set, str]
 """(set, group of objects): what a column is of."""
-Column = tuple[str, Place, Mapping[str, MetricFacts]]
-"""Its name, what it is of, and the metrics of its cells."""
 
 
 def overview(summary: Summary) -> pd.DataFrame:
-    """The scores of all objects by the first metrics, sets side by side, and their mean by each prompts."""
-    metrics = first_metrics(summary)
-    columns: list[Column] = [(summary.name_of(place), (place, "all"), metrics) for place in summary.sets]
+    """The scores of all objects, sets side by side, and their mean by each prompts."""
+    columns = [(summary.name_of(place), (place, "all")) for place in summary.sets]
     for prompts in summary.prompts if len(summary.datasets) > 1 else ():
         name = "mean" if prompts == summary.prompts[0] else f"mean, {prompts}"
-        columns.append((name, ((MEAN_OF_SETS, prompts), "all"), metrics))
+        columns.append((name, ((MEAN_OF_SETS, prompts), "all")))
     return _table(summary, columns, "mean")
 
 
-def first_metrics(summary: Summary) -> dict[str, MetricFacts]:
-    """The metrics of `overview`."""
-    return dict(islice(summary.metrics.items(), MOST_IN_CELL))
-
-
 def set_scores(summary: Summary, place: Set) -> pd.DataFrame:
-    """A set's scores: of masks by group of objects, whose numbers the heads name; of the whole set by metric."""
+    """A set's scores by group of objects, whose numbers of masks the heads name."""
     of_set = (summary.table["dataset"] == place[0]) & (summary.table["prompts"] == place[1])
     masks = summary.table[of_set & (summary.table["sample"] != WHOLE_SET)].drop_duplicates(MASK)
-    names = {group: f"{group} ({len(of_objects(masks, group))})" for group in GROUPS_OF_OBJECTS}
-    return _table(summary, _columns(summary, place, names), "mean")
+    columns = [(f"{group} ({len(of_objects(masks, group))})", (place, group)) for group in GROUPS_OF_OBJECTS]
+    return _table(summary, columns, "mean")
 
 
 def set_differences(summary: Summary, place: Set, groups: Sequence[str] = GROUPS_OF_OBJECTS) -> pd.DataFrame:
-    """What each method gains over plain SAM on a set, with 95 % intervals where masks are scored."""
-    return _table(summary, _columns(summary, place, {group: group for group in groups}), "difference")
+    """What each method gains over plain SAM on a set, with 95 % intervals."""
+    return _table(summary, [(group, (place, group)) for group in groups], "difference")
+
+
+def metric_lines(summary: Summary, place: Set, quantity: str = "mean") -> pd.DataFrame:
+    """A set's other metrics, a line for each and a column per method; "difference" is that to plain SAM."""
+    rows = [pair for pair in all_rows(summary) if quantity == "mean" or pair[1] != BASELINE_ROW]
+    heads = [", ".join(name for name in _names(summary, *pair) if name != NOTHING) for pair in rows]
+    lines = [
+        [facts.label, *(cell(summary, *pair, (place, "all"), quantity, {name: facts}) for pair in rows)]
+        for name, facts in summary.in_lines.items()
+    ]
+    found = [line for line in lines if any(text != NOTHING for text in line[1:])]
+    return pd.DataFrame(found, columns=["metric", *heads])
 
 
 def set_recalls(summary: Summary, place: Set) -> pd.DataFrame:
@@ -91,9 +91,9 @@ def cell(
     quantity: str = "mean",
     metrics: Mapping[str, MetricFacts] | None = None,
 ) -> str:
-    """The numbers of all metrics, such as "63.2 ± 0.4 / 41.0 ± 0.2"; a dash where there is none."""
+    """The numbers of metrics, by default those `in_cells`, such as "63.2 ± 0.4 / 41.0 ± 0.2"; a dash where none is."""
     texts = []
-    for name, metric in (summary.metrics if metrics is None else metrics).items():
+    for name, metric in (summary.in_cells if metrics is None else metrics).items():
         number = summary.get(recipe.label, row, *place, name, quantity)
         if number is not None and quantity == "mean":
             texts.append(metric.with_spread(number.mean, number.std))
@@ -125,24 +125,17 @@ def sams(summary: Summary) -> set[str]:
     return {recipe.runs[0].sam for recipe in summary.recipes}
 
 
-def _columns(summary: Summary, place: Set, groups: Mapping[str, str]) -> list[Column]:
-    """A column per group of objects, which are called as given, and one per metric of the whole set."""
-    of_masks = summary.mask_metrics
-    columns: list[Column] = [(name, (place, group), of_masks) for group, name in groups.items() if of_masks]
-    return columns + [(each.unit, (place, "all"), {name: each}) for name, each in summary.set_metrics.items()]
-
-
-def _table(summary: Summary, columns: Sequence[Column], quantity: str) -> pd.DataFrame:
+def _table(summary: Summary, columns: Sequence[tuple[str, Place]], quantity: str) -> pd.DataFrame:
     """A row per method, and a column per name and place; two columns may have one name."""
     lines = []
     for recipe, row in all_rows(summary):
         if quantity == "mean" or row != BASELINE_ROW:
             count = recipe.runs[0].facts.get("trainable_parameters", {}).get(row[0])
             parameters = [NOTHING if count is None else f"{count:,}"] if quantity == "mean" else []
-            cells = [cell(summary, recipe, row, place, quantity, metrics) for _, place, metrics in columns]
+            cells = [cell(summary, recipe, row, place, quantity) for _, place in columns]
             lines.append([*_names(summary, recipe, row), *parameters, *cells])
     parameters = ["trainable parameters"] if quantity == "mean" else []
-    return pd.DataFrame(lines, columns=[*_name_heads(summary), *parameters, *(name for name, *_ in columns)])
+    return pd.DataFrame(lines, columns=[*_name_heads(summary), *parameters, *(name for name, _ in columns)])
 
 
 def _name_heads(summary: Summary) -> list[str]:

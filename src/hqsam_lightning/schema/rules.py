@@ -145,6 +145,7 @@ REPORT: Mapping[str, Expected] = {
     "runs": either(path(), list_of(either(path(), integer(0)), least=1)),
     "out": path(),
     "table": optional(path()),
+    "coco": list_of(either(path(), integer(0))),
     "plot_metric": optional(text(1)),
 }
 SCENES: Mapping[str, Expected] = {
