@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -59,3 +60,10 @@ def write_instances(folder: Path) -> tuple[Entry, list[Entry]]:
     (folder / "instances.json").write_text(json.dumps(truth))
     (folder / "found.json").write_text(json.dumps(found))
     return truth, found
+
+
+def small_set(folder: Path) -> SimpleNamespace:
+    """Writes the set; its content, and its paths as the suite takes them."""
+    truth, found = write_instances(folder)
+    paths = {"annotations": str(folder / "instances.json"), "images": str(folder)}
+    return SimpleNamespace(folder=folder, truth=truth, found=found, paths=paths, boxes=str(folder / "found.json"))

@@ -1,4 +1,4 @@
-"""Sets of images with annotated objects, and the boxes that prompt for each image."""
+"""Sets of images with annotated objects, and the boxes that prompt for each."""
 
 from __future__ import annotations
 
@@ -7,25 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch.utils.data import Dataset
-
-from hqsam_lightning.data.examples import image_in_frame
-from hqsam_lightning.data.framing import Frame
 from hqsam_lightning.data.image_files import file_fingerprint
 from hqsam_lightning.data.instances_json import FoundBox, Instances, read_found_boxes, read_instances, true_box
 from hqsam_lightning.data.names import find_photo, unique_stems
 from hqsam_lightning.data.problems import listed, raise_problems
-from hqsam_lightning.data.reading import read_image
-from hqsam_lightning.data.segmentations import decode
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.storage.files import content_sha256, file_sha256
-from hqsam_lightning.types import Example, Prompt
 
 GROUND_TRUTH = "ground_truth"
 NAME = "@name"
 """What stands for a set's name in paths."""
+
+
+Boxes = Mapping[int, Sequence[FoundBox]]
+"""Boxes by the id of their image."""
 
 
 @dataclass(frozen=True)
@@ -131,23 +126,14 @@ def read_set(name: str, files: Files, options: Options) -> InstanceSet:
         DataError: naming all problems of the annotations; also where no box or no photo can be used, and, of a strict
             suite, for entries of the detector.
     """
-    annotations, folder, boxes = Path(files.annotations), Path(files.images), Path(files.boxes)
-    instances = read_instances(annotations, options.federated, options.class_agnostic)
-    facts = {"annotations": file_sha256(annotations), "boxes": files.boxes}
-    found: Mapping[int, Sequence[FoundBox]]
-    masks: dict[int, list[Mapping[str, Any]]] = {}
-    left_out = []
+    instances = read_instances(Path(files.annotations), options.federated, options.class_agnostic)
+    masks: Mapping[int, Sequence[Mapping[str, Any]]] = {}
+    left_out: Sequence[str] = ()
     if files.boxes == GROUND_TRUTH:
-        pairs = {key: _objects_with_boxes(image.objects) for key, image in instances.images.items()}
-        found = {key: [box for box, _ in of_image] for key, of_image in pairs.items()}
-        masks = {key: [mask for _, mask in of_image] for key, of_image in pairs.items()}
+        boxes, masks = _true_boxes(instances)
     else:
-        every, problems = read_found_boxes(boxes, instances, options.class_agnostic)
-        if options.strict:
-            raise_problems(str(boxes), problems, "correct the entries, or set strict=false")
-        left_out += [f"{len(problems)} entries of {boxes.name}: {listed(problems)}"] if problems else []
-        found = {key: _highest(each, options.max_boxes) for key, each in every.items()}
-        facts["boxes"] = file_sha256(boxes)
+        boxes, left_out = _found_boxes(Path(files.boxes), instances, options)
+    folder = Path(files.images)
     stems = unique_stems([image.name for image in instances.images.values()])
     prompted = [
         PromptedImage(
@@ -156,74 +142,48 @@ def read_set(name: str, files: Files, options: Options) -> InstanceSet:
             sample_id=f"{name}/{stem}",
             path=find_photo(folder, image.name),
             size=image.size,
-            boxes=found[key],
-            masks=masks.get(key, []),
+            boxes=boxes[key],
+            masks=masks.get(key, ()),
         )
         for (key, image), stem in zip(instances.images.items(), stems, strict=True)
-        if found.get(key)
+        if boxes.get(key)
     ]
     if not prompted:
-        raise DataError(f"{boxes}: expected a box of an image of {annotations}; none can be used; use another file")
-    _refuse_wrong_folder(folder, prompted)
-    facts["photos"] = content_sha256([file_fingerprint(each.path) for each in prompted if each.path.is_file()])
-    return InstanceSet(instances, prompted, facts, left_out)
-
-
-class BoxExamples(Dataset[Example]):
-    """Images with their boxes as prompts.
-
-    Args:
-        images: in an order that stays.
-        frame: fits images into the model's frame.
-        prompts: name of the prompts.
-        exif: whether photos are turned by their EXIF orientation.
-    """
-
-    def __init__(self, images: Sequence[PromptedImage], frame: Frame, prompts: str, exif: bool) -> None:
-        self.images = images
-        self.frame = frame
-        self.prompts = prompts
-        self.exif = exif
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Example:
-        """Reads one image.
-
-        Returns:
-            An example with M empty masks, and M original ones where the boxes are those of true masks.
-
-        Raises:
-            DataError: the photo cannot be read, or has another size than its annotations.
-        """
-        known = self.images[index]
-        image = read_image(known.path, self.exif)
-        if image.shape[:2] != known.size:
-            raise DataError(
-                f"{known.path}: expected height x width {known.size[0]}x{known.size[1]} as the annotations say, got "
-                f"{image.shape[0]}x{image.shape[1]}; use the photos that were annotated, or set suite.exif"
-            )
-        across, down = self.frame.scale(known.size)
-        scale = torch.tensor([across, down, across, down])
-        masks = [decode(mask, known.size) for mask in known.masks]
-        return Example(
-            image=image_in_frame(image, self.frame),
-            masks=torch.zeros(len(known.boxes), 1, 0, 0),
-            sample_id=known.sample_id,
-            dataset=known.dataset,
-            prompts={self.prompts: [Prompt(box=torch.tensor(each.box) / scale) for each in known.boxes]},
-            original_masks=torch.from_numpy(np.stack(masks)) if masks else None,
+        raise DataError(
+            f"{files.boxes}: expected a box of an image of {files.annotations}; none can be used; use another file"
         )
+    _refuse_wrong_folder(folder, prompted)
+    return InstanceSet(instances, prompted, _facts(files, prompted), left_out)
 
 
-def _objects_with_boxes(objects: Sequence[Mapping[str, Any]]) -> list[tuple[FoundBox, Mapping[str, Any]]]:
-    pairs = [(true_box(each), each["segmentation"]) for each in objects]
-    return [(box, mask) for box, mask in pairs if box is not None]
+def _true_boxes(instances: Instances) -> tuple[Boxes, dict[int, list[Mapping[str, Any]]]]:
+    """Boxes around the true masks, and these masks, by image."""
+    boxes: dict[int, list[FoundBox]] = {}
+    masks: dict[int, list[Mapping[str, Any]]] = {}
+    for key, image in instances.images.items():
+        for each in image.objects:
+            if box := true_box(each):
+                boxes.setdefault(key, []).append(box)
+                masks.setdefault(key, []).append(each["segmentation"])
+    return boxes, masks
 
 
-def _highest(boxes: Sequence[FoundBox], most: int | None) -> Sequence[FoundBox]:
-    return sorted(boxes, key=lambda each: -each.score)[:most]
+def _found_boxes(path: Path, instances: Instances, options: Options) -> tuple[Boxes, list[str]]:
+    """A detector's boxes by image, and a sentence about the entries that are left out, if any are."""
+    every, problems = read_found_boxes(path, instances, options.class_agnostic)
+    if options.strict:
+        raise_problems(str(path), problems, "correct the entries, or set strict=false")
+    left_out = [f"{len(problems)} entries of {path.name}: {listed(problems)}"] if problems else []
+    best = {key: sorted(found, key=lambda each: -each.score)[: options.max_boxes] for key, found in every.items()}
+    return best, left_out
+
+
+def _facts(files: Files, prompted: Sequence[PromptedImage]) -> dict[str, Any]:
+    return {
+        "annotations": file_sha256(Path(files.annotations)),
+        "boxes": files.boxes if files.boxes == GROUND_TRUTH else file_sha256(Path(files.boxes)),
+        "photos": content_sha256([file_fingerprint(each.path) for each in prompted if each.path.is_file()]),
+    }
 
 
 def _refuse_wrong_folder(folder: Path, prompted: Sequence[PromptedImage]) -> None:

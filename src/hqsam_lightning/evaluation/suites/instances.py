@@ -21,15 +21,8 @@ from hqsam_lightning.evaluation.average_precision import AREAS, FREQUENCIES, KIN
 from hqsam_lightning.evaluation.model import EncodedImages, Model
 from hqsam_lightning.evaluation.scorer import ordered_table
 from hqsam_lightning.evaluation.suites.base import Record, Setting, Suite
-from hqsam_lightning.evaluation.suites.instance_sets import (
-    GROUND_TRUTH,
-    NAME,
-    BoxExamples,
-    Files,
-    Options,
-    PromptedImage,
-    read_set,
-)
+from hqsam_lightning.evaluation.suites.instance_examples import BoxExamples
+from hqsam_lightning.evaluation.suites.instance_sets import GROUND_TRUTH, NAME, Files, Options, PromptedImage, read_set
 from hqsam_lightning.evaluation.table import COLUMNS, WHOLE_SET, Row, make_table
 from hqsam_lightning.metrics import Quantity
 from hqsam_lightning.storage.files import write_whole
