@@ -155,13 +155,8 @@ def _unpack(source: Source, path: Path, folder: Path) -> int:
     size = sum(member.info.file_size for member in members)
     require_space(folder, size, f"paths.data_dir={folder}", DataError, "make room, and run the same command again")
     written = unpack(path, members, folder)
-    log.info(
-        "%s: %d files, %d written; %d other files of the archive are left in it",
-        source.name,
-        len(members),
-        written,
-        others,
-    )
+    counts = (source.name, len(members), written, others)
+    log.info("%s: %d files, of which %d are written; %d other files of the archive are left out", *counts)
     return written
 
 
