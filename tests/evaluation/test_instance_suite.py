@@ -239,14 +239,19 @@ def test_several_sets(files: SimpleNamespace) -> None:
 
 def test_categories_and_lvis(files: SimpleNamespace) -> None:
     for image in files.truth["images"]:
-        image |= {"neg_category_ids": [], "not_exhaustive_category_ids": []}
-    for category, frequency in zip(files.truth["categories"], "rf", strict=True):
+        image |= {"neg_category_ids": [5] if image["id"] == 9 else [], "not_exhaustive_category_ids": []}
+    files.truth["categories"].append({"id": 5})
+    for category, frequency in zip(files.truth["categories"], "rfc", strict=True):
         category["frequency"] = frequency
     Path(files.paths["annotations"]).write_text(json.dumps(files.truth))
     lvis = InstanceSuite(["s"], **files.paths, federated=True)
     values = whole(lvis.table(setting(), perfect(lvis, {9, 8, 7, 6})))
     assert {"AP_r", "AP_B_f_strict"} <= set(values)
     assert set(values) <= set(lvis.metrics(setting()))
+    # category 5 is absent from one image for sure; in the others nothing is known of it
+    Path(files.boxes).write_text(json.dumps(files.found + [{**each, "category_id": 5} for each in files.found[::4]]))
+    kept = InstanceSuite(["s"], **files.paths, boxes=files.boxes, federated=True).sets["s"].prompted
+    assert [[box.category for box in image.boxes].count(5) for image in kept] == [1, 0, 0]
     agnostic = InstanceSuite(["s"], **files.paths, class_agnostic=True)
     assert {box.category for image in agnostic.sets["s"].prompted for box in image.boxes} == {1}
     assert set(whole(agnostic.table(setting(), perfect(agnostic, {9, 8, 7, 6}))).values()) == {1.0}

@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from hqsam_lightning.data.image_files import file_fingerprint
-from hqsam_lightning.data.instances_json import FoundBox, Instances, read_found_boxes, read_instances, true_box
+from hqsam_lightning.data.instances_json import (
+    AnnotatedImage,
+    FoundBox,
+    Instances,
+    read_found_boxes,
+    read_instances,
+    true_box,
+)
 from hqsam_lightning.data.names import find_photo, unique_stems
 from hqsam_lightning.data.problems import listed, raise_problems
 from hqsam_lightning.errors import DataError
+from hqsam_lightning.evaluation.average_precision import MAX_FEDERATED_RESULTS
 from hqsam_lightning.storage.files import content_sha256, file_sha256
 
 GROUND_TRUTH = "ground_truth"
@@ -104,7 +112,8 @@ class Options:
     Attributes:
         max_boxes: most boxes of an image, those of the highest score; None takes all.
         class_agnostic: whether categories do not count.
-        federated: whether the annotations are LVIS's.
+        federated: whether the annotations are LVIS's, by whose rules boxes may not count in their image; those are
+            not taken.
         strict: whether an entry of a detector that cannot be used is an error.
     """
 
@@ -174,8 +183,19 @@ def _found_boxes(path: Path, instances: Instances, options: Options) -> tuple[Bo
     if options.strict:
         raise_problems(str(path), problems, "correct the entries, or set strict=false")
     left_out = [f"{len(problems)} entries of {path.name}: {listed(problems)}"] if problems else []
-    best = {key: sorted(found, key=lambda each: -each.score)[: options.max_boxes] for key, found in every.items()}
+    most = options.max_boxes
+    if options.federated:
+        most = min(most or MAX_FEDERATED_RESULTS, MAX_FEDERATED_RESULTS)
+    best = {key: sorted(found, key=lambda each: -each.score)[:most] for key, found in every.items()}
+    if options.federated:
+        best = {key: _counted(found, instances.images[key]) for key, found in best.items()}
     return best, left_out
+
+
+def _counted(found: Sequence[FoundBox], image: AnnotatedImage) -> list[FoundBox]:
+    """The boxes that LVIS's rules count: of categories that are annotated in the image, or known to be absent."""
+    known = {*image.entry["neg_category_ids"], *(each["category_id"] for each in image.objects)}
+    return [each for each in found if each.category in known]
 
 
 def _facts(files: Files, prompted: Sequence[PromptedImage]) -> dict[str, Any]:
