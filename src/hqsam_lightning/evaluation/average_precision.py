@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 Entry = Mapping[str, Any]
 """An image, annotation, category or result in COCO's format."""
 
+RESULT = ("image_id", "category_id", "segmentation", "score")
+"""What a result has."""
 KINDS = {"AP{}": 0.0, "AP_B{}": 0.02, "AP_B{}_strict": 0.01}
 """Dilation ratio of the boundaries by pattern of the metric's name; 0 compares whole masks alone."""
 AREAS = ("", "_S", "_M", "_L")
@@ -122,16 +124,19 @@ def _evaluate(
     """Runs one evaluation on copies, which it fills with what it computes."""
     # numbered anew: an id of 0 would count as not matched
     objects = [{"iscrowd": 0, **each, "id": number} for number, each in enumerate(truth["annotations"], start=1)]
-    found = [{key: each[key] for key in ("image_id", "category_id", "segmentation", "score")} for each in results]
+    found = [
+        {**{key: each[key] for key in RESULT}, "id": number, "area": float(rle.area(each["segmentation"]))}
+        for number, each in enumerate(results, start=1)
+    ]
     categories = [dict(each) for each in truth["categories"]]
     if class_agnostic:
         categories = [{"id": 1}]
         for each in chain(objects, found):
             each["category_id"] = 1
-    images = [dict(each) for each in truth["images"]]
-    listed = COCO({"images": images, "annotations": objects, "categories": categories})
+    common = {"images": [dict(each) for each in truth["images"]], "categories": categories}
+    both = (COCO({**common, "annotations": annotations}) for annotations in (objects, found))
     options = {"lvis_style": federated, "boundary_dilation_ratio": dilation_ratio, "print_function": log.debug}
-    evaluation = _Evaluation(listed, listed.loadRes(found), "segm", **options)
+    evaluation = _Evaluation(*both, "segm", **options)
     evaluation.params.maxDets = [MAX_FEDERATED_RESULTS if federated else MAX_RESULTS]
     evaluation.evaluate()
     evaluation.accumulate()
