@@ -222,4 +222,4 @@ def test_the_command(tmp_path: Path, make: Callable[..., DavisSuite], monkeypatc
     assert scored == [["bear"], ["dog"]]
     assert set(table["sample"]) == {"dog"}
     assert table[table["metric"] == "J&F"]["value"].between(0, 1).all()
-    assert r"J\&F / J / F" in (tmp_path / "out/results.md").read_text()
+    assert r"| J\&F |" in (tmp_path / "out/results.md").read_text()
