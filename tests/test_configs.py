@@ -15,6 +15,7 @@ from conftest import ROOT
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.data.building import build_sets
 from hqsam_lightning.overrides import override_hints
+from hqsam_lightning.reporting.paper import read_paper_table
 from hqsam_lightning.sam import build
 from hqsam_lightning.train import train
 
@@ -201,11 +202,15 @@ def test_experiments_name_what_exists(make_config) -> None:
     tables = sorted((ROOT / "experiments").glob("*/table.yaml"))
     assert tables
     for path in tables:
+        assert read_paper_table(path)
         table = OmegaConf.load(path)
+        assert (path.parent / "README.md").is_file()
+        if "suite" in table:
+            assert (ROOT / "conf" / "suite" / f"{table.suite}.yaml").is_file()
+            continue
         variants = make_config(f"+experiment={table.experiment}").variants
         named = {row.variant for row in table.rows} - {"sam"}
         assert named - BROUGHT.get(table.experiment, set()) == set(variants), path
-        assert (path.parent / "README.md").is_file()
 
 
 READMES = [ROOT / "README.md", *sorted((ROOT / "experiments").rglob("README.md"))]

@@ -9,7 +9,7 @@ import pandas as pd
 from hqsam_lightning.escaping import escape_markdown
 from hqsam_lightning.reporting.markdown import heading, markdown_table
 from hqsam_lightning.reporting.metric_facts import NOTHING, MetricFacts
-from hqsam_lightning.reporting.numbers import Summary
+from hqsam_lightning.reporting.numbers import MEAN_OF_SETS, Summary
 from hqsam_lightning.reporting.paper import PaperRow, compare_order
 from hqsam_lightning.reporting.paper_rows import MISSING, describe_agreement, recipe_of_row
 from hqsam_lightning.reporting.runs import Recipe
@@ -20,7 +20,7 @@ NOTE = "In percent, the paper's / ours. A number that no run has is missing."
 
 
 def score_section(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
-    """For each set and output a table of the paper's numbers / ours, and whether the order of rows agrees.
+    """For each output a table of the paper's numbers / ours, of the mean where there are several sets.
 
     Args:
         summary: of evaluations.
@@ -32,7 +32,7 @@ def score_section(summary: Summary, paper: Sequence[PaperRow]) -> list[str]:
     labels = list(dict.fromkeys(label for row in paper for label in row.scores))
     recipes = {row.name: recipe_of_row(summary, row) for row in paper}
     lines = [NOTE, ""]
-    for dataset in summary.datasets:
+    for dataset in summary.datasets if len(summary.datasets) == 1 else [MEAN_OF_SETS]:
         for output in OUTPUTS:
             lines += _of_output(summary, paper, labels, recipes, (dataset, output))
     return lines
