@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.boxes_case import boxes
 from benchmarks.cases import Case, Row, encoder, inference, masks, step, variants
 from benchmarks.data_cases import boundary, evaluation, loader, reader
 from benchmarks.plot import save_plot
@@ -32,7 +33,7 @@ from hqsam_lightning.sam.base import PRECISIONS
 
 CASES: dict[str, Case] = {
     case.__name__: case
-    for case in (encoder, inference, step, variants, masks, reader, loader, boundary, evaluation, predict)
+    for case in (encoder, inference, step, variants, masks, reader, loader, boundary, evaluation, boxes, predict)
 }
 PEERS = {
     "encoder": ("transformers",),

@@ -83,10 +83,17 @@ def test_peak_memory_is_that_of_a_process_of_its_own(make) -> None:
     assert all(len(timing.seconds) == 2 for timing in timings.values())
 
 
-def test_predict_and_its_peer_write_the_same_masks(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def in_this_process(builders, rounds: int):
-        return take_turns({name: build() for name, build in builders.items()}, rounds), dict.fromkeys(builders, 0)
+def in_this_process(builders, rounds: int):
+    return take_turns({name: build() for name, build in builders.items()}, rounds), dict.fromkeys(builders, 0)
 
+
+def test_boxes_are_decoded_by_every_head(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.boxes_case.take_turns_apart", in_this_process)
+    rows = benchmark(make("cases=[boxes]"))
+    assert [row.name for row in rows] == ["1 box", "300 boxes", "1 box, 4 heads", "300 boxes, 4 heads"]
+
+
+def test_predict_and_its_peer_write_the_same_masks(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.predict_case.take_turns_apart", in_this_process)
     Image.fromarray(astronaut()[:128, :200]).save(tmp_path / "photo.jpg")
     rows = benchmark(make("cases=[predict]", f"photos={tmp_path}"))
