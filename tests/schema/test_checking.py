@@ -184,6 +184,14 @@ def test_sources_are_checked_where_they_are_listed(arguments: tuple[str, ...], s
     assert "expected one of" in problems_with(plain, arguments[0], misspelt, 1)[".".join(misspelt)]
 
 
+@pytest.mark.parametrize(
+    ("command", "key"), [("train", "evaluation.metrics"), ("train", "batch.size"), ("evaluate", "evaluation.groups")]
+)
+def test_keys_that_nothing_reads_are_refused(command: str, key: str) -> None:
+    plain, _ = resolve(composed(command))
+    assert "expected one of" in problems_with(plain, command, tuple(key.split(".")), 1)[key]
+
+
 def test_every_problem_is_in_one_error() -> None:
     config = composed("train").copy()
     OmegaConf.update(config, "seed", "abc")

@@ -20,6 +20,8 @@ from hqsam_lightning.schema.targets import target_problems
 RUNS = ("train", "precompute", "pretrain", "evaluate")
 SOURCES = ("data.**.catalogue.*", "suite.**.catalogue.*")
 """Patterns of the keys that hold a source's fields."""
+CLOSED = ("automatic", "batch", "evaluation", "limits", "loader", "process")
+"""Sections of which every key has a rule, in some command: any other key would change nothing."""
 
 
 def check_config(config: DictConfig, command: str) -> DictConfig:
@@ -64,7 +66,11 @@ def add_problems(values: dict[str, Any], command: str, problems: Problems) -> No
         problems: by key; a key that has one keeps it.
     """
     found = chain(
-        _rule_problems(values, command), path_problems(values), target_problems(values), _source_problems(values)
+        _rule_problems(values, command),
+        path_problems(values),
+        target_problems(values),
+        _source_problems(values),
+        _unknown_keys(values),
     )
     for key, problem in chain(found, contract_problems(values) if command in RUNS else ()):
         problems.setdefault(key, problem)
@@ -79,6 +85,17 @@ def _rule_problems(values: dict[str, Any], command: str) -> Iterator[Found]:
         expected = rules.get(key) or first_match(rules, key)
         if expected is not None and (problem := expected.problem(value)):
             yield key, problem
+
+
+def _unknown_keys(values: dict[str, Any]) -> Iterator[Found]:
+    """Finds keys that were added to a section and that nothing reads."""
+    known = {key: None for rules in COMMANDS.values() for key in rules}
+    for section in CLOSED:
+        names = [key.removeprefix(f"{section}.") for key in known if key.startswith(f"{section}.")]
+        given = values.get(section)
+        for name in given if isinstance(given, dict) else ():
+            if name not in names:
+                yield f"{section}.{name}", f"expected one of {', '.join(names)}; take out the key"
 
 
 def _missing(values: dict[str, Any], command: str) -> list[str]:
