@@ -1,6 +1,8 @@
 """An evaluation gives the scores of a training run on real photos, and two processes those of one."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -54,16 +56,59 @@ def test_on_ecssd_it_gives_the_scores_of_training(shared_data: Path, tmp_path: P
     assert table.groupby("variant")["value"].sum().nunique() == 2
 
 
-def test_two_processes_write_the_scores_of_one(tmp_path: Path) -> None:
-    """An odd number of images, one per pass, so that the batches are the same."""
-    suite = ("data@suite.sets=synthetic", "suite.sets.val_size=5")
-    command = [sys.executable, "-m", "hqsam_lightning.evaluate", "sam=tiny_random", *suite, *PROMPTS]
-    command += ["batch_size=1", "loader.num_workers=0"]
-    for trainer in ("cpu", "ddp_cpu"):
-        where = (f"trainer={trainer}", f"hydra.run.dir={tmp_path / trainer}")
-        done = subprocess.run([*command, *where], env=os.environ, capture_output=True, text=True, timeout=PATIENCE)
-        assert done.returncode == 0, done.stderr
-    one, two = ((tmp_path / trainer / "scores.csv").read_bytes() for trainer in ("cpu", "ddp_cpu"))
-    assert one == two
-    assert len(set(read_table(tmp_path / "cpu" / "scores.csv")["sample"])) == 5
-    assert not (tmp_path / "ddp_cpu" / "unfinished").exists()
+KILLED = """
+import os, signal
+from hqsam_lightning import evaluate
+from hqsam_lightning.cli import run_hydra
+from hqsam_lightning.evaluation.journal import Journal
+
+add = Journal.add
+
+def add_and_die(journal, setting, images):
+    add(journal, setting, images)
+    if len(journal.read(setting)) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Journal.add = add_and_die
+run_hydra(evaluate.main, "evaluate")
+"""
+FIVE_IMAGES = (
+    *("sam=tiny_random", "data@suite.sets=synthetic", "suite.sets.val_size=5", *PROMPTS),
+    *("batch_size=2", "save_every=0", "loader.num_workers=0"),
+)
+"""Two images share a forward pass."""
+
+
+def launched(folder: Path, trainer: str, *how: str) -> subprocess.CompletedProcess[str]:
+    """Evaluates them in processes of their own."""
+    command = [sys.executable, *how, *FIVE_IMAGES, f"trainer={trainer}", f"hydra.run.dir={folder}"]
+    return subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def evaluated_here(folder: Path) -> None:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        evaluate(compose("evaluate", [*FIVE_IMAGES, "trainer=cpu", f"paths.output_dir={folder}"]))
+
+
+def numbers(folder: Path) -> str:
+    """metrics.json without what says when, where and on what devices it was made, and without its own checksum."""
+    content = json.loads((folder / "metrics.json").read_text())
+    for place, key in (("run", "command"), ("run", "date"), ("config", "paths"), ("config", "trainer")):
+        del content[place][key]
+    return json.dumps({key: value for key, value in content.items() if key != "sha256"})
+
+
+def test_two_processes_and_a_killed_one_write_the_results_of_one(tmp_path: Path) -> None:
+    one, two, cut = (tmp_path / name for name in ("one", "two", "cut"))
+    evaluated_here(one)
+    done = launched(two, "ddp_cpu", "-m", "hqsam_lightning.evaluate")
+    assert done.returncode == 0, done.stderr
+    killed = launched(cut, "cpu", "-c", KILLED)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (cut / "metrics.json").exists()
+    evaluated_here(cut)
+    for other in (two, cut):
+        assert (other / "scores.csv").read_bytes() == (one / "scores.csv").read_bytes()
+        assert numbers(other) == numbers(one)
+        assert not (other / "unfinished").exists()
+    assert len(set(read_table(one / "scores.csv")["sample"])) == 5
