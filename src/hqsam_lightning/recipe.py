@@ -28,7 +28,8 @@ WATCHING = (
 """Callbacks, by their ``_target_``, that only show, log and save; any other may change results."""
 PROCESS = (
     *("ckpt_path", "resume", "only_validate", "paths", "loader", "process", "data.**.check", "data.**.allow_missing"),
-    *("batch.max_per_device", "sequential_backward", "sam.attention", "sam.published", "sam.embedded"),
+    *("data.**.strict", "batch.max_per_device", "sequential_backward"),
+    *("sam.attention", "sam.published", "sam.embedded"),
     *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.plugins"),
     *("trainer.deterministic", "trainer.benchmark", "trainer.profiler", "trainer.detect_anomaly"),
     *("trainer.inference_mode", "trainer.log_every_n_steps", "trainer.enable_*", "trainer.num_sanity_val_steps"),

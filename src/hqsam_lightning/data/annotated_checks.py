@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from hqsam_lightning.data.datasets.annotated import AnnotatedPhoto, PhotoMasks, no_mask, size_problem
-from hqsam_lightning.data.problems import attempt_all, raise_problems, shown, spread
+from hqsam_lightning.data.problems import attempt_all, shown, spread
 from hqsam_lightning.data.reading import Header, read_header, read_image
 from hqsam_lightning.data.segmentations import has_pixels
 from hqsam_lightning.errors import ConfigError, DataError
@@ -41,17 +41,15 @@ class Checked(NamedTuple):
 
 
 def check_photos(
-    title: str,
     photos: Sequence[AnnotatedPhoto],
     read_masks: ReadMasks,
     exif: str | None,
     check: str,
     sample: int | None = None,
-) -> tuple[list[Checked], bool]:
+) -> tuple[list[Checked], bool, list[str]]:
     """Compares photos with their masks.
 
     Args:
-        title: of the error.
         photos: whose headers are all read.
         read_masks: gives the masks of a photo.
         exif: ``"apply"`` or ``"ignore"`` the EXIF orientations; None leaves the choice to the annotated sizes, if all
@@ -62,11 +60,11 @@ def check_photos(
             a pixel; None: all photos, which need none.
 
     Returns:
-        The photos whose masks were checked, and whether EXIF orientations are applied.
+        The photos whose masks were checked and can be used, whether EXIF orientations are applied, and what is wrong
+        with the photos that cannot be used.
 
     Raises:
         ConfigError: ``data.exif`` is None and the sizes do not decide it.
-        DataError: one for all problems.
     """
     frames = attempt_all(read_header, [photo.path for photo in photos], _HEADER_THREADS)
     problems = [frame for frame in frames if isinstance(frame, str)]
@@ -92,8 +90,8 @@ def check_photos(
 
     looked_at = sound if sample is None or check == "full" else spread(sound, sample)
     found = attempt_all(inspect, looked_at, min(_DECODING_THREADS, os.cpu_count() or 1))
-    raise_problems(title, [*(each for each in found if isinstance(each, str)), *problems], REMEDY)
-    return [each for each in found if isinstance(each, Checked)], applied
+    problems = [*(each for each in found if isinstance(each, str)), *problems]
+    return [each for each in found if isinstance(each, Checked)], applied, problems
 
 
 def _decide_exif(exif: str | None, photos: Sequence[tuple[AnnotatedPhoto, Header]], read_masks: ReadMasks) -> bool:

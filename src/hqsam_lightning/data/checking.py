@@ -142,7 +142,7 @@ def _of_survey(seen: Survey) -> Checked:
         masks=sum(len(pair.masks) for pair in pairs),
         counts={kind: seen.count(kind) for kind in FAULTS},
         notes=len({finding.path for finding in seen.findings if finding.kind not in FAULTS}),
-        problems=[*gaps_of(seen, is_only=True), *seen.problems],
+        problems=[*gaps_of(seen, is_only=True), *seen.problems, *seen.faults],
         findings=[(finding.kind, str(finding.path), finding.text) for finding in seen.findings],
     )
 

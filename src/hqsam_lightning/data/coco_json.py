@@ -29,11 +29,13 @@ class CocoContent:
         images: masks of the images that are not excluded, by file name relative to the folder of the images, sorted.
         listed: names of all images, including excluded ones.
         left_out: number of unused annotations by reason.
+        problems: what is wrong with the annotations and images that cannot be used.
     """
 
     images: dict[str, PhotoMasks]
     listed: list[str]
     left_out: Counter[str]
+    problems: list[str]
 
 
 Images = dict[Hashable, tuple[str, PhotoMasks] | None]
@@ -63,12 +65,13 @@ def entry_size(image: dict[str, Any]) -> tuple[tuple[int, int] | None, str | Non
     return size, None
 
 
-def read_coco(path: Path, exclude: Sequence[str]) -> CocoContent:
+def read_coco(path: Path, exclude: Sequence[str], strict: bool = True) -> CocoContent:
     """Reads and checks a file; the annotations of images to exclude, see `names_of`, are left out and not checked.
 
     Args:
         path: of a JSON file; or a folder of labelme's files, or an XML of CVAT's, see `hqsam_lightning.data.exports`.
         exclude: names of images.
+        strict: whether problems are an error; otherwise the images that have them are left out.
 
     Raises:
         DataError: one for all problems, one line each.
@@ -79,9 +82,10 @@ def read_coco(path: Path, exclude: Sequence[str]) -> CocoContent:
     wanted = set(exclude)
     excluded = {key for key, image in images.items() if image and names_of(image[0]) & wanted}
     left_out = _add_instances(content["annotations"], images, excluded, problems)
-    raise_problems(str(path), problems, REMEDY)
+    if strict:
+        raise_problems(str(path), problems, REMEDY)
     used = sorted((image for key, image in images.items() if image and key not in excluded), key=itemgetter(0))
-    return CocoContent(dict(used), [image[0] for image in images.values() if image], left_out)
+    return CocoContent(dict(used), [image[0] for image in images.values() if image], left_out, problems)
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -116,9 +120,13 @@ def read_images(listed: list[Any], problems: list[str]) -> Images:
 def _add_instances(
     annotations: list[Any], images: Images, excluded: set[Hashable], problems: list[str]
 ) -> Counter[str]:
-    """Adds each instance to its image; returns the number of unused annotations by reason."""
+    """Adds each instance to its image; returns the number of unused annotations by reason.
+
+    An image with an annotation that has a problem is one that has a problem.
+    """
     left_out: Counter[str] = Counter()
     seen: set[Hashable] = set()
+    broken: set[Hashable] = set()
     for place, annotation in enumerate(annotations):
         problem = annotation_problem(annotation, images, seen)
         if problem is None and annotation["image_id"] not in excluded:
@@ -131,6 +139,8 @@ def _add_instances(
                 problem = f"{problem} (image {shown(annotation['image_id'])}, {shown(image[0])})"
         if problem:
             problems.append(f"annotations[{place}]: {problem}")
+            broken |= {image_of(annotation)}
+    images |= dict.fromkeys(broken & images.keys())
     return left_out
 
 
@@ -149,6 +159,12 @@ def annotation_problem(annotation: object, images: Images, seen: set[Hashable]) 
     if crowd not in (None, 0, 1) or isinstance(crowd, float):
         return f"expected an iscrowd of 0 or 1, got {shown(crowd)}"
     return None
+
+
+def image_of(annotation: object) -> Hashable:
+    """The id of the image that an annotation names; None where it names none."""
+    key = annotation.get("image_id") if isinstance(annotation, dict) else None
+    return key if _is_id(key) else None
 
 
 def _is_id(value: object) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from hqsam_lightning.checks import choice, require
 from hqsam_lightning.data.catalogue import Source
 from hqsam_lightning.data.datasets.photo_pairs import PhotoPairs
-from hqsam_lightning.data.problems import CHECKS, listed
+from hqsam_lightning.data.problems import CHECKS, as_lines, listed
 from hqsam_lightning.data.survey import NOTES, TURNED, Survey, survey
 from hqsam_lightning.errors import DataError
 
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 def inspect_sources(
-    sources: Sequence[Source], data_dir: Path, allow_missing: bool, check: str = "quick"
+    sources: Sequence[Source], data_dir: Path, allow_missing: bool, check: str = "quick", strict: bool = True
 ) -> dict[str, PhotoPairs]:
     """Lists the pairs of all sources, decides what their masks' values mean, and checks them.
 
@@ -26,6 +26,8 @@ def inspect_sources(
         data_dir: folder that the sources' folders are relative to.
         allow_missing: warn of absent or empty folders and of unexpected counts instead of refusing them.
         check: ``"quick"`` compares sizes by the files' headers, ``"full"`` decodes every photo and mask.
+        strict: whether single files that cannot be used are problems; otherwise their photos are left out, as
+            `PhotoSet.unreadable`, and logged.
 
     Returns:
         Each source that has any pair, by its name.
@@ -42,11 +44,17 @@ def inspect_sources(
     for source in sources:
         seen = survey(source, data_dir, check)
         gaps |= gaps_of(seen, is_only=len(sources) == 1)
-        problems += seen.problems
+        pairs, unreadable = ([], []) if strict else seen.sort_pairs()
+        # a source of which nothing is left has problems, however lenient
+        problems += seen.problems if pairs else [*seen.problems, *seen.faults]
         notes += _notes_of(seen)
         if seen.listing is not None and seen.values is not None:
             _log_listing(seen)
-            found[source.name] = PhotoPairs(source.name, seen.listing.pairs, seen.values, source.max_masks)
+            if pairs and unreadable:
+                _log.warning(as_lines(f"{source.name}: {len(unreadable)} photos left out", unreadable))
+            found[source.name] = PhotoPairs(
+                source.name, pairs or seen.listing.pairs, seen.values, source.max_masks, unreadable
+            )
     # warnings name no whole keys: of an evaluation's sets they are not below `data`
     if notes:
         _log.warning(_as_list("check=full: masks to look at", notes))

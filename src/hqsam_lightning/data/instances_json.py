@@ -1,12 +1,12 @@
 """Reads what instance segmentation is scored on: objects with categories, and the boxes that a detector found.
 
-An annotation that is wrong makes the truth of its image another one, and so is an error. A detector's entry that is
-wrong is left out and described.
+An annotation that is wrong makes the truth of its image another one: it is an error, or the whole image is left out.
+A detector's entry that is wrong is left out and described.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import faster_coco_eval.core.mask as rle
 
 from hqsam_lightning.data.boxes import Box, box_within, is_number
-from hqsam_lightning.data.coco_json import Images, annotation_problem, read_annotations, read_images
+from hqsam_lightning.data.coco_json import Images, annotation_problem, image_of, read_annotations, read_images
 from hqsam_lightning.data.problems import raise_problems, shown
 from hqsam_lightning.data.segmentations import run_lengths
 from hqsam_lightning.errors import DataError
@@ -52,10 +52,14 @@ class Instances:
     Attributes:
         images: by id, in the file's order.
         categories: id, and where the set is federated frequency, of each.
+        problems: what is wrong with annotations and images.
+        left_out: ids of the images that have a problem.
     """
 
     images: Mapping[int, AnnotatedImage]
     categories: Sequence[Mapping[str, Any]]
+    problems: Sequence[str] = ()
+    left_out: frozenset[Hashable] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -73,33 +77,39 @@ class FoundBox:
     score: float
 
 
-def read_instances(path: Path, federated: bool = False, class_agnostic: bool = False) -> Instances:
+def read_instances(path: Path, federated: bool = False, class_agnostic: bool = False, strict: bool = True) -> Instances:
     """Reads annotations in COCO's format.
 
     Args:
         path: of the JSON file.
         federated: whether images and categories have to have what LVIS adds to them.
         class_agnostic: whether categories do not count; they need not be there then.
+        strict: whether an annotation or image that is wrong is an error; otherwise its whole image is left out.
 
     Raises:
-        DataError: one for all problems, a line each.
+        DataError: one for all problems, a line each; also for wrong categories.
     """
     keys = ("images", "annotations") if class_agnostic else ("images", "annotations", "categories")
     content = read_annotations(path, keys, "set suite.annotations to the JSON file of the images' annotations")
     problems: list[str] = []
     categories = [{"id": OBJECT}] if class_agnostic else _categories(content["categories"], federated, problems)
+    wrong_categories = len(problems)
     listed = read_images(content["images"], problems)
     images = _images(content["images"], listed, federated, problems)
     known = None if class_agnostic else {each["id"] for each in categories}
     seen: set[Any] = set()
+    broken: set[Any] = set()
     for place, annotation in enumerate(content["annotations"]):
         problem = annotation_problem(annotation, listed, seen)
         if problem is None and (image := images.get(annotation["image_id"])):
             problem = _add_object(annotation, image, listed, known)
         if problem:
             problems.append(f"annotations[{place}]: {problem}")
-    raise_problems(str(path), problems, REMEDY)
-    return Instances(images, categories)
+            broken.add(image_of(annotation))
+    if strict or wrong_categories:
+        raise_problems(str(path), problems, REMEDY)
+    kept = {key: image for key, image in images.items() if key not in broken}
+    return Instances(kept, categories, problems, frozenset(listed.keys() - kept.keys()))
 
 
 def read_found_boxes(
@@ -113,7 +123,8 @@ def read_found_boxes(
         class_agnostic: whether the entries' categories are not looked at.
 
     Returns:
-        Boxes by image, in the file's order; and what is wrong with the entries that are left out.
+        Boxes by image, in the file's order, without those of images that are left out; and what is wrong with entries
+        that are left out.
 
     Raises:
         DataError: it is no such file.
@@ -126,6 +137,8 @@ def read_found_boxes(
     problems: list[str] = []
     found: dict[int, list[FoundBox]] = {}
     for place, entry in enumerate(entries):
+        if image_of(entry) in instances.left_out:
+            continue
         try:
             box = _found_box(entry, instances, known)
         except DataError as error:

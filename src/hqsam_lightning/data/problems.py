@@ -75,10 +75,15 @@ def raise_problems(title: str, problems: Sequence[str], remedy: str) -> None:
         remedy: what to do, as the end of the first line.
     """
     if problems:
-        lines = [f"{title}: {len(problems)} problem(s); {remedy}", *problems[:MOST_SHOWN]]
-        if len(problems) > MOST_SHOWN:
-            lines.append(f"and {len(problems) - MOST_SHOWN} more")
-        raise ProblemsError("\n  - ".join(lines), problems)
+        raise ProblemsError(as_lines(f"{title}: {len(problems)} problem(s); {remedy}", problems), problems)
+
+
+def as_lines(title: str, problems: Sequence[str]) -> str:
+    """A title and the first problems, a line each, with how many there are more."""
+    lines = [title, *problems[:MOST_SHOWN]]
+    if len(problems) > MOST_SHOWN:
+        lines.append(f"and {len(problems) - MOST_SHOWN} more")
+    return "\n  - ".join(lines)
 
 
 def describe_counts(counts: Mapping[str, int]) -> str:

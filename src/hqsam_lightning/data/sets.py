@@ -54,6 +54,7 @@ def folder_sets(
     check: str = "quick",
     holdout: float = 0.1,
     license: str | None = None,
+    strict: bool = True,
 ) -> DataSets:
     """Sets of photo and mask files.
 
@@ -66,6 +67,7 @@ def folder_sets(
         check: "quick" (files pair up, sizes agree) or "full" (every file is decoded).
         holdout: used where no validation set is there, see `validated`.
         license: "permissive" trains on sources with such a license alone, of `PERMISSIVE`; None on all.
+        strict: whether single files that cannot be used are an error; otherwise their photos are left out.
 
     Raises:
         ConfigError: for an unknown or repeated source, none of those to train on, or an impossible holdout.
@@ -82,7 +84,8 @@ def folder_sets(
         raise ConfigError(f"data.sources: expected at least one of {', '.join(sorted(catalogue))}; got none")
     specs = _licensed({name: _lookup("data.sources", name, catalogue) for name in sources}, license)
     val_specs = [_lookup("data.val_sources", name, catalogue) for name in val_sources]
-    checked = inspect_sources([*specs.values(), *val_specs], Path(data_dir).expanduser(), allow_missing, check)
+    wanted = [*specs.values(), *val_specs]
+    checked = inspect_sources(wanted, Path(data_dir).expanduser(), allow_missing, check, strict)
     train = [(checked[name], spec.weight) for name, spec in specs.items() if name in checked]
     if sources and not train:
         raise ConfigError(

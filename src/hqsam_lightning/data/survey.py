@@ -63,7 +63,8 @@ class Survey:
         listing: None where the folders are missing, or photos and masks cannot be told apart.
         values: what the masks' values mean; as configured where it could not be decided.
         missing: describes absent or empty folders; "" where there are photos.
-        problems: messages for what cannot be used, each once.
+        problems: messages for what leaves open how its files are read, each once.
+        faults: messages for single files that cannot be used, each once.
         findings: file by file, in the order of the photos.
     """
 
@@ -72,6 +73,7 @@ class Survey:
     values: MaskValues | None = None
     missing: str = ""
     problems: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -83,6 +85,17 @@ class Survey:
     def is_complete(self) -> bool:
         """Whether the number of photos is the expected one, if there is one."""
         return self.source.expected in (None, self.found)
+
+    def sort_pairs(self) -> tuple[list[Pair], list[str]]:
+        """The pairs without a fault, and what is wrong with each of the other photos."""
+        faults = {finding.path: finding.text for finding in self.findings if finding.kind in FAULTS}
+        pairs, others = [], self.texts(NO_MASK)
+        for pair in [] if self.listing is None else self.listing.pairs:
+            if found := [faults[path] for path in (pair.photo, *pair.masks) if path in faults]:
+                others.append("; ".join(found))
+            else:
+                pairs.append(pair)
+        return pairs, [f"{self.source.name}: {text}" for text in others]
 
     def texts(self, kind: str) -> list[str]:
         """Texts of the findings of a kind."""
@@ -117,7 +130,7 @@ def survey(source: Source, data_dir: Path, check: str, progress: bool = False) -
 def _look_at_pairs(result: Survey, listing: Listing, check: str, progress: bool) -> None:
     source, pairs = result.source, listing.pairs
     if listing.unmasked:
-        result.problems.append(listing.unmasked_problem)
+        result.faults.append(listing.unmasked_problem)
         result.findings += [Finding(NO_MASK, photo, f"{photo} has no mask") for photo in listing.unmasked]
     wanted = mask_values_from_config(f"data.catalogue.{source.name}.mask_values", source.mask_values)
     faults: list[str] = []
@@ -135,14 +148,14 @@ def _look_at_pairs(result: Survey, listing: Listing, check: str, progress: bool)
     faults += [finding.text for finding in result.findings if finding.kind in FAULTS and finding.kind != NO_MASK]
     unlike = result.texts(UNLIKE)
     if wanted.kind == AUTO and len(unlike) > tolerated(sum(len(pair.masks) for pair in pairs)):
-        faults.append(
-            f"{len(unlike)} mask(s) are unlike the rest of the source, which was taken for {values}: "
+        result.problems.append(
+            f"{source.name}: {len(unlike)} mask(s) are unlike the rest of the source, which was taken for {values}: "
             f"{listed(unlike)}; correct or exclude them, or set data.catalogue.{source.name}.mask_values"
         )
         result.findings = [
             finding._replace(kind=NOT_A_MASK) if finding.kind == UNLIKE else finding for finding in result.findings
         ]
-    result.problems += [f"{source.name}: {fault}" for fault in dict.fromkeys(faults)]
+    result.faults += [f"{source.name}: {fault}" for fault in dict.fromkeys(faults)]
 
 
 def _inspect(pair: Pair, check: str, values: MaskValues) -> Iterator[Finding]:

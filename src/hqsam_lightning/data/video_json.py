@@ -79,7 +79,7 @@ def read_tracks(path: Path, content: VideoContent) -> tuple[dict[int, list[Track
         DataError: it is no such file.
     """
     require_regular_file(path, DataError, "set suite.boxes to a results file, ground_truth or propagated")
-    entries = read_json(path, DataError, REMEDY)
+    entries = read_json(path, DataError, REMEDY, not_finite=True)
     if not isinstance(entries, list) or not entries:
         raise DataError(f"{path}: expected a list of tracks, got {shown(entries)}; {REMEDY}")
     problems: list[str] = []

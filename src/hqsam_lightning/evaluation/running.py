@@ -91,7 +91,8 @@ def run(
 def _gather(evaluation: Evaluation, journal: Journal, counts: Mapping[str, int]) -> Found:
     """The results of all passes, once what else the suite has is written."""
     tables: list[pd.DataFrame] = []
-    unreadable: dict[str, None] = {}
+    unreadable = dict.fromkeys(evaluation.suite.unreadable())
+    known = len(unreadable)
     for name, setting in evaluation.settings.items():
         images = journal.read(name)
         if missing := counts[name] - len(images):
@@ -103,7 +104,7 @@ def _gather(evaluation: Evaluation, journal: Journal, counts: Mapping[str, int])
         records = [record for record in records if UNREADABLE not in record]
         tables.append(evaluation.suite.table(setting, records))
         evaluation.suite.write(journal.folder.parent / PREDICTIONS / name, setting, records)
-    return Found(pd.concat(tables, ignore_index=True), max(counts.values()), list(unreadable))
+    return Found(pd.concat(tables, ignore_index=True), max(counts.values()) + known, list(unreadable))
 
 
 def _run_setting(

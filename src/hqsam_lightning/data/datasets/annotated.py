@@ -97,12 +97,22 @@ class AnnotatedPhotos(PhotoSet):
         photos: see there.
         max_masks: see there.
         exif: whether photos are turned the way their EXIF orientation says; otherwise the pixels come as stored.
+        unreadable: see `PhotoSet`.
+        left_out: see there.
     """
 
     photos: list[AnnotatedPhoto]
 
-    def __init__(self, name: str, photos: Sequence[AnnotatedPhoto], max_masks: int | None, exif: bool = True) -> None:
-        super().__init__(name, photos, max_masks)
+    def __init__(
+        self,
+        name: str,
+        photos: Sequence[AnnotatedPhoto],
+        max_masks: int | None,
+        exif: bool = True,
+        unreadable: Sequence[str] = (),
+        left_out: Sequence[str] = (),
+    ) -> None:
+        super().__init__(name, photos, max_masks, unreadable, left_out)
         self.exif = exif
 
     def __getitem__(self, index: int) -> Sample:

@@ -32,12 +32,23 @@ class PhotoSet(ABC):
         photos: what the set holds.
         max_masks: maximum number of masks per photo: where it has more, these are drawn at random, always the same
             ones; None takes all. Masks without a pixel do not count.
+        unreadable: what is wrong with each photo that was to be in the set and cannot be used.
+        left_out: what is wrong with annotations that are not used.
     """
 
-    def __init__(self, name: str, photos: Sequence[Any], max_masks: int | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        photos: Sequence[Any],
+        max_masks: int | None,
+        unreadable: Sequence[str] = (),
+        left_out: Sequence[str] = (),
+    ) -> None:
         self.name = name
         self.photos = list(photos)
         self.max_masks = max_masks
+        self.unreadable = tuple(unreadable)
+        self.left_out = tuple(left_out)
 
     def __len__(self) -> int:
         return len(self.photos)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hqsam_lightning.checks import arguments
-from hqsam_lightning.data.annotated_checks import check_photos
+from hqsam_lightning.data.annotated_checks import REMEDY, check_photos
 from hqsam_lightning.data.coco_json import CocoContent, read_coco
 from hqsam_lightning.data.datasets.annotated import ARGUMENTS, AnnotatedPhoto, AnnotatedPhotos, PhotoMasks
 from hqsam_lightning.data.names import count_unlisted, find_photo, names_of, unique_stems
-from hqsam_lightning.data.problems import ProblemsError, describe_counts, shown
+from hqsam_lightning.data.problems import ProblemsError, as_lines, describe_counts, raise_problems, shown
 from hqsam_lightning.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ class CocoInstances(AnnotatedPhotos):
         check: ``"quick"`` (the whole file, the photos' headers) or ``"full"`` (every photo and mask is decoded).
         exif: ``"apply"``, ``"ignore"`` or None, see `check_photos`.
         name: of the set, which begins the sample ids.
+        strict: whether a photo or annotation that cannot be used is an error; otherwise the photo, or that of the
+            annotation, is left out.
 
     Attributes:
         excluded: which names of `exclude` are those of listed photos.
@@ -55,21 +57,27 @@ class CocoInstances(AnnotatedPhotos):
         check: str = "quick",
         exif: str | None = None,
         name: str = "coco",
+        strict: bool = True,
     ) -> None:
         source, folder = Path(annotations).expanduser(), Path(images).expanduser()
-        content = read_coco(source, exclude)
+        content = read_coco(source, exclude, strict)
         wanted = set(exclude)
         self.excluded = wanted and {called for listed in content.listed for called in names_of(listed) & wanted}
-        photos = _find_photos(content, source, folder, name)
-        checked, applied = check_photos(f"data.images={images}", photos, self.read_masks, exif, check)
+        photos = _find_photos(content, source, folder, name, strict)
+        checked, applied, problems = check_photos(photos, self.read_masks, exif, check)
+        if strict:
+            raise_problems(f"data.images={images}", problems, REMEDY)
         used = [each.photo for each in checked if each.usable]
         if not used:
+            raise_problems(f"data.images={images}", [*problems, *content.problems], REMEDY)
             raise DataError(f"{annotations}: expected an instance with a segmentation, found none; use another file")
         left_out = {
             "photos by data.exclude": len(content.listed) - len(content.images),
             "photos without an instance": len(content.images) - len(photos),
-            "photos whose masks have no pixel": len(photos) - len(used),
+            "photos that cannot be used": len(problems),
+            "photos whose masks have no pixel": len(checked) - len(used),
             "pictures that the file does not list": count_unlisted(folder, content.listed),
+            "entries that cannot be used": len(content.problems),
             **content.left_out,
             "masks without a pixel": sum(each.empty for each in checked),
         }
@@ -77,7 +85,9 @@ class CocoInstances(AnnotatedPhotos):
         log.info(
             "%s: %d photos in %s, %d used; left out: %s", name, len(content.listed), source.name, len(used), counts
         )
-        super().__init__(name, used, max_masks, applied)
+        if wrong := [*problems, *content.problems]:
+            log.warning(as_lines(f"{name}: {len(wrong)} photos or entries of {source.name} left out", wrong))
+        super().__init__(name, used, max_masks, applied, problems, content.problems)
 
     def read_masks(self, photo: AnnotatedPhoto) -> PhotoMasks:
         """The photo's instances."""
@@ -85,8 +95,8 @@ class CocoInstances(AnnotatedPhotos):
         return photo.masks
 
 
-def _find_photos(content: CocoContent, source: Path, folder: Path, name: str) -> list[AnnotatedPhoto]:
-    """The photos that have an instance."""
+def _find_photos(content: CocoContent, source: Path, folder: Path, name: str, strict: bool) -> list[AnnotatedPhoto]:
+    """The photos that have an instance; where it is strict all have to be there, otherwise one."""
     stems = dict(zip(content.listed, unique_stems(content.listed), strict=True))
     photos = [
         AnnotatedPhoto(
@@ -100,7 +110,7 @@ def _find_photos(content: CocoContent, source: Path, folder: Path, name: str) ->
         if masks.segmentations
     ]
     missing = [photo.name for photo in photos if not os.path.isfile(photo.path)]
-    if missing:
+    if missing and (strict or len(missing) == len(photos)):
         named = ", ".join(map(shown, missing[:3]))
         raise ProblemsError(
             f"data.images={folder}: expected the {len(photos)} photos that {source.name} names, each a regular file; "

@@ -26,6 +26,7 @@ class PhotoPairs(PhotoSet):
         pairs: photos with their masks, whose stems are unique; or their paths, the photo first.
         mask_values: what the masks' values mean.
         max_masks: see `PhotoSet`.
+        unreadable: see there.
     """
 
     photos: list[Pair]
@@ -36,8 +37,10 @@ class PhotoPairs(PhotoSet):
         pairs: Sequence[Pair | tuple[Path, ...]],
         mask_values: MaskValues = SOFT,
         max_masks: int | None = None,
+        unreadable: Sequence[str] = (),
     ) -> None:
-        super().__init__(name, [pair if isinstance(pair, Pair) else Pair.of(*pair) for pair in pairs], max_masks)
+        listed = [pair if isinstance(pair, Pair) else Pair.of(*pair) for pair in pairs]
+        super().__init__(name, listed, max_masks, unreadable)
         self.mask_values = mask_values
         self._announced: set[str] = set()
 

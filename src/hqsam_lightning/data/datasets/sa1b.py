@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
 from hqsam_lightning.checks import arguments, integer, optional
+from hqsam_lightning.data.annotated_checks import REMEDY as PHOTO_REMEDY
 from hqsam_lightning.data.annotated_checks import check_photos
 from hqsam_lightning.data.coco_json import entry_size, read_annotations
 from hqsam_lightning.data.datasets.annotated import ARGUMENTS, AnnotatedPhoto, AnnotatedPhotos, PhotoMasks
@@ -67,7 +68,8 @@ class Sa1b(AnnotatedPhotos):
         photos = found[:limit]
         if limit is not None and len(photos) < limit:
             log.warning("%s: %s photos, fewer than data.limit=%s", title, len(photos), limit)
-        checked, applied = check_photos(title, photos, self.read_masks, exif, check, QUICK_SAMPLE)
+        checked, applied, problems = check_photos(photos, self.read_masks, exif, check, QUICK_SAMPLE)
+        raise_problems(title, problems, PHOTO_REMEDY)
         empty = sum(each.empty for each in checked)
         log.info("sa1b: using %d photos; checked %d: %d masks without a pixel", len(photos), len(checked), empty)
         super().__init__("sa1b", photos, max_masks, applied)

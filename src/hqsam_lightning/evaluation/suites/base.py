@@ -43,7 +43,7 @@ class Suite(ABC):
     `examples` are read and predicted in any order, `score` keeps what is needed of each, and `table` sees all of it at
     the end. A suite whose scores are those of masks keeps lines of the table; one that scores a whole set, such as by
     average precision, keeps what that is computed of. What a suite cannot use of its files, it leaves out, counts and
-    names in `left_out`, or refuses where it is strict; an example that cannot be read is the evaluation's matter.
+    names in `left_out`, or refuses where it is strict; images that cannot be read are the evaluation's matter.
     """
 
     one_by_one: bool = False
@@ -84,6 +84,10 @@ class Suite(ABC):
 
     def left_out(self) -> Sequence[str]:
         """What of the files is not used, and why: a sentence each."""
+        return ()
+
+    def unreadable(self) -> Sequence[str]:
+        """Why each image that is no example cannot be read, if it was to be one."""
         return ()
 
     def write(self, folder: Path, setting: Setting, records: Sequence[Record]) -> None:

@@ -31,13 +31,16 @@ class CoarseMaskSuite(MaskSuite):
     Args:
         sets: see `MaskSuite`.
         coarse: the same photos with their coarse masks, by the same names of sets; None prompts with none.
+        strict: whether a photo without a coarse mask is an error; otherwise it cannot be read.
 
     Raises:
         ConfigError: the coarse masks are of other sets.
         DataError: a photo has none.
     """
 
-    def __init__(self, sets: DataSets | Mapping[str, SampleSet], coarse: DataSets | None = None) -> None:
+    def __init__(
+        self, sets: DataSets | Mapping[str, SampleSet], coarse: DataSets | None = None, strict: bool = True
+    ) -> None:
         super().__init__(sets)
         self.coarse = {} if coarse is None else dict(coarse.validation)
         if coarse is not None and self.coarse.keys() != self.sets.keys():
@@ -45,7 +48,7 @@ class CoarseMaskSuite(MaskSuite):
                 f"suite.coarse.val_sources: expected {', '.join(self.sets)}, as suite.sets.val_sources; got "
                 f"{', '.join(self.coarse) or 'none'}"
             )
-        self._places = {name: _places(self.sets[name], coarse, name) for name, coarse in self.coarse.items()}
+        self._places = {name: _places(self.sets[name], other, name, strict) for name, other in self.coarse.items()}
 
     def examples(self, setting: Setting) -> Dataset[Example]:
         """The sets one after the other."""
@@ -70,10 +73,10 @@ class CoarselyPrompted(Dataset[Example]):
     Args:
         examples: of a set.
         coarse: the same photos with coarse masks.
-        places: index in `coarse` of each example.
+        places: index in `coarse` of each example; None where it has none.
     """
 
-    def __init__(self, examples: EvaluationExamples, coarse: SampleSet, places: Sequence[int]) -> None:
+    def __init__(self, examples: EvaluationExamples, coarse: SampleSet, places: Sequence[int | None]) -> None:
         self.examples = examples
         self.coarse = coarse
         self.places = places
@@ -83,7 +86,12 @@ class CoarselyPrompted(Dataset[Example]):
 
     def __getitem__(self, index: int) -> Example:
         """Reads an image, its masks and its coarse masks; a `DataError` where they are not as many."""
-        example, coarse = self.examples[index], self.coarse[self.places[index]]
+        example, place = self.examples[index], self.places[index]
+        if place is None:
+            raise DataError(
+                f"{example.sample_id}: expected a coarse mask that can be used, found none; repair or add it"
+            )
+        coarse = self.coarse[place]
         if len(coarse.masks) != len(example.masks):
             raise DataError(
                 f"{example.sample_id}: expected as many coarse masks as masks, {len(example.masks)}; got "
@@ -96,14 +104,14 @@ class CoarselyPrompted(Dataset[Example]):
         return replace(example, prompts={**example.prompts, COARSE + frame.suffix: shown})
 
 
-def _places(samples: SampleSet, coarse: SampleSet, name: str) -> list[int]:
-    """Index of each sample's coarse one, which has the same id."""
+def _places(samples: SampleSet, coarse: SampleSet, name: str, strict: bool) -> list[int | None]:
+    """Index of each sample's coarse one, which has the same id; None, where it is not strict, for one without."""
     places = {coarse.identify(index).sample_id: index for index in range(len(coarse))}
     wanted = [samples.identify(index).sample_id for index in range(len(samples))]
     missing = [sample for sample in wanted if sample not in places]
-    if missing:
+    if missing and (strict or len(missing) == len(wanted)):
         raise DataError(
             f"suite.coarse: expected a coarse mask of each of {len(wanted)} photos of {name}; {len(missing)} have "
             f"none, such as {missing[0]}; add them, or list the photos in suite.sets.catalogue.{name}.exclude"
         )
-    return [places[sample] for sample in wanted]
+    return [places.get(sample) for sample in wanted]

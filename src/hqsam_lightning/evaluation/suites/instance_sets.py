@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,12 @@ from hqsam_lightning.data.instances_json import (
     true_box,
 )
 from hqsam_lightning.data.names import find_photo, unique_stems
-from hqsam_lightning.data.problems import listed, raise_problems
+from hqsam_lightning.data.problems import as_lines, listed, raise_problems
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.evaluation.average_precision import MAX_FEDERATED_RESULTS
 from hqsam_lightning.storage.files import content_sha256, file_sha256
+
+log = logging.getLogger(__name__)
 
 GROUND_TRUTH = "ground_truth"
 NAME = "@name"
@@ -114,7 +117,7 @@ class Options:
         class_agnostic: whether categories do not count.
         federated: whether the annotations are LVIS's, by whose rules boxes may not count in their image; those are
             not taken.
-        strict: whether an entry of a detector that cannot be used is an error.
+        strict: whether an entry that cannot be used is an error.
     """
 
     max_boxes: int | None
@@ -132,16 +135,18 @@ def read_set(name: str, files: Files, options: Options) -> InstanceSet:
         options: of reading.
 
     Raises:
-        DataError: naming all problems of the annotations; also where no box or no photo can be used, and, of a strict
-            suite, for entries of the detector.
+        DataError: no box or no photo can be used; of a strict suite, naming all problems of the annotations, or of the
+            detector's entries.
     """
-    instances = read_instances(Path(files.annotations), options.federated, options.class_agnostic)
+    path = Path(files.annotations)
+    instances = read_instances(path, options.federated, options.class_agnostic, options.strict)
     masks: Mapping[int, Sequence[Mapping[str, Any]]] = {}
-    left_out: Sequence[str] = ()
+    left_out = _left_out(name, path, instances.problems)
     if files.boxes == GROUND_TRUTH:
         boxes, masks = _true_boxes(instances)
     else:
-        boxes, left_out = _found_boxes(Path(files.boxes), instances, options)
+        boxes, problems = _found_boxes(Path(files.boxes), instances, options)
+        left_out += _left_out(name, Path(files.boxes), problems)
     folder = Path(files.images)
     stems = unique_stems([image.name for image in instances.images.values()])
     prompted = [
@@ -158,6 +163,7 @@ def read_set(name: str, files: Files, options: Options) -> InstanceSet:
         if boxes.get(key)
     ]
     if not prompted:
+        raise_problems(str(path), instances.problems, "repair or download the file again")
         raise DataError(
             f"{files.boxes}: expected a box of an image of {files.annotations}; none can be used; use another file"
         )
@@ -178,18 +184,25 @@ def _true_boxes(instances: Instances) -> tuple[Boxes, dict[int, list[Mapping[str
 
 
 def _found_boxes(path: Path, instances: Instances, options: Options) -> tuple[Boxes, list[str]]:
-    """A detector's boxes by image, and a sentence about the entries that are left out, if any are."""
+    """A detector's boxes by image, and what is wrong with the entries that are left out."""
     every, problems = read_found_boxes(path, instances, options.class_agnostic)
     if options.strict:
         raise_problems(str(path), problems, "correct the entries, or set strict=false")
-    left_out = [f"{len(problems)} entries of {path.name}: {listed(problems)}"] if problems else []
     most = options.max_boxes
     if options.federated:
         most = min(most or MAX_FEDERATED_RESULTS, MAX_FEDERATED_RESULTS)
     best = {key: sorted(found, key=lambda each: -each.score)[:most] for key, found in every.items()}
     if options.federated:
         best = {key: _counted(found, instances.images[key]) for key, found in best.items()}
-    return best, left_out
+    return best, problems
+
+
+def _left_out(name: str, path: Path, problems: Sequence[str]) -> list[str]:
+    """A sentence about what of a file is left out, if there is anything, which the log names in full."""
+    if not problems:
+        return []
+    log.warning(as_lines(f"{name}: {len(problems)} entries of {path.name} left out", problems))
+    return [f"{len(problems)} entries of {path.name}: {listed(problems)}"]
 
 
 def _counted(found: Sequence[FoundBox], image: AnnotatedImage) -> list[FoundBox]:

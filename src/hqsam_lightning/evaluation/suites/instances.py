@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,6 @@ from hqsam_lightning.evaluation.table import COLUMNS, WHOLE_SET, Row, make_table
 from hqsam_lightning.metrics import Quantity
 from hqsam_lightning.storage.files import write_whole
 from hqsam_lightning.types import Batch, Example, PromptGroup
-
-log = logging.getLogger(__name__)
 
 ARGUMENTS = {
     "names": list_of(text(1)),
@@ -55,7 +52,7 @@ class InstanceSuite(Suite):
         class_agnostic: takes all categories for one.
         federated: the annotations are LVIS's, and its rules hold.
         exif: ``"apply"`` or ``"ignore"`` the EXIF orientation of photos.
-        strict: whether an entry of a detector that cannot be used is an error.
+        strict: whether an entry of a file that cannot be used is an error.
 
     Raises:
         ConfigError: a value cannot work.
@@ -88,8 +85,6 @@ class InstanceSuite(Suite):
         self.prompts = GROUND_TRUTH if boxes == GROUND_TRUTH else "detections"
         self.sets = {name: read_set(name, files.of(name), self.options) for name in names}
         self._images = {image.sample_id: image for each in self.sets.values() for image in each.prompted}
-        for sentence in self.left_out():
-            log.warning("left out: %s", sentence)
 
     def examples(self, setting: Setting) -> Dataset[Example]:
         """The images that have a box, one set after another."""
@@ -153,7 +148,7 @@ class InstanceSuite(Suite):
         return {**of_masks, **{name: Quantity(name) for name in names}}
 
     def left_out(self) -> Sequence[str]:
-        """Entries of the detector that cannot be used."""
+        """Entries that cannot be used."""
         return [f"{name}: {sentence}" for name, each in self.sets.items() for sentence in each.left_out]
 
     def write(self, folder: Path, setting: Setting, records: Sequence[Record]) -> None:

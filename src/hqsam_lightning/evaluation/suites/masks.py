@@ -10,8 +10,10 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from hqsam_lightning.data import DataSets
 from hqsam_lightning.data.datasets import SampleSet
+from hqsam_lightning.data.datasets.base import PhotoSet
 from hqsam_lightning.data.examples import EvaluationExamples
 from hqsam_lightning.data.fingerprint import fingerprint
+from hqsam_lightning.data.problems import listed
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.evaluation.model import Model
 from hqsam_lightning.evaluation.scorer import ordered_table
@@ -48,6 +50,18 @@ class MaskSuite(Suite):
     def facts(self) -> dict[str, Any]:
         """Count, names and content of each set."""
         return fingerprint(DataSets([], self.sets))["validation"]
+
+    def unreadable(self) -> Sequence[str]:
+        """Photos that the sets found to be broken."""
+        return [problem for photos in self._photos() for problem in photos.unreadable]
+
+    def left_out(self) -> Sequence[str]:
+        """Annotations that the sets do not use."""
+        wrong = {photos.name: photos.left_out for photos in self._photos() if photos.left_out}
+        return [f"{len(problems)} entries of {name}: {listed(problems)}" for name, problems in wrong.items()]
+
+    def _photos(self) -> list[PhotoSet]:
+        return [samples for samples in self.sets.values() if isinstance(samples, PhotoSet)]
 
     def score(self, setting: Setting, batch: Batch, model: Model) -> list[list[Record]]:
         """Keeps the lines of the table, by image."""
