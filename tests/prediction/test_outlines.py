@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from skimage.draw import disk
 
-from hqsam_lightning.prediction.outlines import bounding_box, polygons, run_lengths
+from hqsam_lightning.data.segmentations import encode
+from hqsam_lightning.prediction.outlines import bounding_box, polygons
 
 SHAPE = (40, 50)
 
@@ -38,15 +39,15 @@ def test_polygons_draw_the_mask_again(name: str) -> None:
     assert (x.max() <= SHAPE[1], y.max() <= SHAPE[0]) == (True, True)
 
 
-def test_a_hole_is_filled_in_polygons_and_kept_in_run_lengths() -> None:
+def test_a_hole_is_filled_in_polygons_and_kept_in_encode() -> None:
     mask = drawn(np.s_[5:25, 5:25])
     mask[10:15, 10:15] = False
     assert polygons(mask) == polygons(drawn(np.s_[5:25, 5:25]))
-    assert np.array_equal(rle.decode(run_lengths(mask)), mask)
+    assert np.array_equal(rle.decode(encode(mask)), mask)
 
 
 def test_nothing_has_no_outline() -> None:
     empty = np.zeros(SHAPE, bool)
     assert (polygons(empty), bounding_box(empty)) == ([], [0, 0, 0, 0])
-    assert not rle.decode(run_lengths(empty)).any()
+    assert not rle.decode(encode(empty)).any()
     assert bounding_box(MASKS["two"]) == [2, 2, 38, 33]
