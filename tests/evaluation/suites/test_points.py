@@ -1,13 +1,13 @@
 """Points are on and around the object, scores are means over the draws."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.evaluation.model import Model
 from hqsam_lightning.evaluation.suites import PointSuite
+from hqsam_lightning.prompts.drawn_points import DrawnPoints
 from sets_of_photos import Blobs, run, setting_of
 
 
@@ -51,8 +51,6 @@ def test_a_score_is_the_mean_over_draws(model: Model) -> None:
 
 
 def test_small_objects_have_as_many_points_as_pixels() -> None:
-    from hqsam_lightning.prompts.drawn_points import DrawnPoints
-
     mask = torch.zeros(1, 8, 8)
     mask[0, 2, 2:4] = 1
     prompt = DrawnPoints(5).draw(mask, 16, np.random.default_rng(0))
@@ -65,7 +63,7 @@ def test_other_numbers_are_refused(points: list[str]) -> None:
         PointSuite({"blobs": Blobs()}, points)
 
 
-def test_the_report_has_a_set_per_number_of_points(model: Model) -> None:
+def test_draws_are_one_line_of_the_table(model: Model) -> None:
     table, _ = run(PointSuite({"blobs": Blobs(1)}, ["1", "3+2"], draws=2), model, setting_of(model))
-    assert isinstance(table, pd.DataFrame)
-    assert len(table) == 2 * 2 * len(model.rows)
+    lines = table.groupby(["prompts", "metric", "variant", "output"]).size()
+    assert lines.tolist() == [1] * (2 * 2 * len(model.rows))
