@@ -93,8 +93,9 @@ def test_vit_configs_are_segment_anythings_models(make_config, name: str) -> Non
     assert [b.window_size for b in ours.image_encoder.blocks] == [b.window_size for b in reference.image_encoder.blocks]
 
 
-def test_nano_is_a_few_million_parameters(make_config) -> None:
-    sam = instantiate(make_config("sam=nano").sam)
+@pytest.mark.parametrize("name", ["nano", "nano_vit"])
+def test_shipped_sams_are_a_few_million_parameters(make_config, name: str) -> None:
+    sam = instantiate(make_config(f"sam={name}").sam)
     assert 2e6 < sum(parameter.numel() for parameter in sam.parameters()) < 4e6
     assert sam.image_size == 256
 

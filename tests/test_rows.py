@@ -54,6 +54,7 @@ UNLIKE |= {("table9_peft", "lora", "encoder"), ("table4_finetuning", "finetune_w
 SWEPT = {
     "ablate_prompts": {"prompts.mix"},
     "ablate_points": {"prompts.num_points"},
+    "table10_backbones": {"sam"},
     "table15_data": {"data.masks"},
     "table16_leave_one_out": {"data.thin_objects"},
     "[hqsam_vit_l, ablate_prompts]": {"prompts.mix"},

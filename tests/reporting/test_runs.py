@@ -68,6 +68,14 @@ def test_only_runs_of_one_name_are_labelled_by_their_keys(tmp_path: Path) -> Non
     assert labels == ["quickstart (lr=0.001)", "quickstart (lr=0.0001)", "other"]
 
 
+def test_the_name_of_sam_stands_for_its_config(tmp_path: Path) -> None:
+    sams = [{"name": name, "precision": "fp32", "encoder": {"width": width}} for name, width in (("a", 1), ("b", 2))]
+    runs = runs_at(tmp_path, *({"config": {"sam": sam}} for sam in sams))
+    assert [recipe.label for recipe in group_runs(runs)] == ["quickstart (sam=a)", "quickstart (sam=b)"]
+    same_name = runs_at(tmp_path / "again", *({"config": {"sam": sam | {"name": "a"}}} for sam in sams))
+    assert [recipe.label for recipe in group_runs(same_name)] == ["quickstart (width=1)", "quickstart (width=2)"]
+
+
 def test_only_what_changes_training_makes_another_recipe(make_config, tmp_path: Path) -> None:
     """The real config: another seed, folder and logger are the same recipe; another learning rate is not."""
 

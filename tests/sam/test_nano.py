@@ -1,4 +1,4 @@
-"""The SAM that the package ships, measured by segment-anything's own predictor on a fixed set of scenes."""
+"""The SAMs that the package ships, measured by segment-anything's own predictor on a fixed set of scenes."""
 
 import hashlib
 import re
@@ -8,44 +8,59 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from omegaconf import DictConfig
 from segment_anything import SamPredictor
 
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.data.datasets import Scenes
-from hqsam_lightning.sam import FrozenSam
 
 FOLDER = files("hqsam_lightning.sam.shipped")
+NAMES = sorted(
+    path.name.removeprefix("sam_").removesuffix(".safetensors")
+    for path in FOLDER.iterdir()
+    if path.name.endswith(".safetensors")
+)
 SCENES = 60
 
 
-@pytest.fixture(scope="module")
-def nano() -> FrozenSam:
+def config_of(*overrides: str) -> DictConfig:
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        return instantiate(compose("train", overrides=["sam=nano"]).sam)
+        return compose("train", overrides=list(overrides))
+
+
+def section_of(name: str) -> str:
+    """What the model card says of a SAM."""
+    sections = (FOLDER / "MODEL_CARD.md").read_text().split("\n## ")
+    (section,) = [each for each in sections if each.partition("\n")[0].endswith(f", `sam={name}`")]
+    return section
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / (one | other).sum())
 
 
-def test_file_is_small_and_is_the_one_of_the_model_card():
-    content = (FOLDER / "sam_nano.safetensors").read_bytes()
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_small_and_is_the_one_of_the_model_card(name: str) -> None:
+    content = (FOLDER / f"sam_{name}.safetensors").read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     assert len(content) <= 10e6
-    assert (FOLDER / "sam_nano.sha256").read_text() == f"{sha256}  sam_nano.safetensors\n"
-    assert sha256 in (FOLDER / "MODEL_CARD.md").read_text()
+    assert (FOLDER / f"sam_{name}.sha256").read_text() == f"{sha256}  sam_{name}.safetensors\n"
+    assert f"`sam_{name}.safetensors`, float16, {len(content):,} bytes" in section_of(name)
+    assert sha256 in section_of(name)
 
 
-def test_it_is_the_default(nano):
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        config = compose("train")
-    assert (config.sam.name, config.sam.weights) == ("nano", "embedded")
-    assert instantiate(config.sam).weights_sha256 == nano.weights_sha256
+def test_the_default_and_the_second_one_are_shipped() -> None:
+    assert config_of().sam == config_of("sam=nano").sam
+    for name in ("nano", "nano_vit"):
+        sam = config_of(f"sam={name}").sam
+        assert (sam.name, sam.weights) == (name, "embedded")
+        assert (FOLDER / sam.embedded).is_file()
 
 
-def test_it_segments_what_a_box_holds(nano):
+@pytest.mark.parametrize("name", NAMES)
+def test_it_segments_what_a_box_holds(name: str) -> None:
     """Means on these scenes as the model card states them, and 20 points above the box itself."""
-    predictor = SamPredictor(nano.sam)
+    predictor = SamPredictor(instantiate(config_of(f"sam={name}").sam).sam)
     ours, filled = [], []
     for sample in Scenes(SCENES, split="val", masks="coarse"):
         predictor.set_image(sample.image)
@@ -56,8 +71,7 @@ def test_it_segments_what_a_box_holds(nano):
             inside = np.zeros_like(mask)
             inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
             filled.append(iou(inside, mask))
-    card = (FOLDER / "MODEL_CARD.md").read_text()
-    stated = re.search(rf"\| box, first {SCENES} scenes \| ([\d.]+) \| ([\d.]+) \|", card)
+    stated = re.search(rf"\| box, first {SCENES} scenes \| ([\d.]+) \| ([\d.]+) \|", section_of(name))
     assert stated
     assert [100 * np.mean(filled), 100 * np.mean(ours)] == pytest.approx(
         [float(text) for text in stated.groups()], abs=0.2

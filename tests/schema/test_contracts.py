@@ -192,7 +192,7 @@ def test_a_function_may_return_a_part() -> None:
 
 @pytest.mark.parametrize(
     ("sam", "heads"),
-    [("tiny_random", 3), ("vit_b", 5), ("nano", [1, 2, 5, 6]), ("vit_tiny", [3, 4, 5, 10])],
+    [("tiny_random", 3), ("vit_b", 5), ("nano_vit", [1, 2, 5, 6]), ("vit_tiny", [3, 4, 5, 10])],
 )
 def test_attention_heads_divide_the_width(sam: str, heads: Any) -> None:
     found = with_key(("sam", "encoder", "num_heads"), heads, f"sam={sam}")

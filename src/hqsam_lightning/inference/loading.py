@@ -41,7 +41,7 @@ OFFICIAL = {
 }
 SHIPPED = {"hq_nano": Path(__file__).parent / "shipped" / "hq_nano"}
 """Heads that the package ships, as folders."""
-PLAIN = ("nano", "vit_tiny", "vit_b", "vit_l", "vit_h")
+PLAIN = ("nano", "nano_vit", "vit_tiny", "vit_b", "vit_l", "vit_h")
 ENCODER_WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}
 """SAM's config by the width of its ViT."""
 TINY_VIT_EARLY = 160

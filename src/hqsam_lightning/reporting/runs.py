@@ -16,6 +16,7 @@ from hqsam_lightning.recipe import recipe_of, without
 from hqsam_lightning.reporting.metric_facts import MetricFacts
 
 KEYS_IN_LABEL = 3  # more where these do not tell the recipes apart
+SAM_NAME = "sam.name"
 MASK = ["dataset", "sample", "mask"]
 
 
@@ -181,8 +182,14 @@ def _labels_of(runs: Sequence[Run]) -> list[str]:
     if len(runs) == 1:
         return [str(runs[0].facts["name"])]
     differing = differing_keys(runs)
-    labels = [_label(run, differing[:KEYS_IN_LABEL], shorten) for run in runs]
+    labels = [_label(run, _telling(differing)[:KEYS_IN_LABEL], shorten) for run in runs]
     return labels if len(set(labels)) == len(labels) else [_label(run, differing, str) for run in runs]
+
+
+def _telling(differing: Sequence[str]) -> list[str]:
+    """The keys without what SAM's name stands for where that differs."""
+    is_named = SAM_NAME in differing
+    return [key for key in differing if key == SAM_NAME or not (is_named and key.startswith("sam."))]
 
 
 def _distinct(labels: Sequence[str]) -> list[str]:
@@ -193,7 +200,7 @@ def _distinct(labels: Sequence[str]) -> list[str]:
 
 def _label(run: Run, keys: Sequence[str], write: Callable[[Any], str]) -> str:
     """Such as "quickstart (lr=0.001, fusion_width=2)": keys by their last part where that tells them apart."""
-    ends = [key.rsplit(".", 1)[-1] for key in keys]
+    ends = ["sam" if key == SAM_NAME else key.rsplit(".", 1)[-1] for key in keys]
     names = ends if len(set(ends)) == len(ends) else keys
     values = (f"{name}={write(run.recipe_keys.get(key))}" for name, key in zip(names, keys, strict=True))
     return f"{run.facts['name']} ({', '.join(values)})"
