@@ -81,10 +81,10 @@ class HQSam(nn.Module):
 
         Args:
             where: a name ("nano", "nano_vit", "vit_tiny", "vit_b", "vit_l" or "vit_h" for plain SAM, "hq_nano" for the
-                head that the package ships, "hq_vit_tiny", "hq_vit_b", "hq_vit_l" or "hq_vit_h" for the authors' HQ-SAM);
-                the folder of a run, one of its checkpoints, or either with ``::VARIANT``; a folder of `save_pretrained`,
-                or of transformers' SamModel or SamHQModel; a file of SAM or HQ-SAM (``.pth``, ``.pt``,
-                ``.safetensors``); or a repository ``ORG/NAME`` of the Hugging Face Hub.
+                head that the package ships, "hq_vit_tiny", "hq_vit_b", "hq_vit_l" or "hq_vit_h" for the authors'
+                HQ-SAM); the folder of a run, one of its checkpoints, or either with ``::VARIANT``; a folder of
+                `save_pretrained`, or of transformers' SamModel or SamHQModel; a file of SAM or HQ-SAM (``.pth``,
+                ``.pt``, ``.safetensors``); or a repository ``ORG/NAME`` of the Hugging Face Hub.
             device: to put it on.
             output: see `HQSam`; None takes what a run or folder was evaluated by, otherwise SAM + HQ.
             sam: name of a SAM of conf/sam, where a file's sizes do not tell.
