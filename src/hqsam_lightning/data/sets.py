@@ -217,13 +217,23 @@ def synthetic_sets(
     thin_objects: bool = True,
     seed: int = 0,
     val_masks: str = "fine",
+    cutouts: str | None = None,
+    cutout_share: float = 0.7,
+    backgrounds: str | None = None,
+    background_share: float = 0.6,
 ) -> DataSets:
     """Sets of train_size and val_size procedural scenes, which need no files and share none.
 
-    The masks that are validated on are val_masks, and their objects may always be thin. See `Scenes` for the other
-    arguments.
+    The masks that are validated on are val_masks, their objects are drawn ones and may always be thin. See `Scenes` for
+    the other arguments.
     """
-    train = Scenes(train_size, image_size, seed, "train", objects, masks, coarseness, thin_objects)
+    pictures: dict[str, Any] = {
+        "cutouts": cutouts,
+        "cutout_share": cutout_share,
+        "backgrounds": backgrounds,
+        "background_share": background_share,
+    }
+    train = Scenes(train_size, image_size, seed, "train", objects, masks, coarseness, thin_objects, **pictures)
     validation = Scenes(val_size, image_size, seed, "val", objects, val_masks, coarseness)
     return DataSets([(train, 1.0)], {"synthetic": validation})
 

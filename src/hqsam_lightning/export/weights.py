@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from segment_anything.modeling import ImageEncoderViT
 from torch import Tensor
 
 from hqsam_lightning.errors import ExportError
@@ -31,6 +32,8 @@ class Official(Format):
     def refusal(self, model: HQSam) -> str | None:
         """The authors have one head, and on TinyViT one early feature."""
         encoder = model.sam.sam.image_encoder
+        if not isinstance(encoder, ImageEncoderViT | TinyViTEncoder):
+            return f"the authors' models have a ViT or TinyViT; {model.sam.name} has {type(encoder).__name__}"
         if isinstance(encoder, TinyViTEncoder) and encoder.early != "merged":
             return f"the authors' TinyViT gives a head its merged early feature; this SAM gives early={encoder.early}"
         refused = authors_refusal(model.head)

@@ -27,6 +27,7 @@ SAM_PARTS = (
     "hqsam_lightning.sam.build_sam",
     "hqsam_lightning.sam.vit_encoder",
     "hqsam_lightning.sam.TinyViTEncoder",
+    "hqsam_lightning.sam.EfficientNetEncoder",
 )
 """What the config of a SAM may call."""
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hqsam_lightning.errors import ConfigError, WeightsError, choice_error
 from hqsam_lightning.sam.attention import fuse_attention
+from hqsam_lightning.sam.efficientnet import EfficientNetEncoder
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.sam.layers import chunk_mlps, fuse_norms
 from hqsam_lightning.sam.mobile_sam import from_mobile_sam
@@ -51,11 +52,11 @@ def build_sam(
         image_size: side of the square input frame in pixels.
         patch_size: pixels of the input frame per cell of the embedding grid, along each axis.
         encoder: makes the image encoder when called with image_size, patch_size and out_channels (= embed_dim): a
-            partial of `vit_encoder` or `TinyViTEncoder`.
+            partial of `vit_encoder`, `TinyViTEncoder` or `EfficientNetEncoder`.
         embed_dim: channels of image embeddings and tokens (256 in SAM).
         mlp_dim: hidden width of the two-way transformer (2048 in SAM).
-        weights: ``"published"``, ``"embedded"``, ``"random"`` (the same at every call), or the path of a .pth or
-            .safetensors file.
+        weights: ``"published"``, ``"embedded"``, ``"random"`` (the same at every call), ``"imagenet"`` (random but for
+            an EfficientNet's features), or the path of a .pth or .safetensors file.
         cache_dir: folder that downloads are kept in.
         published: url and sha256 of the published file.
         embedded: name of the file that the package ships.
@@ -77,7 +78,9 @@ def build_sam(
         fuse_attention(sam.image_encoder)
         chunk_mlps(sam.image_encoder)
     fuse_norms(sam)
-    if weights != "random":
+    if weights == "imagenet":
+        _load_imagenet(sam, name)
+    elif weights != "random":
         _load(sam, *_read_weights(name, weights, embedded, published, Path(cache_dir)))
     return FrozenSam(sam, name, state_dict_sha256(sam.state_dict()), precision)
 
@@ -102,6 +105,15 @@ def _assemble(image_size: int, patch_size: int, encoder: EncoderFactory, embed_d
         pixel_mean=PIXEL_MEAN,
         pixel_std=PIXEL_STD,
     )
+
+
+def _load_imagenet(sam: Sam, name: str) -> None:
+    if not isinstance(sam.image_encoder, EfficientNetEncoder):
+        raise ConfigError(
+            f"sam.weights: expected 'random', 'embedded' or a file's path, because {name}'s encoder is no EfficientNet; "
+            "got 'imagenet'"
+        )
+    sam.image_encoder.load_imagenet()
 
 
 def _read_weights(

@@ -1,4 +1,4 @@
-"""Image encoders: segment-anything's ViT or TinyViT, and final and early features out of one call of either."""
+"""Image encoders: segment-anything's ViT or one with an early feature of its own, and final and early features out of one call of either."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from segment_anything.modeling import ImageEncoderViT
 from torch import Tensor, nn
 
 from hqsam_lightning.errors import ConfigError
-from hqsam_lightning.sam.tiny_vit import TinyViTEncoder
+from hqsam_lightning.sam.early import EncoderWithEarly
 
 
 def vit_encoder(
@@ -69,12 +69,12 @@ def first_global_block(encoder: ImageEncoderViT) -> int:
     )
 
 
-def early_channels(encoder: ImageEncoderViT | TinyViTEncoder) -> int:
+def early_channels(encoder: ImageEncoderViT | EncoderWithEarly) -> int:
     """Channels E of the early feature."""
-    return encoder.early_dim if isinstance(encoder, TinyViTEncoder) else encoder.patch_embed.proj.out_channels
+    return encoder.early_dim if isinstance(encoder, EncoderWithEarly) else encoder.patch_embed.proj.out_channels
 
 
-def encode(encoder: ImageEncoderViT | TinyViTEncoder, images: Tensor) -> tuple[Tensor, Tensor]:
+def encode(encoder: ImageEncoderViT | EncoderWithEarly, images: Tensor) -> tuple[Tensor, Tensor]:
     """Runs the encoder once and keeps the early feature on the way.
 
     Args:
@@ -84,7 +84,7 @@ def encode(encoder: ImageEncoderViT | TinyViTEncoder, images: Tensor) -> tuple[T
     Returns:
         Final feature (B, C, h, w) and early feature (B, E, h, w).
     """
-    return encoder.with_early(images) if isinstance(encoder, TinyViTEncoder) else _encode_vit(encoder, images)
+    return encoder.with_early(images) if isinstance(encoder, EncoderWithEarly) else _encode_vit(encoder, images)
 
 
 def _encode_vit(encoder: ImageEncoderViT, images: Tensor) -> tuple[Tensor, Tensor]:

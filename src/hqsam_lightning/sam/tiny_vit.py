@@ -10,12 +10,13 @@ from timm.models.tiny_vit import Attention, ConvNorm, TinyVit
 from torch import Tensor, nn
 
 from hqsam_lightning.errors import ConfigError, choice_error
+from hqsam_lightning.sam.early import EncoderWithEarly
 
 STRIDE = 16
 EARLY = ("merged", "stacked")
 
 
-class TinyViTEncoder(nn.Module):
+class TinyViTEncoder(EncoderWithEarly):
     """A convolutional stem and stage (stride 4), then three of window attention and convolutions (strides 8, 16, 16).
 
     It has BatchNorm: in train mode its statistics are the batch's.
@@ -76,10 +77,6 @@ class TinyViTEncoder(nn.Module):
             nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False),
             LayerNorm2d(out_channels),
         )
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Encodes (B, 3, H, W) normalised images to (B, C, H/16, W/16)."""
-        return self.with_early(images)[0]
 
     def with_early(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Runs the encoder once and keeps the early feature on the way.

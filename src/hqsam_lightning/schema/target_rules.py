@@ -155,6 +155,7 @@ TARGETS: Mapping[str, Mapping[str, Expected]] = {
         "window_sizes": FOUR,
         "early": choice("merged", "stacked"),
     },
+    "hqsam_lightning.sam.efficientnet.EfficientNetEncoder": {"variant": choice("lite0", "lite1")},
     "hqsam_lightning.data.sets.synthetic_sets": {
         **SCENES,
         "train_size": integer(1),

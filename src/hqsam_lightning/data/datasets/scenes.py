@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hqsam_lightning.checks import arguments, boolean, choice, integer, number, rising_pair
+from hqsam_lightning.checks import arguments, boolean, choice, integer, number, optional, rising_pair, text
 from hqsam_lightning.data.scenes.coarse import coarsen
-from hqsam_lightning.data.scenes.drawing import place_objects
+from hqsam_lightning.data.scenes.cutouts import Backgrounds, Cutouts
+from hqsam_lightning.data.scenes.drawing import draw_object, place_objects
 from hqsam_lightning.data.scenes.painting import paint_scene
 from hqsam_lightning.types import Identity, Sample
 
@@ -21,6 +22,10 @@ SCENES = {
     "masks": choice(*MASKS),
     "coarseness": number(0, 10),
     "thin_objects": boolean(),
+    "cutouts": optional(text(1)),
+    "cutout_share": number(0, 1),
+    "backgrounds": optional(text(1)),
+    "background_share": number(0, 1),
 }
 """What the arguments of scenes have to be."""
 
@@ -42,9 +47,14 @@ class Scenes:
         coarseness: how far coarse masks are from the exact ones, see `coarsen`.
         thin_objects: whether masked objects may be thin (`hqsam_lightning.metrics.is_thin`).
         name: name of the set, the first part of the sample ids.
+        cutouts: folder of image files with an alpha channel, which some of the objects are then, see `Cutouts`.
+        cutout_share: of the objects that are cut-outs.
+        backgrounds: folder of photographs, which some of the scenes have as background, see `Backgrounds`.
+        background_share: of the scenes that have a photograph as background.
 
     Raises:
         ConfigError: for a value out of range, named with its key.
+        DataError: for a folder without images.
     """
 
     @arguments("data", size=integer(1), split=choice(*SPLITS), **SCENES)
@@ -59,10 +69,16 @@ class Scenes:
         coarseness: float = 1.0,
         thin_objects: bool = True,
         name: str = "synthetic",
+        cutouts: str | None = None,
+        cutout_share: float = 0.7,
+        backgrounds: str | None = None,
+        background_share: float = 0.6,
     ) -> None:
         self.size, self.image_size, self.seed, self.split = size, image_size, seed, split
         self.objects, self.masks, self.coarseness = (objects[0], objects[1]), masks, coarseness
         self.thin_objects, self.name = thin_objects, name
+        self.cutouts = None if cutouts is None else Cutouts(cutouts, cutout_share)
+        self.backgrounds = None if backgrounds is None else Backgrounds(backgrounds, background_share)
 
     def __len__(self) -> int:
         return self.size
@@ -71,15 +87,16 @@ class Scenes:
         """Identifies a scene by the arguments that it follows from."""
         masks = f"{self.masks} {self.coarseness}" if self.masks == "coarse" else self.masks
         content = f"{self.image_size} px, seed {self.seed}, objects {self.objects} thin {self.thin_objects}, {masks}"
-        return Identity(self._sample_id(index), self.name, content)
+        pictures = [each.facts for each in (self.cutouts, self.backgrounds) if each is not None]
+        return Identity(self._sample_id(index), self.name, ", ".join([content, *pictures]))
 
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < self.size:
             raise IndexError(f"expected an index from 0 to {self.size - 1} of {self.name}/{self.split}, got {index}")
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(self.split), index)))
         wanted = int(rng.integers(*self.objects, endpoint=True))
-        objects, visible = place_objects(rng, self.image_size, wanted, self.thin_objects)
-        image = paint_scene(rng, self.image_size, objects)
+        objects, visible = place_objects(rng, self.image_size, wanted, self.thin_objects, self.cutouts or draw_object)
+        image = paint_scene(rng, self.image_size, objects, self.backgrounds)
         masks = np.stack(visible)[..., 0]
         if self.masks == "coarse":
             masks = np.stack([coarsen(mask, self.coarseness) for mask in masks])

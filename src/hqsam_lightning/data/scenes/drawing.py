@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,17 +31,23 @@ class DrawnObject:
         parts: (size, size, 1) alphas of its parts beyond the body, in the order they are painted; what of them lies
             outside `alpha` is not painted.
         extent: longer side as a share of the frame's.
+        pixels: (size, size, 3) float32 colours in [0, 255] of a cut-out; None for an object that is painted.
     """
 
     alpha: np.ndarray
     parts: list[np.ndarray]
     extent: float
+    pixels: np.ndarray | None = None
 
     @cached_property
     def window(self) -> tuple[slice, slice]:
         """Rows and columns that hold all of the object; empty slices where the frame holds nothing of it."""
         x, y, width, height = cv2.boundingRect((self.alpha > 0).astype(np.uint8))
         return slice(y, y + height), slice(x, x + width)
+
+
+Draw = Callable[[Generator, int, float], DrawnObject]
+"""Draws an object: of a random generator, the frame's side, and the object's longer side as a share of it."""
 
 
 def draw_object(rng: Generator, size: int, extent: float, family: Family | None = None) -> DrawnObject:
@@ -61,7 +68,7 @@ def draw_object(rng: Generator, size: int, extent: float, family: Family | None 
 
 
 def place_objects(
-    rng: Generator, size: int, wanted: int, thin_objects: bool = True
+    rng: Generator, size: int, wanted: int, thin_objects: bool = True, draw: Draw = draw_object
 ) -> tuple[list[DrawnObject], list[np.ndarray]]:
     """Draws up to `wanted` objects, at least one; later ones hide earlier ones, but no one mostly.
 
@@ -70,6 +77,7 @@ def place_objects(
         size: side of the frame in pixels.
         wanted: objects to draw; fewer remain where one is dropped after `TRIES` drawings.
         thin_objects: whether objects may be thin, by `is_thin` of what is visible of them.
+        draw: draws each.
 
     Returns:
         The objects and the visible alpha of each, (size, size, 1) float32.
@@ -79,7 +87,7 @@ def place_objects(
     for index in range(wanted):
         for _ in range(TRIES):
             low, high = (0.45, 1.0) if index == 0 else (0.2, 0.7)
-            candidate = draw_object(rng, size, rng.uniform(low, high))
+            candidate = draw(rng, size, rng.uniform(low, high))
             now = [*(alpha * (1 - candidate.alpha) for alpha in visible), candidate.alpha]
             any_thin = not thin_objects and any(is_thin(thinness(each[..., 0] > OBJECT_THRESHOLD)) for each in now)
             if not any_thin and _all_visible([*objects, candidate], now, size):

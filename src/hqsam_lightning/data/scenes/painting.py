@@ -6,25 +6,38 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
+from hqsam_lightning.data.scenes.cutouts import Backgrounds
 from hqsam_lightning.data.scenes.drawing import DrawnObject, draw_object
 from hqsam_lightning.data.scenes.textures import texture
 
 COLOUR_CANDIDATES = 16
 
 
-def paint_scene(rng: Generator, size: int, objects: list[DrawnObject]) -> np.ndarray:
+def paint_scene(
+    rng: Generator, size: int, objects: list[DrawnObject], backgrounds: Backgrounds | None = None
+) -> np.ndarray:
     """Paints the objects in order, later over earlier, before a background.
+
+    Args:
+        rng: everything follows from it.
+        size: side of the frame in pixels.
+        objects: placed in the frame.
+        backgrounds: photographs, which some of the scenes have in place of a texture.
 
     Returns:
         (size, size, 3) uint8 RGB.
     """
-    image = _background(rng, size)
+    photo = None if backgrounds is None else backgrounds(rng, size)
+    image = _background(rng, size) if photo is None else photo
     light = rng.uniform(0, 2 * np.pi)
     colours = [_colour_unlike(rng, _behind(image, drawn)) for drawn in objects]
     _paint_distractors(rng, image, objects, colours, light)
     for drawn, colour in zip(objects, colours, strict=True):
         _cast_shadow(rng, image, drawn, light)
-        _blend(image, drawn, drawn.alpha, _surface(rng, drawn, colour, light))
+        if drawn.pixels is None:
+            _blend(image, drawn, drawn.alpha, _surface(rng, drawn, colour, light))
+        else:
+            _blend(image, drawn, *_cutout_surface(rng, drawn, drawn.pixels, _behind(image, drawn), light))
     return _photographed(rng, image)
 
 
@@ -58,6 +71,26 @@ def _surface(rng: Generator, drawn: DrawnObject, colour: np.ndarray, light: floa
             tone = _float32(rng.uniform(10, 245, 3)) if rng.random() < 0.4 else colour + _shift(rng, 25)
             surface += part[drawn.window] * (tone + _texture(rng, drawn, 25) - surface)
     return surface * _lighting(rng, drawn, light)
+
+
+def _cutout_surface(
+    rng: Generator, drawn: DrawnObject, pixels: np.ndarray, behind: np.ndarray, light: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shows a cut-out in another light, nearer to the colours behind it, with some texture and a soft border.
+
+    Returns:
+        The alpha (size, size, 1) to blend with, and the surface over the object's window.
+    """
+    surface = pixels[drawn.window]
+    mixing = np.eye(3) * rng.uniform(0.6, 1.2) + rng.normal(0, 0.08, (3, 3))
+    surface = cv2.transform(np.ascontiguousarray(surface), mixing.astype(np.float32)) + _shift(rng, 12)
+    alpha = drawn.alpha[drawn.window]
+    mean = (surface * alpha).sum((0, 1)) / alpha.sum()
+    surface = surface + np.float32(rng.uniform(0, 0.5)) * (behind - mean)
+    if rng.random() < 0.5:
+        surface = surface + _texture(rng, drawn, 25)
+    soft = cv2.GaussianBlur(drawn.alpha, (0, 0), rng.uniform(0.2, 1.0) * len(drawn.alpha) / 256)
+    return soft[..., None], surface * _lighting(rng, drawn, light)
 
 
 def _texture(rng: Generator, drawn: DrawnObject, strongest: float) -> np.ndarray:

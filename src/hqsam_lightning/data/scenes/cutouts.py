@@ -1,0 +1,173 @@
+"""Objects cut out of pictures, and photographs to put them before: real things beside the drawn families.
+
+A cut-out is an image file with an alpha channel. Files are drawn by their folder first, so that a folder of a hundred
+photographs counts as much as one of thousands of drawings.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from PIL import Image
+
+from hqsam_lightning.data.catalogue import IMAGE_SUFFIXES
+from hqsam_lightning.data.scenes.drawing import DrawnObject, draw_object
+from hqsam_lightning.errors import DataError
+from hqsam_lightning.storage.files import content_sha256
+
+LONGEST_SIDE = 384  # px of a cut-out, and of the shorter side of a photograph, as they are kept
+MIRRORED, TURNED = 0.5, 0.15  # shares of the cut-outs that are mirrored, and turned to any angle
+BEYOND = 0.2  # share of the frame that an object may lie outside of it
+VISIBLE_ALPHA = 24  # of 255; fainter pixels, as of soft shadows, are no part of the object
+
+
+class Cutouts:
+    """Draws objects: cut-outs at a share, otherwise those of the procedural families.
+
+    Args:
+        folder: holds image files with an alpha channel, in itself or in folders, each of which is drawn as often.
+        share: of the objects that are cut-outs, in [0, 1].
+
+    Raises:
+        DataError: the folder holds no image.
+    """
+
+    def __init__(self, folder: str | Path, share: float) -> None:
+        self.share = share
+        self.groups = image_groups("data.cutouts", folder)
+        self.facts = f"{share} of the objects of {files_digest(self.groups)}"
+
+    def __call__(self, rng: Generator, size: int, extent: float) -> DrawnObject:
+        """Draws an object at a random place and angle; see `draw_object` for the arguments."""
+        if rng.random() >= self.share:
+            return draw_object(rng, size, extent)
+        return place_cutout(rng, read_cutout(pick_file(rng, self.groups)), size, extent)
+
+
+class Backgrounds:
+    """Draws photographs to put objects before.
+
+    Args:
+        folder: holds image files, in itself or in folders, each of which is drawn as often.
+        share: of the scenes that have a photograph as their background, in [0, 1].
+
+    Raises:
+        DataError: the folder holds no image.
+    """
+
+    def __init__(self, folder: str | Path, share: float) -> None:
+        self.share = share
+        self.groups = image_groups("data.backgrounds", folder)
+        self.facts = f"{share} of the backgrounds of {files_digest(self.groups)}"
+
+    def __call__(self, rng: Generator, size: int) -> np.ndarray | None:
+        """A square crop of a photograph, mirrored or not, some out of focus: (size, size, 3) float32 RGB in [0, 255].
+
+        None where the scene has no photograph.
+
+        Raises:
+            DataError: the file cannot be decoded.
+        """
+        if rng.random() >= self.share:
+            return None
+        photo = _read_photo(pick_file(rng, self.groups))
+        side = round(min(photo.shape[:2]) * rng.uniform(0.3, 1))
+        top, left = rng.integers(photo.shape[0] - side + 1), rng.integers(photo.shape[1] - side + 1)
+        crop = photo[top : top + side, left : left + side][:, :: rng.choice([-1, 1])]
+        shrunk = cv2.resize(np.ascontiguousarray(crop), (size, size), interpolation=cv2.INTER_AREA)
+        blur = rng.uniform(0.3, 4) if rng.random() < 0.5 else 0.01
+        tone = np.float32(rng.uniform(0.6, 1.15))
+        return cv2.GaussianBlur(tone * shrunk.astype(np.float32), (0, 0), blur * size / 256)
+
+
+def pick_file(rng: Generator, groups: list[list[Path]]) -> Path:
+    """Draws a group, then one of its files."""
+    group = groups[rng.integers(len(groups))]
+    return group[rng.integers(len(group))]
+
+
+def files_digest(groups: list[list[Path]]) -> str:
+    """What tells one choice of files from another: a digest of their names and sizes, in order."""
+    facts = [[str(Path(path.parent.name) / path.name), path.stat().st_size] for group in groups for path in group]
+    return content_sha256(facts)
+
+
+def image_groups(key: str, folder: str | Path) -> list[list[Path]]:
+    """The image files under a folder, sorted, a list for each folder that holds any.
+
+    Raises:
+        DataError: there are none; it names the key.
+    """
+    groups: dict[Path, list[Path]] = {}
+    for path in sorted(Path(folder).expanduser().rglob("*")):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            groups.setdefault(path.parent, []).append(path)
+    if not groups:
+        raise DataError(f"{key}={folder}: expected a folder with image files; it holds none, or is missing")
+    return list(groups.values())
+
+
+@lru_cache(maxsize=4096)
+def read_cutout(path: Path) -> np.ndarray:
+    """Reads a cut-out, cropped to the object: (h, w, 4) uint8, colours times alpha, and alpha.
+
+    Raises:
+        DataError: the file cannot be decoded, or shows no object before a transparent background.
+    """
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGBA"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected an image file; it cannot be decoded: {error}; mend or remove it") from error
+    x, y, width, height = cv2.boundingRect((pixels[..., 3] > VISIBLE_ALPHA).astype(np.uint8))
+    if not width:
+        raise DataError(f"{path}: expected an object before a transparent background; it shows none; remove the file")
+    cropped = pixels[y : y + height, x : x + width].astype(np.float32)
+    cropped[..., :3] *= cropped[..., 3:] / 255
+    return np.round(_shrink(cropped, LONGEST_SIDE / max(height, width))).astype(np.uint8)
+
+
+def place_cutout(rng: Generator, cutout: np.ndarray, size: int, extent: float) -> DrawnObject:
+    """Mirrors, turns, squeezes, scales and shifts a cut-out into the frame, which may cut a part of it off.
+
+    Args:
+        rng: everything follows from it.
+        cutout: of `read_cutout`, (h, w, 4) uint8.
+        size: side of the frame in pixels.
+        extent: the object's longer side as a share of the frame's.
+    """
+    angle = rng.uniform(0, 2 * np.pi) if rng.random() < TURNED else rng.normal(0, 0.15)
+    mirror = -1 if rng.random() < MIRRORED else 1
+    squeeze = np.diag([mirror * rng.uniform(0.8, 1), rng.uniform(0.8, 1)])
+    linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ squeeze
+    height, width = cutout.shape[:2]
+    reach = np.abs(linear) @ [width, height]
+    scale = extent * size / reach.max()
+    cutout = _shrink(cutout, scale)  # an affine map alone would skip pixels
+    to_frame = scale * linear * [width / cutout.shape[1], height / cutout.shape[0]]
+    free = np.abs(size - scale * reach) / 2 + BEYOND * size * rng.random()
+    centre = size / 2 + rng.uniform(-free, free)
+    shift = centre - to_frame @ [cutout.shape[1] / 2, cutout.shape[0] / 2]
+    moved = cv2.warpAffine(cutout, np.column_stack([to_frame, shift]), (size, size), flags=cv2.INTER_LINEAR)
+    alpha = moved[..., 3:].astype(np.float32) / 255
+    return DrawnObject(alpha, [], extent, moved[..., :3] / np.maximum(alpha, 1 / 255))
+
+
+@lru_cache(maxsize=256)
+def _read_photo(path: Path) -> np.ndarray:
+    """Reads a photograph as (h, w, 3) uint8 RGB, with a shorter side of at most LONGEST_SIDE px."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise DataError(f"{path}: expected an image file; it cannot be decoded; mend or remove the file")
+    return _shrink(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), LONGEST_SIDE / min(pixels.shape[:2]))
+
+
+def _shrink(pixels: np.ndarray, scale: float) -> np.ndarray:
+    if scale >= 1:
+        return pixels
+    height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
