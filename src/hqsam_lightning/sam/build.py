@@ -110,8 +110,8 @@ def _assemble(image_size: int, patch_size: int, encoder: EncoderFactory, embed_d
 def _load_imagenet(sam: Sam, name: str) -> None:
     if not isinstance(sam.image_encoder, EfficientNetEncoder):
         raise ConfigError(
-            f"sam.weights: expected 'random', 'embedded' or a file's path, because {name}'s encoder is no EfficientNet; "
-            "got 'imagenet'"
+            f"sam.weights: expected 'random', 'embedded' or a file's path, because the encoder of {name} is no "
+            "EfficientNet; got 'imagenet'"
         )
     sam.image_encoder.load_imagenet()
 

@@ -1,4 +1,4 @@
-"""Image encoders: segment-anything's ViT or one with an early feature of its own, and final and early features out of one call of either."""
+"""Image encoders: segment-anything's ViT, or one of ours; final and early features out of one call of either."""
 
 from __future__ import annotations
 

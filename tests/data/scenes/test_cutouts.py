@@ -74,9 +74,9 @@ def test_scenes_show_them(tmp_path: Path) -> None:
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="data.cutouts=.*expected a folder with image files"):
+    with pytest.raises(DataError, match=r"data.cutouts=.*expected a folder with image files"):
         Cutouts(tmp_path / "nowhere", 0.5)
-    with pytest.raises(DataError, match="data.backgrounds=.*expected a folder with image files"):
+    with pytest.raises(DataError, match=r"data.backgrounds=.*expected a folder with image files"):
         Backgrounds(tmp_path, 0.5)
     Image.new("RGBA", (20, 20), (255, 0, 0, 0)).save(tmp_path / "empty.png")
     with pytest.raises(DataError, match=r"empty.png: expected an object before a transparent background"):

@@ -7,7 +7,7 @@ import numpy as np
 from hqsam_lightning.checks import arguments, boolean, choice, integer, number, optional, rising_pair, text
 from hqsam_lightning.data.scenes.coarse import coarsen
 from hqsam_lightning.data.scenes.cutouts import Backgrounds, Cutouts
-from hqsam_lightning.data.scenes.drawing import draw_object, place_objects
+from hqsam_lightning.data.scenes.drawing import place_objects
 from hqsam_lightning.data.scenes.painting import paint_scene
 from hqsam_lightning.types import Identity, Sample
 
@@ -95,7 +95,7 @@ class Scenes:
             raise IndexError(f"expected an index from 0 to {self.size - 1} of {self.name}/{self.split}, got {index}")
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(self.split), index)))
         wanted = int(rng.integers(*self.objects, endpoint=True))
-        objects, visible = place_objects(rng, self.image_size, wanted, self.thin_objects, self.cutouts or draw_object)
+        objects, visible = place_objects(rng, self.image_size, wanted, self.thin_objects, self.cutouts)
         image = paint_scene(rng, self.image_size, objects, self.backgrounds)
         masks = np.stack(visible)[..., 0]
         if self.masks == "coarse":

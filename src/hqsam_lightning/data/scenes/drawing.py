@@ -68,7 +68,7 @@ def draw_object(rng: Generator, size: int, extent: float, family: Family | None 
 
 
 def place_objects(
-    rng: Generator, size: int, wanted: int, thin_objects: bool = True, draw: Draw = draw_object
+    rng: Generator, size: int, wanted: int, thin_objects: bool = True, draw: Draw | None = None
 ) -> tuple[list[DrawnObject], list[np.ndarray]]:
     """Draws up to `wanted` objects, at least one; later ones hide earlier ones, but no one mostly.
 
@@ -77,7 +77,7 @@ def place_objects(
         size: side of the frame in pixels.
         wanted: objects to draw; fewer remain where one is dropped after `TRIES` drawings.
         thin_objects: whether objects may be thin, by `is_thin` of what is visible of them.
-        draw: draws each.
+        draw: draws each; `draw_object` where None.
 
     Returns:
         The objects and the visible alpha of each, (size, size, 1) float32.
@@ -87,7 +87,7 @@ def place_objects(
     for index in range(wanted):
         for _ in range(TRIES):
             low, high = (0.45, 1.0) if index == 0 else (0.2, 0.7)
-            candidate = draw(rng, size, rng.uniform(low, high))
+            candidate = (draw or draw_object)(rng, size, rng.uniform(low, high))
             now = [*(alpha * (1 - candidate.alpha) for alpha in visible), candidate.alpha]
             any_thin = not thin_objects and any(is_thin(thinness(each[..., 0] > OBJECT_THRESHOLD)) for each in now)
             if not any_thin and _all_visible([*objects, candidate], now, size):
