@@ -221,17 +221,19 @@ def synthetic_sets(
     cutout_share: float = 0.7,
     backgrounds: str | None = None,
     background_share: float = 0.6,
+    smallest_object: float | None = None,
 ) -> DataSets:
     """Sets of train_size and val_size procedural scenes, which need no files and share none.
 
-    The masks that are validated on are val_masks, their objects are drawn ones and may always be thin. See `Scenes` for
-    the other arguments.
+    The masks that are validated on are val_masks; their objects are drawn ones, none very small, and may always be thin.
+    See `Scenes` for the other arguments.
     """
     pictures: dict[str, Any] = {
         "cutouts": cutouts,
         "cutout_share": cutout_share,
         "backgrounds": backgrounds,
         "background_share": background_share,
+        "smallest_object": smallest_object,
     }
     train = Scenes(train_size, image_size, seed, "train", objects, masks, coarseness, thin_objects, **pictures)
     validation = Scenes(val_size, image_size, seed, "val", objects, val_masks, coarseness)

@@ -58,3 +58,17 @@ def test_area_is_that_of_the_polygon():
             draw_object(np.random.default_rng(seed), size, 0.6, square).alpha.sum() / size**2 for size in (SIZE, 1024)
         ]
         assert areas[0] == pytest.approx(areas[1], rel=0.02)
+
+
+def test_small_objects_where_they_are_asked_for() -> None:
+    """The first object is as large as ever; the others' longer sides go down to the smallest one's."""
+
+    def sides(smallest: float | None) -> list[float]:
+        drawn = [place_objects(np.random.default_rng(seed), 256, 5, smallest=smallest)[0] for seed in range(12)]
+        assert all(objects[0].extent >= 0.45 for objects in drawn)
+        return [each.extent for objects in drawn for each in objects[1:]]
+
+    assert min(sides(None)) >= 0.2
+    small = sides(0.05)
+    assert 0.05 <= min(small) < 0.15
+    assert max(small) > 0.4

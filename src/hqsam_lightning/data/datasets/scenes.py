@@ -26,6 +26,7 @@ SCENES = {
     "cutout_share": number(0, 1),
     "backgrounds": optional(text(1)),
     "background_share": number(0, 1),
+    "smallest_object": optional(number(0.02, 0.7)),
 }
 """What the arguments of scenes have to be."""
 
@@ -51,6 +52,7 @@ class Scenes:
         cutout_share: of the objects that are cut-outs.
         backgrounds: folder of photographs, which some of the scenes have as background, see `Backgrounds`.
         background_share: of the scenes that have a photograph as background.
+        smallest_object: longer side of the smallest objects as a share of the photo's, see `place_objects`.
 
     Raises:
         ConfigError: for a value out of range, named with its key.
@@ -73,10 +75,12 @@ class Scenes:
         cutout_share: float = 0.7,
         backgrounds: str | None = None,
         background_share: float = 0.6,
+        smallest_object: float | None = None,
     ) -> None:
         self.size, self.image_size, self.seed, self.split = size, image_size, seed, split
         self.objects, self.masks, self.coarseness = (objects[0], objects[1]), masks, coarseness
         self.thin_objects, self.name = thin_objects, name
+        self.smallest_object = smallest_object
         self.cutouts = None if cutouts is None else Cutouts(cutouts, cutout_share)
         self.backgrounds = None if backgrounds is None else Backgrounds(backgrounds, background_share)
 
@@ -87,6 +91,8 @@ class Scenes:
         """Identifies a scene by the arguments that it follows from."""
         masks = f"{self.masks} {self.coarseness}" if self.masks == "coarse" else self.masks
         content = f"{self.image_size} px, seed {self.seed}, objects {self.objects} thin {self.thin_objects}, {masks}"
+        if self.smallest_object is not None:
+            content += f", from {self.smallest_object} on"
         pictures = [each.facts for each in (self.cutouts, self.backgrounds) if each is not None]
         return Identity(self._sample_id(index), self.name, ", ".join([content, *pictures]))
 
@@ -95,7 +101,9 @@ class Scenes:
             raise IndexError(f"expected an index from 0 to {self.size - 1} of {self.name}/{self.split}, got {index}")
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(self.split), index)))
         wanted = int(rng.integers(*self.objects, endpoint=True))
-        objects, visible = place_objects(rng, self.image_size, wanted, self.thin_objects, self.cutouts)
+        objects, visible = place_objects(
+            rng, self.image_size, wanted, self.thin_objects, self.cutouts, self.smallest_object
+        )
         image = paint_scene(rng, self.image_size, objects, self.backgrounds)
         masks = np.stack(visible)[..., 0]
         if self.masks == "coarse":

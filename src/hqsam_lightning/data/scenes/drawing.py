@@ -17,6 +17,7 @@ from hqsam_lightning.types import OBJECT_THRESHOLD
 
 SUPERSAMPLE = 4
 MIN_OBJECT_PIXELS = 150  # of a 256 px frame
+MIN_SMALL_PIXELS = 40  # the same where small objects are asked for
 MIN_VISIBLE = 0.6  # share of an object that others may not hide
 TRIES = 6  # drawings of an object before it is dropped
 THIN = (3.0, 7.0)  # px of a 256 px frame: smallest and largest width of thin parts, for a frame-filling object
@@ -68,7 +69,12 @@ def draw_object(rng: Generator, size: int, extent: float, family: Family | None 
 
 
 def place_objects(
-    rng: Generator, size: int, wanted: int, thin_objects: bool = True, draw: Draw | None = None
+    rng: Generator,
+    size: int,
+    wanted: int,
+    thin_objects: bool = True,
+    draw: Draw | None = None,
+    smallest: float | None = None,
 ) -> tuple[list[DrawnObject], list[np.ndarray]]:
     """Draws up to `wanted` objects, at least one; later ones hide earlier ones, but no one mostly.
 
@@ -78,19 +84,21 @@ def place_objects(
         wanted: objects to draw; fewer remain where one is dropped after `TRIES` drawings.
         thin_objects: whether objects may be thin, by `is_thin` of what is visible of them.
         draw: draws each; `draw_object` where None.
+        smallest: extent of the smallest objects; all but the first are drawn log-uniformly between it and 0.7. None
+            draws them uniformly between 0.2 and 0.7.
 
     Returns:
         The objects and the visible alpha of each, (size, size, 1) float32.
     """
     objects: list[DrawnObject] = []
     visible: list[np.ndarray] = []
+    least = (MIN_OBJECT_PIXELS if smallest is None else MIN_SMALL_PIXELS) * (size / 256) ** 2
     for index in range(wanted):
         for _ in range(TRIES):
-            low, high = (0.45, 1.0) if index == 0 else (0.2, 0.7)
-            candidate = (draw or draw_object)(rng, size, rng.uniform(low, high))
+            candidate = (draw or draw_object)(rng, size, _draw_extent(rng, index == 0, smallest))
             now = [*(alpha * (1 - candidate.alpha) for alpha in visible), candidate.alpha]
             any_thin = not thin_objects and any(is_thin(thinness(each[..., 0] > OBJECT_THRESHOLD)) for each in now)
-            if not any_thin and _all_visible([*objects, candidate], now, size):
+            if not any_thin and _all_visible([*objects, candidate], now, least):
                 objects, visible = [*objects, candidate], now
                 break
     if not objects:  # every try was too thin; a blob never is
@@ -99,8 +107,13 @@ def place_objects(
     return objects, visible
 
 
-def _all_visible(objects: list[DrawnObject], visible: list[np.ndarray], size: int) -> bool:
-    least = MIN_OBJECT_PIXELS * (size / 256) ** 2
+def _draw_extent(rng: Generator, first: bool, smallest: float | None) -> float:
+    if first:
+        return rng.uniform(0.45, 1.0)
+    return rng.uniform(0.2, 0.7) if smallest is None else float(np.exp(rng.uniform(np.log(smallest), np.log(0.7))))
+
+
+def _all_visible(objects: list[DrawnObject], visible: list[np.ndarray], least: float) -> bool:
     return all(
         (alpha > OBJECT_THRESHOLD).sum() >= least and alpha.sum() >= MIN_VISIBLE * drawn.alpha.sum()
         for drawn, alpha in zip(objects, visible, strict=True)
