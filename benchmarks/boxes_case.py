@@ -38,7 +38,7 @@ def _contestant(config: DictConfig, count: int, heads: int) -> Contestant:
     group = PromptGroup(rows, boxes=corners.flatten(1))
 
     def run() -> None:
-        for _ in model.encode(image).predictions([group], torch.zeros_like(rows)):
+        for _ in model.encode_whole(image).predictions([group], torch.zeros_like(rows)):
             pass
 
     return run

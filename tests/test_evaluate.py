@@ -40,8 +40,10 @@ from reference import official_features, official_logits
 TRAINING = (
     *("sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=4", "data.val_size=3"),
     *("batch.total=4", "loader.num_workers=0", "loss.num_points=16", "~callbacks.progress_bar", "optimizer.lr=0.01"),
-    *("+head@variants.tuned=tuned_token", "trainer.check_val_every_n_epoch=1"),
+    *("+head@variants.tuned=tuned_token", "trainer.check_val_every_n_epoch=1", "frame=both", "augmentation=zoom"),
 )
+
+CLICKS = ["suite._target_=hqsam_lightning.evaluation.suites.ClickSuite"]
 
 
 def composed(name: str, *overrides: str) -> DictConfig:
@@ -93,7 +95,7 @@ def test_it_gives_the_scores_of_training(
     trained: SimpleNamespace, config_of: Callable[..., DictConfig], which: str
 ) -> None:
     """On the sets that the run was validated on; training ended with its only validation, so both are the last."""
-    config = config_of(f"ckpt={trained.folder}", f"which={which}", "name=train")
+    config = config_of(f"ckpt={trained.folder}", f"which={which}", "name=train", "frame=both")
     with open_dict(config):
         config.suite.sets = OmegaConf.to_container(trained.config.data, resolve=True)
     table, _ = evaluate(config)
@@ -208,6 +210,22 @@ def test_protocols_and_prompts_are_told_apart(trained: SimpleNamespace, config_o
     assert len(set(values)) == 4
 
 
+def test_photos_and_cuts_side_by_side_with_what_they_cost(
+    trained: SimpleNamespace, config_of: Callable[..., DictConfig]
+) -> None:
+    noisy = "+prompts@val_prompts.noisy=noisy_box"
+    config = config_of(f"ckpt={trained.last}", "frame=both", "margin=0.1", noisy, "evaluation.filled_box=true")
+    table, _ = evaluate(config)
+    assert list(dict.fromkeys(table["prompts"])) == ["box", "noisy", "box@zoom0.1", "noisy@zoom0.1"]
+    whole, _ = evaluate(config_of(f"ckpt={trained.last}", noisy, "evaluation.filled_box=true", name="whole"))
+    assert same_values(table[table["prompts"].isin(["box", "noisy"])], whole)
+    written = json.loads((Path(config.paths.output_dir) / "metrics.json").read_text())
+    frames = written["run"]["frames"]
+    assert {name: cost["encoded_per_photo"] for name, cost in frames.items()} == {"stretch": 1, "stretch@zoom0.1": 2}
+    assert min(cost["seconds_per_photo"] for cost in frames.values()) > 0
+    assert "| stretch@zoom0.1 | 2.0 |" in (Path(config.paths.output_dir) / "results.md").read_text()
+
+
 class Cut:
     """Stops the scoring at some batch."""
 
@@ -266,6 +284,9 @@ def test_another_sam_is_refused(trained: SimpleNamespace, config_of: Callable[..
         (["ckpt={last}::other"], ConfigError, r"^ckpt=.*expected one of hq, tuned; got 'other'"),
         (["ckpt=[1,2]"], ConfigError, r"^ckpt: expected a run, a file"),
         (["protocols=[stretch,bent]"], ConfigError, r"^protocols: expected a list of some of stretch, pad"),
+        (["frame=all"], ConfigError, r"^frame: expected one of photo, box, both"),
+        (["frame=box", "prompts@val_prompts.box=points"], ConfigError, r"^frame: expected photo where prompts have no"),
+        ([*CLICKS, "frame=both"], ConfigError, r"^frame: expected photo for a suite .*, ClickSuite; got both"),
         (["which=worst"], ConfigError, r"^which: expected one of best, last"),
         (["paths.data_dir=/nowhere"], DataError, r"^problems with the data in /nowhere"),
         (["paths.data_dir=/nowhere"], DataError, r"write suite\.sets\.KEY where this names data\.KEY$"),

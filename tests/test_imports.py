@@ -11,7 +11,7 @@ from conftest import ROOT
 
 SOURCE = ROOT / "src" / "hqsam_lightning"
 ORDER = (
-    *("errors", "types", "seeding", "float64", "escaping", "checks", "shapes", "storage", "runtime", "config"),
+    *("errors", "cuts", "types", "seeding", "float64", "escaping", "checks", "shapes", "storage", "runtime", "config"),
     *("prompts", "data", "sam", "heads", "losses", "metrics", "evaluation"),
     *("overrides", "help", "schema", "recipe", "run_names", "cli"),
     *("training", "pretraining", "search", "reporting", "inference", "interactive", "prediction", "export"),

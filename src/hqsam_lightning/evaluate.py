@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from omegaconf import DictConfig
 
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import as_plain, conf_dir, make_callable, own_errors
-from hqsam_lightning.data.framing import FRAMES
+from hqsam_lightning.data.framing import FRAMES, Frame, margins_of
 from hqsam_lightning.data.problems import raise_problems
 from hqsam_lightning.data.watched_loading import loader_errors
-from hqsam_lightning.errors import FinishedError
+from hqsam_lightning.data.zoom import require_boxes
+from hqsam_lightning.errors import ConfigError, FinishedError
 from hqsam_lightning.evaluation.journal import Journal
 from hqsam_lightning.evaluation.model import Model
 from hqsam_lightning.evaluation.running import Evaluation, Found, run
@@ -27,6 +29,7 @@ from hqsam_lightning.evaluation.suites import Setting, Suite
 from hqsam_lightning.evaluation.table import BASELINE
 from hqsam_lightning.evaluation_config import Trained, complete
 from hqsam_lightning.heads import Head, SamHead
+from hqsam_lightning.prompts import Prompter
 from hqsam_lightning.reporting.evaluation_report import report_evaluation
 from hqsam_lightning.runtime.process_settings import begin_loading, with_process_settings
 from hqsam_lightning.runtime.processes import launch, together, together_in_first
@@ -38,7 +41,7 @@ from hqsam_lightning.training.run_folder import FINISHED, continue_command, is_f
 
 UNFINISHED = "unfinished"
 """Folder, in that of the results, of what a cut evaluation has scored."""
-NUMBERS_DEPEND_ON = ("protocols", "val_prompts", "metrics", "evaluation")
+NUMBERS_DEPEND_ON = ("protocols", "frame", "margin", "val_prompts", "metrics", "evaluation")
 """Keys of the config, beside what is read."""
 
 
@@ -106,7 +109,7 @@ def build(config: DictConfig, trained: list[Trained], device: torch.device) -> E
     with own_errors():
         sam: FrozenSam = instantiate(config.sam)
         heads = build_heads(trained, sam)
-        settings = {name: build_setting(config, sam, name) for name in config.protocols}
+        settings = build_settings(config, sam, suite)
     model = Model(sam.to(device), {name: head.to(device) for name, head in heads.items()}, config.masks_at_once)
     return Evaluation(suite, settings, model, config.strict)
 
@@ -136,11 +139,32 @@ def build_heads(trained: list[Trained], sam: FrozenSam) -> dict[str, Head]:
     return {name: head.eval() for name, head in heads.items()}
 
 
-def build_setting(config: DictConfig, sam: FrozenSam, protocol: str) -> Setting:
-    """How the images are shown and scored under a protocol, of `FRAMES`."""
-    frame = FRAMES[protocol](sam.image_size)
-    prompts = {name + frame.suffix: instantiate(prompts) for name, prompts in config.val_prompts.items()}
-    return Setting(build_scorer(config, (), list(prompts), frame), prompts, sam.mask_input_size)
+def build_settings(config: DictConfig, sam: FrozenSam, suite: Suite) -> dict[str, Setting]:
+    """How the images are shown and scored, by the name of the pass: by each protocol whole photos, cuts, or both.
+
+    Raises:
+        ConfigError: cuts are wanted, but prompts have no boxes.
+    """
+    margins = margins_of(config.frame, config.margin)
+    if margins != [None] and not suite.shows_boxes:
+        raise ConfigError(
+            f"frame: expected photo for a suite that shows prompts without boxes, {type(suite).__name__}; got "
+            f"{config.frame}, and nothing says where to cut; set frame=photo, or choose a suite of boxes"
+        )
+    frames = [(name, FRAMES[name](sam.image_size, margin)) for margin in margins for name in config.protocols]
+    prompts = {name: instantiate(prompts) for name, prompts in config.val_prompts.items()}
+    if margins != [None]:
+        require_boxes(prompts)
+    return {
+        name + frame.suffix.removeprefix(frame.kind): build_setting(config, sam, frame, prompts)
+        for name, frame in frames
+    }
+
+
+def build_setting(config: DictConfig, sam: FrozenSam, frame: Frame, prompts: Mapping[str, Prompter]) -> Setting:
+    """How the images are shown in a frame and scored."""
+    named = {name + frame.suffix: kind for name, kind in prompts.items()}
+    return Setting(build_scorer(config, (), list(named), frame), named, sam.mask_input_size)
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="evaluate")

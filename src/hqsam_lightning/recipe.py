@@ -36,7 +36,7 @@ PROCESS = (
 )
 """Where and how fast a run is computed."""
 AFTER_STEPS = (
-    *("evaluation", "metrics", "val_prompts", "start_share", "callbacks"),
+    *("evaluation", "metrics", "val_prompts", "frame", "margin", "start_share", "callbacks"),
     *("trainer.max_epochs", "trainer.min_epochs", "trainer.max_steps", "trainer.min_steps", "trainer.max_time"),
     *("trainer.limit_val_batches", "trainer.val_check_interval", "trainer.check_val_every_n_epoch"),
 )

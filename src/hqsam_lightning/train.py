@@ -15,14 +15,20 @@ from omegaconf import DictConfig
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import as_plain, conf_dir, make_callable
 from hqsam_lightning.data import DataSets, PromptedDataModule
-from hqsam_lightning.data.building import build_datamodule, build_sets, open_cache, require_full_step
+from hqsam_lightning.data.building import (
+    build_datamodule,
+    build_sets,
+    open_cache,
+    require_full_step,
+    validation_margins,
+)
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.data.fingerprint import fingerprint
 from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.data.watched_loading import loader_errors
 from hqsam_lightning.errors import ConfigError, choice_error
-from hqsam_lightning.evaluation.scorer import build_scorer
+from hqsam_lightning.evaluation.scorer import Scorer, build_scorer
 from hqsam_lightning.heads import Head
 from hqsam_lightning.recipe import features_of
 from hqsam_lightning.report import paper_table_path, print_beside_paper
@@ -131,13 +137,20 @@ def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) ->
         loss=instantiate(config.loss),
         optimizer=instantiate(config.optimizer),
         scheduler=instantiate(config.scheduler),
-        scorer=build_scorer(config, val_sets, list(config.val_prompts), Stretch(sam.image_size)),
+        scorer=_build_scorer(config, val_sets, sam.image_size),
         output=config.evaluation.output,
         variant=config.evaluation.variant,
         config=as_plain(config),
         sequential_backward=config.sequential_backward,
         variant_losses={name: instantiate(loss) for name, loss in config.variant_losses.items()},
     )
+
+
+def _build_scorer(config: DictConfig, val_sets: Sequence[str], image_size: int) -> Scorer:
+    """Scores what validation shows; whole photos, where there are any, have the main prompts."""
+    frames = [Stretch(image_size, margin) for margin in validation_margins(config)]
+    prompts = [name + frame.suffix for frame in frames for name in config.val_prompts]
+    return build_scorer(config, val_sets, prompts, frames[0])
 
 
 def _refuse_cache(cache: EmbeddingCache | None, variants: dict[str, Head]) -> None:

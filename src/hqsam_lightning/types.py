@@ -16,6 +16,8 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
+from hqsam_lightning.cuts import Cut, CutPhotos, PhotoToCut
+
 OBJECT_THRESHOLD = 128 / 255
 """A mask's value above which a pixel belongs to the object."""
 
@@ -95,7 +97,8 @@ class Example:
     """One image with its masks and prompts, in the model's input frame.
 
     Attributes:
-        image: (3, H, W) uint8, or what the encoder made of it where that was stored.
+        image: (3, H, W) uint8, what the encoder made of it where that was stored, or a photo of which each prompt is
+            shown a cut.
         masks: (M, 1, H, W) float32 in [0, 1], soft after resizing; 0 where ignored.
         sample_id: see `Sample`.
         dataset: see `Sample`.
@@ -106,7 +109,7 @@ class Example:
         original_ignore: (H0, W0) bool at the photo's own size; None in training, and where nothing is ignored.
     """
 
-    image: Tensor | StoredFeatures
+    image: Tensor | StoredFeatures | PhotoToCut
     masks: Tensor
     sample_id: str
     dataset: str
@@ -147,7 +150,7 @@ class Batch:
     """B images with N rows: each of their masks, once for every kind of prompts that it is shown with.
 
     Attributes:
-        images: (B, 3, H, W) uint8, or the images' stored features.
+        images: (B, 3, H, W) uint8, the images' stored features, or B photos of which each row is shown a cut.
         masks: (N, 1, H, W) float32 in [0, 1]; 0 where ignored.
         image_index: (N,) int64, the image that each mask belongs to.
         prompts: groups whose rows together are 0 .. N-1, each once.
@@ -161,7 +164,7 @@ class Batch:
             is; None where no image ignores any.
     """
 
-    images: Tensor | StoredFeatures
+    images: Tensor | StoredFeatures | CutPhotos
     masks: Tensor
     image_index: Tensor
     prompts: list[PromptGroup]
@@ -177,9 +180,13 @@ class Batch:
     def pixels(self) -> Tensor:
         """The (B, 3, H, W) images of a batch that holds more than stored features."""
         pixels = self.images.pixels if isinstance(self.images, StoredFeatures) else self.images
-        if pixels is None:
-            raise TypeError("expected a batch of images, got one of stored features")
+        if not isinstance(pixels, Tensor):
+            raise TypeError("expected a batch of images, got one of stored features or of cuts")
         return pixels
+
+    def cut_of(self, row: int) -> Cut | None:
+        """What one of the N rows is shown of its photo; None where that is the whole photo."""
+        return self.images.cuts[row] if isinstance(self.images, CutPhotos) else None
 
     def mask_weights(self) -> Tensor:
         """(N,) weights that sum to 1: each image counts alike, and so does each mask of an image.

@@ -60,7 +60,8 @@ def test_ignored_pixels_move_with_the_image() -> None:
 
 
 def test_no_two_frames_share_a_name() -> None:
-    assert len({frame.suffix for frame in FRAMES.values()}) == len(FRAMES)
+    margins = (None, 0.1, 0.25)
+    assert len({frame(64, margin).suffix for frame in FRAMES.values() for margin in margins}) == 3 * len(FRAMES)
 
 
 def test_pixels_of_the_photo_per_pixel_of_the_frame() -> None:

@@ -271,6 +271,39 @@ def test_lost_objects_are_drawn_again():
     assert fitted(10) < 15
 
 
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_zoomed_view_is_the_cut_stretched_to_the_frame(ignored: bool) -> None:
+    image, masks = photo(300, 400), np.zeros((3, 300, 400), np.float32)
+    masks[0, 100:180, 150:250] = 1
+    masks[1, 170:190, 240:390] = 1  # reaches into the cut
+    masks[2, :20, :20] = 1
+    ignore = np.zeros((300, 400), bool)
+    ignore[140:150] = ignored
+    masks[:, ignore] = 0
+    # 99 and 79 pixels between the corners, 20 and 15 of margin; 149 and 19, and 64 pixels at least
+    places = [np.s_[84:195, 130:269], np.s_[148:212, 210:400]]
+    expected = [stretch(image[place], masks[:2, place[0], place[1]], 64, ignore[place]) for place in places]
+    expected.append(stretch(image[:64, :64], masks[2:, :64, :64], 64, ignore[:64, :64]))
+    seen = set()
+    for seed in range(20):
+        zoom = Augmentation(64, flip_prob=0, zoom_prob=1, zoom_margins=[0.2, 0.2])
+        found = zoom(image, masks, seed, ignore if ignored else None)
+        (which,) = [place for place, by_hand in enumerate(expected) if np.array_equal(by_hand.image, found.image)]
+        np.testing.assert_array_equal(found.masks, expected[which].masks)
+        assert (found.ignore is None) == (expected[which].ignore is None)
+        assert found.ignore is None or (found.ignore == expected[which].ignore).all()
+        seen.add(which)
+    assert seen == {0, 1, 2}
+    assert (expected[0].ignore is not None) == ignored
+
+
+def test_views_that_are_not_zoomed_are_as_without_zoom() -> None:
+    image, masks = photo(90, 120), soft_masks(90, 120, 1)
+    plain, zoomed = Augmentation(TARGET), Augmentation(TARGET, zoom_prob=0.3)
+    same = [np.array_equal(plain(image, masks, seed).image, zoomed(image, masks, seed).image) for seed in range(100)]
+    assert 55 <= sum(same) <= 85
+
+
 def test_the_seed_alone_decides():
     image, masks = photo(90, 120), soft_masks(90, 120)
     one, other = Augmentation(TARGET), Augmentation(TARGET)

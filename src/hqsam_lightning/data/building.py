@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from hqsam_lightning.config import own_errors
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.datamodule import PromptedDataModule
+from hqsam_lightning.data.framing import margins_of
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.runtime.process_settings import begin_loading
@@ -54,6 +55,11 @@ def open_cache(config: DictConfig, features: Mapping[str, Any]) -> EmbeddingCach
     return EmbeddingCache(Path(config.cache).expanduser(), {**features, "views": config.augmentations_per_image})
 
 
+def validation_margins(config: DictConfig) -> list[float | None]:
+    """Of the frames of a run's validation; pretraining, and runs of older versions, show whole photos."""
+    return margins_of(config.get("frame", "photo"), config.get("margin", 0.0))
+
+
 def build_datamodule(
     config: DictConfig,
     sets: DataSets,
@@ -78,6 +84,7 @@ def build_datamodule(
         loader_timeout=config.loader.timeout,
         begin_loading=begin_loading(config),
         views=config.get("augmentations_per_image"),
+        margins=validation_margins(config),
         cache=cache,
     )
     return datamodule

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hqsam_lightning.cuts import CutPhotos, PhotoToCut
 from hqsam_lightning.prompts.grouping import group_prompts
 from hqsam_lightning.types import Batch, Example, StoredFeatures
 
@@ -19,7 +20,7 @@ def collate(examples: Sequence[Example]) -> Batch:
     # one tensor per mask, which all of its rows share
     originals = [[] if example.original_masks is None else list(example.original_masks) for example in examples]
     return Batch(
-        images=_stack([example.image for example in examples]),
+        images=_cut_photos(examples, kinds) or _stack([example.image for example in examples]),
         masks=torch.cat([examples[number].masks for number, _ in kinds]),
         image_index=torch.tensor([number for number, _ in rows]),
         prompts=group_prompts([prompt for number, name in kinds for prompt in examples[number].prompts[name]]),
@@ -35,7 +36,17 @@ def collate(examples: Sequence[Example]) -> Batch:
     )
 
 
-def _stack(images: Sequence[Tensor | StoredFeatures]) -> Tensor | StoredFeatures:
+def _cut_photos(examples: Sequence[Example], kinds: Sequence[tuple[int, str]]) -> CutPhotos | None:
+    """The photos of examples that are cut, with the cuts in the order of the batch's rows."""
+    photos = [example.image for example in examples if isinstance(example.image, PhotoToCut)]
+    if not photos:
+        return None
+    shown = [(cut, number) for number, name in kinds for cut in photos[number].cuts[name]]
+    cuts, index = zip(*shown, strict=True)
+    return CutPhotos([photo.image for photo in photos], cuts, index, photos[0].fit, len(photos))
+
+
+def _stack(images: Sequence[Tensor | StoredFeatures | PhotoToCut]) -> Tensor | StoredFeatures:
     stored = [image for image in images if isinstance(image, StoredFeatures)]
     if stored:
         pixels = [each.pixels for each in stored if each.pixels is not None]

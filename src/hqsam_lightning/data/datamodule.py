@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -18,6 +18,7 @@ from hqsam_lightning.data.sampling import EpochSampler, ResumableLoader
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.data.transforms import Augmentation
 from hqsam_lightning.data.watched_loading import WatchedLoader, sample_name
+from hqsam_lightning.data.zoom import require_boxes
 from hqsam_lightning.prompts.mix import PromptMix
 from hqsam_lightning.runtime.process_settings import BeginLoading
 
@@ -39,7 +40,8 @@ class PromptedDataModule(L.LightningDataModule):
         loader_timeout: seconds within which a loading process must give a batch; 0 waits for ever.
         begin_loading: sets up a loading process.
         views: augmented views of a training sample, which the epochs show in turn; None is a new one every time.
-        cache: holds the training samples' views, and may hold the validation images; None encodes all of them.
+        cache: holds the training samples' views, and may hold the validation images, whole; None encodes all of them.
+        margins: of the frames that validation shows prompts in, see `hqsam_lightning.data.framing.Frame`.
 
     Raises:
         ConfigError: a number is out of its range.
@@ -64,8 +66,11 @@ class PromptedDataModule(L.LightningDataModule):
         begin_loading: BeginLoading | None = None,
         views: int | None = None,
         cache: EmbeddingCache | None = None,
+        margins: Sequence[float | None] = (None,),
     ) -> None:
         super().__init__()
+        if any(margin is not None for margin in margins):
+            require_boxes(val_prompts)
         self.sets = sets
         self.batch_size = batch_size
         self.accumulate = accumulate
@@ -77,10 +82,18 @@ class PromptedDataModule(L.LightningDataModule):
         self.begin_loading = begin_loading or BeginLoading()
         samples = MergedSets([samples for samples, _ in sets.train])
         self.training = TrainingExamples(samples, augmentation, prompts, mask_input_size, seed, views, cache)
-        self.validation = {
-            name: EvaluationExamples(samples, Stretch(image_size), val_prompts, mask_input_size, name, cache)
+        self.validation = [
+            EvaluationExamples(
+                samples,
+                frame,
+                {kind + frame.suffix: prompts for kind, prompts in val_prompts.items()},
+                mask_input_size,
+                name,
+                cache if frame.margin is None else None,
+            )
+            for frame in (Stretch(image_size, margin) for margin in margins)
             for name, samples in sets.validation.items()
-        }
+        ]
 
     def train_dataloader(self) -> ResumableLoader:
         """One loader over all sources, which resumes in mid-epoch."""
@@ -101,8 +114,8 @@ class PromptedDataModule(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> list[WatchedLoader]:
-        """A loader per validation set."""
-        return [self._val_loader(examples) for examples in self.validation.values()]
+        """A loader per frame and validation set."""
+        return [self._val_loader(examples) for examples in self.validation]
 
     def _val_loader(self, examples: EvaluationExamples) -> WatchedLoader:
         rank, processes = self._rank()

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -17,8 +15,9 @@ from torch.utils.data import Dataset
 from hqsam_lightning.checks import integer, optional, require
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.datasets import SampleSet
-from hqsam_lightning.data.framing import Frame
+from hqsam_lightning.data.framing import Frame, to_planes
 from hqsam_lightning.data.transforms import Augmentation, Framed, clear_ignored
+from hqsam_lightning.data.zoom import cut_photo
 from hqsam_lightning.prompts.mix import Prompter, PromptMix
 from hqsam_lightning.seeding import derive_rng, derive_seed
 from hqsam_lightning.types import OBJECT_THRESHOLD, Example, Prompt, Sample, StoredFeatures
@@ -96,7 +95,7 @@ class EvaluationExamples(Dataset[Example]):
 
     Args:
         samples: what is evaluated on.
-        frame: fits images into the model's frame.
+        frame: fits images, or the cut of each prompt, into the model's frame.
         prompts: draw each mask's prompts, by name.
         mask_input_size: side of the prompt encoder's mask input.
         name: of the set.
@@ -125,7 +124,9 @@ class EvaluationExamples(Dataset[Example]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Example:
-        """Reads one sample and fits it into the frame."""
+        """Reads one sample and fits it into the frame, or leaves that to the encoder where each prompt has a cut."""
+        if self.frame.margin is not None:
+            return self._to_cut(self.samples[index])
         example = unchanged(self.samples[index], self.frame)
         keys = ("evaluation", example.sample_id)
         if self.cache is not None and self._entries is not None:
@@ -135,12 +136,24 @@ class EvaluationExamples(Dataset[Example]):
         return replace(
             example,
             dataset=self.name,
-            prompts={
-                name: _draw_prompts(example.masks, prompts, self.mask_input_size, keys)
-                for name, prompts in self.prompts.items()
-            },
+            prompts=self._drawn(example.masks, keys),
             seeds=[derive_seed(*keys, row) for row in range(len(example.masks))],
         )
+
+    def _to_cut(self, sample: Sample) -> Example:
+        """The example of a sample whose prompts, drawn at its own size, are each shown a cut of it."""
+        sample = clear_ignored(sample)
+        drawn = self._drawn(torch.from_numpy(sample.masks)[:, None], ("evaluation", sample.sample_id))
+        photo, prompts = cut_photo(sample.image, drawn, self.frame)
+        masks = torch.zeros(len(sample.masks), 1, 0, 0)
+        example = Example(photo, masks, sample.sample_id, self.name, prompts=prompts)
+        return _with_originals(example, sample)
+
+    def _drawn(self, masks: Tensor, keys: tuple[int | str, ...]) -> dict[str, list[Prompt]]:
+        """Prompts of (M, 1, H, W) masks by name."""
+        return {
+            name: _draw_prompts(masks, prompts, self.mask_input_size, keys) for name, prompts in self.prompts.items()
+        }
 
 
 def augmented(sample: Sample, augmentation: Augmentation, seed: int, epoch: int, repeat: int = 0) -> Example:
@@ -153,29 +166,22 @@ def augmented(sample: Sample, augmentation: Augmentation, seed: int, epoch: int,
 def unchanged(sample: Sample, frame: Frame) -> Example:
     """A sample as it is evaluated, without prompts."""
     sample = clear_ignored(sample)
+    return _with_originals(_in_frame(sample, frame.place(sample.image, sample.masks, sample.ignore)), sample)
+
+
+def _with_originals(example: Example, sample: Sample) -> Example:
+    """The example with what it is scored by, at the photo's own size."""
     return replace(
-        _in_frame(sample, frame.place(sample.image, sample.masks, sample.ignore)),
+        example,
         original_masks=torch.from_numpy(sample.masks > OBJECT_THRESHOLD),
         original_ignore=None if sample.ignore is None else torch.from_numpy(sample.ignore),
     )
 
 
-def image_in_frame(image: np.ndarray, frame: Frame) -> Tensor:
-    """Fits an (H0, W0, 3) uint8 image without masks; see `Example` for what it becomes."""
-    return _to_chw(frame.place(image, np.zeros((0, *image.shape[:2]), np.float32)).image)
-
-
 def _in_frame(sample: Sample, framed: Framed) -> Example:
     ignore = None if framed.ignore is None else torch.from_numpy(framed.ignore)[None]
     masks = torch.from_numpy(framed.masks)[:, None]
-    return Example(_to_chw(framed.image), masks, sample.sample_id, sample.dataset, ignore)
-
-
-def _to_chw(image: np.ndarray) -> Tensor:
-    """(H, W, 3) array to (3, H, W) tensor."""
-    planes = np.empty((3, *image.shape[:2]), image.dtype)
-    cv2.split(image, list(planes))  # several times as fast as a transposed copy
-    return torch.from_numpy(planes)
+    return Example(to_planes(framed.image), masks, sample.sample_id, sample.dataset, ignore)
 
 
 def _draw_prompts(masks: Tensor, prompts: Prompter, mask_input_size: int, keys: tuple[int | str, ...]) -> list[Prompt]:

@@ -1,15 +1,19 @@
-"""Two ways of fitting a photo into the model's square frame, and back: stretched, or padded."""
+"""Two ways of fitting a photo, or a cut of it, into the model's square frame, and back: stretched, or padded."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from hqsam_lightning.cuts import Cut, cut_around
 from hqsam_lightning.data.transforms import Framed, frame_masks, place
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -21,15 +25,31 @@ class Frame(ABC):
 
     Args:
         image_size: side of the frame in pixels.
-
-    Attributes:
-        suffix: behind the names of prompts in tables, so that no two frames share a name.
+        margin: shows each prompt the cut of a photo around its box, see `cut_around`; None shows it the whole photo.
     """
 
-    suffix = ""
+    kind = ""
 
-    def __init__(self, image_size: int) -> None:
+    def __init__(self, image_size: int, margin: float | None = None) -> None:
         self.image_size = image_size
+        self.margin = margin
+
+    @property
+    def suffix(self) -> str:
+        """Behind the names of prompts in tables, so that no two frames share a name."""
+        return self.kind if self.margin is None else f"{self.kind}@zoom{self.margin:g}"
+
+    def cut(self, box: Sequence[float], size: Sequence[int]) -> Cut | None:
+        """What a prompt is shown of a photo.
+
+        Args:
+            box: xyxy of the prompt, in pixels of the photo.
+            size: (H0, W0) of the photo.
+
+        Returns:
+            None where that is the whole photo.
+        """
+        return None if self.margin is None else cut_around(box, size, self.margin)
 
     @abstractmethod
     def place(self, image: np.ndarray, masks: np.ndarray, ignore: np.ndarray | None = None) -> Framed:
@@ -41,13 +61,46 @@ class Frame(ABC):
             ignore: (H0, W0) bool; None where nothing is ignored.
         """
 
-    def restore(self, logits: Tensor, size: Sequence[int]) -> Tensor:
-        """Turns (1, 4h, 4w) logits into the (1, H0, W0) bool mask of the photo's own size."""
-        return self.enlarge(logits, size) > 0
+    def fit(self, image: np.ndarray) -> Tensor:
+        """Fits an (H0, W0, 3) uint8 photo, or a cut of one, in: (3, H, W), uint8 or float32."""
+        return to_planes(self.place(image, np.zeros((0, *image.shape[:2]), np.float32)).image)
+
+    def show(self, boxes: Tensor, size: Sequence[int]) -> tuple[list[Cut], Tensor]:
+        """Shows boxes what they prompt for.
+
+        Args:
+            boxes: (N, 4) xyxy in pixels of a photo.
+            size: (H0, W0) of the photo.
+
+        Returns:
+            What each is shown, a cut or all of the photo, and (N, 4) the boxes in pixels of the frame.
+        """
+        cuts = [self.cut(box, size) or Cut(0, 0, size[1], size[0]) for box in boxes.tolist()]
+        corners = torch.tensor([[cut.left, cut.top] * 2 for cut in cuts])
+        scales = torch.tensor([[*self.scale(cut.size)] * 2 for cut in cuts])
+        return cuts, (boxes - corners) / scales
+
+    def restore(self, logits: Tensor, size: Sequence[int], cut: Cut | None = None) -> Tensor:
+        """Turns (1, 4h, 4w) logits into the (1, H0, W0) bool mask of the photo's own size; see `enlarge`."""
+        if cut is None:
+            return self.enlarge(logits, size) > 0
+        return cut.paste(self.enlarge(logits, cut.size) > 0, size, False)
+
+    def enlarge(self, logits: Tensor, size: Sequence[int], cut: Cut | None = None) -> Tensor:
+        """Resizes (1, 4h, 4w) logits to (1, H0, W0) float32 of the photo's own size.
+
+        Args:
+            logits: of a prompt.
+            size: (H0, W0) of the photo.
+            cut: what the prompt was shown of it, outside of which the logits are -infinity; None is the whole photo.
+        """
+        if cut is None:
+            return self._enlarge(logits, size)
+        return cut.paste(self._enlarge(logits, cut.size), size, -math.inf)
 
     @abstractmethod
-    def enlarge(self, logits: Tensor, size: Sequence[int]) -> Tensor:
-        """Resizes (1, 4h, 4w) logits to (1, H0, W0) float32 of the photo's own size."""
+    def _enlarge(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        """Resizes (1, 4h, 4w) logits to (1, H0, W0) float32 of a whole photo."""
 
     @abstractmethod
     def inside(self, size: Sequence[int]) -> tuple[int, int]:
@@ -66,8 +119,7 @@ class Stretch(Frame):
         """Resizes image and masks without antialiasing."""
         return place(image, masks, self.inside(image.shape), self.image_size, ignore)
 
-    def enlarge(self, logits: Tensor, size: Sequence[int]) -> Tensor:
-        """Resizes the logits at once."""
+    def _enlarge(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         return _resize(logits, size)
 
     def inside(self, size: Sequence[int]) -> tuple[int, int]:
@@ -81,7 +133,7 @@ class Pad(Frame):
     The image is resized with antialiasing and becomes float32, because its padding is no whole number.
     """
 
-    suffix = "@pad"
+    kind = "@pad"
 
     def place(self, image: np.ndarray, masks: np.ndarray, ignore: np.ndarray | None = None) -> Framed:
         """Resizes and pads image and masks."""
@@ -98,7 +150,7 @@ class Pad(Frame):
         pixels[:height, :width] = np.asarray(resized)
         return pixels
 
-    def enlarge(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+    def _enlarge(self, logits: Tensor, size: Sequence[int]) -> Tensor:
         """Resizes the logits to the frame, takes the padding off, and resizes to the photo."""
         height, width = self.inside(size)
         framed = _resize(logits, (self.image_size, self.image_size))
@@ -112,6 +164,23 @@ class Pad(Frame):
 
 FRAMES: Mapping[str, type[Frame]] = {"stretch": Stretch, "pad": Pad}
 """By the name of the protocol."""
+
+
+SHOWN = ("photo", "box", "both")
+"""What prompts are shown: whole photos, the cut around each box, or one and then the other."""
+
+
+def margins_of(shown: str, margin: float) -> list[float | None]:
+    """The margins of the frames that a key of `SHOWN` asks for."""
+    margins: dict[str, list[float | None]] = {"photo": [None], "box": [margin], "both": [None, margin]}
+    return margins[shown]
+
+
+def to_planes(image: np.ndarray) -> Tensor:
+    """(H, W, 3) array to (3, H, W) tensor."""
+    planes = np.empty((3, *image.shape[:2]), image.dtype)
+    cv2.split(image, list(planes))  # several times as fast as a transposed copy
+    return torch.from_numpy(planes)
 
 
 def _resize(logits: Tensor, size: Sequence[int]) -> Tensor:

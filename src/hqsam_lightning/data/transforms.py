@@ -10,11 +10,12 @@ from typing import NamedTuple
 import albumentations as A
 import numpy as np
 
-from hqsam_lightning.checks import arguments, integer, number
+from hqsam_lightning.checks import arguments, integer, list_of, number, where
+from hqsam_lightning.cuts import cut_around
 from hqsam_lightning.data.appearance import check_appearance, require_pixels
 from hqsam_lightning.data.jitter import GREATEST_SCALE, IMAGE_PADDING, LargeScaleJitter, fit_size, resize
 from hqsam_lightning.errors import DataError
-from hqsam_lightning.seeding import derive_seed
+from hqsam_lightning.seeding import derive_rng, derive_seed
 from hqsam_lightning.types import OBJECT_THRESHOLD, Sample
 
 TOUCHED = 1e-3
@@ -39,10 +40,11 @@ class Framed(NamedTuple):
 
 
 class Augmentation:
-    """Random flip and large-scale jitter that never lose the object.
+    """Random flip and large-scale jitter, or a cut around an object, that never lose the object.
 
     A draw that loses every mask is drawn again; when all draws did, the sample is fitted into the frame without jitter.
-    A draw that loses some of several masks keeps the others.
+    A draw that loses some of several masks keeps the others. A cut (zoom) is not jittered: it is stretched to the
+    frame, as the validation of ``frame=box`` shows it.
 
     Args:
         image_size: side of the square output.
@@ -53,6 +55,8 @@ class Augmentation:
         appearance: albumentations transforms that change the image alone, in the input frame: uint8 in, uint8 out, of
             the same size. See `hqsam_lightning.data.appearance`.
         appearance_prob: probability that a sample gets them.
+        zoom_prob: probability that a sample's view is the cut around one of its objects, drawn at random.
+        zoom_margins: least and greatest margin of such a cut, see `hqsam_lightning.cuts.cut_around`.
 
     Raises:
         ConfigError: for a value out of range, or an appearance that moves or rescales the image; named with its key.
@@ -65,6 +69,12 @@ class Augmentation:
         max_scale=number(0, GREATEST_SCALE, above=True),
         redraws=integer(0, 1000),
         appearance_prob=number(0, 1),
+        zoom_prob=number(0, 1),
+        zoom_margins=where(
+            list_of(number(0, 10), least=2),
+            "two margins [LEAST, GREATEST]",
+            lambda margins: len(margins) == 2 and margins[0] <= margins[1],
+        ),
     )
     def __init__(
         self,
@@ -75,14 +85,17 @@ class Augmentation:
         redraws: int = 10,
         appearance: Sequence[A.ImageOnlyTransform] = (),
         appearance_prob: float = 1.0,
+        zoom_prob: float = 0.0,
+        zoom_margins: Sequence[float] = (0.1, 0.5),
     ) -> None:
         check_appearance(appearance)
         self.image_size = image_size
         self.redraws = redraws
         looks = [A.Sequential(list(appearance), p=appearance_prob)] if appearance_prob < 1 else appearance
-        self.transform = A.Compose(
-            [A.HorizontalFlip(p=flip_prob), LargeScaleJitter(image_size, min_scale, max_scale), *looks], seed=0
-        )
+        jitter = LargeScaleJitter(image_size, min_scale, max_scale)
+        self.transform = A.Compose([A.HorizontalFlip(p=flip_prob), jitter, *looks], seed=0)
+        self.zoom_prob, self.zoom_margins = zoom_prob, tuple(zoom_margins)
+        self.zoomed = A.Compose([A.HorizontalFlip(p=flip_prob), *looks], seed=0)
 
     def __call__(self, image: np.ndarray, masks: np.ndarray, seed: int, ignore: np.ndarray | None = None) -> Framed:
         """Augments one sample.
@@ -99,22 +112,42 @@ class Augmentation:
         Raises:
             ConfigError: an appearance changed the image's type or size.
         """
-        planes = masks if ignore is None else np.concatenate([masks, ignore[None].astype(masks.dtype)])
+        if self.zoom_prob and (rng := derive_rng(seed, "zoom")).random() < self.zoom_prob:
+            return self._zoomed(image, masks, seed, ignore, rng)
         for attempt in range(1 + self.redraws):
-            # one generator for all transforms: seeded alike, each would draw the other's numbers
-            key = derive_seed(seed, attempt)
-            self.transform.set_random_state(np.random.default_rng(key), random.Random(key))
-            drawn = self.transform(image=image, masks=planes)
-            require_pixels(drawn["image"], self.image_size)
-            framed = Framed(drawn["image"], drawn["masks"], None)
-            if ignore is not None:
-                inside, touched = drawn["masks"][:-1], drawn["masks"][-1] > TOUCHED
-                inside[:, touched] = 0
-                framed = Framed(drawn["image"], inside, touched if touched.any() else None)
+            framed = self._draw(self.transform, image, masks, derive_seed(seed, attempt), ignore)
             kept = has_object(framed.masks)
             if kept.any():
                 return framed if kept.all() else framed._replace(masks=framed.masks[kept])
         return place(image, masks, fit_size(image.shape[:2], self.image_size), self.image_size, ignore)
+
+    def _draw(
+        self, transform: A.Compose, image: np.ndarray, masks: np.ndarray, key: int, ignore: np.ndarray | None
+    ) -> Framed:
+        """What a transform makes of a sample; masks may be lost."""
+        planes = masks if ignore is None else np.concatenate([masks, ignore[None].astype(masks.dtype)])
+        # one generator for all transforms: seeded alike, each would draw the other's numbers
+        transform.set_random_state(np.random.default_rng(key), random.Random(key))
+        drawn = transform(image=image, masks=planes)
+        require_pixels(drawn["image"], self.image_size)
+        if ignore is None:
+            return Framed(drawn["image"], drawn["masks"], None)
+        inside, touched = drawn["masks"][:-1], drawn["masks"][-1] > TOUCHED
+        inside[:, touched] = 0
+        return Framed(drawn["image"], inside, touched if touched.any() else None)
+
+    def _zoomed(
+        self, image: np.ndarray, masks: np.ndarray, seed: int, ignore: np.ndarray | None, rng: np.random.Generator
+    ) -> Framed:
+        """The cut around an object, with the other masks that have an object pixel in it."""
+        chosen = masks[rng.integers(len(masks))] > OBJECT_THRESHOLD
+        lines, columns = np.flatnonzero(chosen.any(axis=1)), np.flatnonzero(chosen.any(axis=0))
+        box = (float(columns[0]), float(lines[0]), float(columns[-1]), float(lines[-1]))
+        cut = cut_around(box, image.shape[:2], rng.uniform(self.zoom_margins[0], self.zoom_margins[1]))
+        inside = np.stack([cut.of(mask) for mask in masks])
+        inside, side = inside[has_object(inside)], self.image_size
+        framed = place(cut.of(image), inside, (side, side), side, None if ignore is None else cut.of(ignore))
+        return self._draw(self.zoomed, framed.image, framed.masks, derive_seed(seed, 0), framed.ignore)
 
 
 def has_object(masks: np.ndarray) -> np.ndarray:

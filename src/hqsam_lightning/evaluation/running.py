@@ -22,6 +22,8 @@ from hqsam_lightning.evaluation.table import make_table
 from hqsam_lightning.runtime.processes import rounds, together, together_in_first
 from hqsam_lightning.runtime.signals import stops_deferred
 
+COST = "cost"
+"""Key of the record that says what a batch took: photos, what was encoded, and seconds."""
 PREDICTIONS = "predictions"
 """Folder, in that of the results, of what suites write beside the scores; it has a folder per protocol."""
 
@@ -43,6 +45,21 @@ class Evaluation:
     strict: bool
 
 
+@dataclass(frozen=True)
+class PassCost:
+    """What a pass over the images took.
+
+    Attributes:
+        photos: number of photos, or of clips.
+        encoded: images or cuts that were encoded.
+        seconds: see `hqsam_lightning.evaluation.model.Cost`.
+    """
+
+    photos: int
+    encoded: int
+    seconds: float
+
+
 @dataclass
 class Found:
     """What an evaluation gives.
@@ -51,11 +68,13 @@ class Found:
         table: the scores.
         images: how many there are, with those that were left out.
         unreadable: why each image that was left out cannot be read.
+        costs: what each pass took.
     """
 
     table: pd.DataFrame = field(default_factory=lambda: make_table([]))
     images: int = 0
     unreadable: list[str] = field(default_factory=list)
+    costs: dict[str, PassCost] = field(default_factory=dict)
 
 
 def run(
@@ -91,6 +110,7 @@ def run(
 def _gather(evaluation: Evaluation, journal: Journal, counts: Mapping[str, int]) -> Found:
     """The results of all passes, once what else the suite has is written."""
     tables: list[pd.DataFrame] = []
+    costs: dict[str, PassCost] = {}
     unreadable = dict.fromkeys(evaluation.suite.unreadable())
     known = len(unreadable)
     for name, setting in evaluation.settings.items():
@@ -101,10 +121,13 @@ def _gather(evaluation: Evaluation, journal: Journal, counts: Mapping[str, int])
             )
         records = [record for of_image in images.values() for record in of_image]
         unreadable |= {record[UNREADABLE]: None for record in records if UNREADABLE in record}
-        records = [record for record in records if UNREADABLE not in record]
+        taken = [record[COST] for record in records if COST in record]
+        photos, encoded, seconds = (sum(column) for column in zip(*taken, strict=True)) if taken else (0, 0, 0.0)
+        costs[name] = PassCost(photos, encoded, seconds)
+        records = [record for record in records if UNREADABLE not in record and COST not in record]
         tables.append(evaluation.suite.table(setting, records))
         evaluation.suite.write(journal.folder.parent / PREDICTIONS / name, setting, records)
-    return Found(pd.concat(tables, ignore_index=True), max(counts.values()) + known, list(unreadable))
+    return Found(pd.concat(tables, ignore_index=True), max(counts.values()) + known, list(unreadable), costs)
 
 
 def _run_setting(
@@ -152,7 +175,10 @@ def _score(evaluation: Evaluation, setting: Setting, read: ReadBatch, fabric: Fa
     """Records of each image of a batch."""
     found: list[list[Record]] = []
     if read.batch is not None:
+        cost = evaluation.model.cost
+        before = cost.encoded, cost.seconds
         found = evaluation.suite.score(setting, read.batch.to(fabric.device), evaluation.model)
+        found[0].append({COST: [len(found), cost.encoded - before[0], cost.seconds - before[1]]})
     readable = iter(found)
     return [next(readable) if reason is None else [{UNREADABLE: reason}] for reason in read.reasons]
 

@@ -93,7 +93,8 @@ class Scorer:
         rows = [*logits, *([BOX_ROW] if self.filled_box else [])]
         values: dict[str, list[Tensor]] = {name: [] for name in self.metrics}
         for place, target in enumerate(batch.original_masks):
-            predicted = [self.frame.restore(of_row[place], target.shape) for of_row in logits.values()]
+            cut = batch.cut_of(place)
+            predicted = [self.frame.restore(of_row[place], target.shape, cut) for of_row in logits.values()]
             if self.filled_box:
                 predicted.append(self._box(batch, place, target)[None])
             ignore = batch.original_ignore_of(place)
@@ -156,9 +157,10 @@ class Scorer:
         if box is None:
             return fill_box(target)
         (x0, y0, x1, y1), (height, width) = box.tolist(), target.shape
-        across, down = self.frame.scale(target.shape)
-        columns = torch.arange(width, device=target.device) + 0.5
-        lines = torch.arange(height, device=target.device) + 0.5
+        left, top, *size = batch.cut_of(place) or (0, 0, width, height)
+        across, down = self.frame.scale(size[::-1])
+        columns = torch.arange(width, device=target.device) + 0.5 - left
+        lines = torch.arange(height, device=target.device) + 0.5 - top
         # corners are pixels inside the box
         inside = (columns >= x0 * across) & (columns < (x1 + 1) * across)
         return ((lines >= y0 * down) & (lines < (y1 + 1) * down))[:, None] & inside

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from hqsam_lightning.checks import arguments, integer, mapping_of, number, where
@@ -47,6 +48,14 @@ class PromptMix:
         self.weights = {kind: float(mix.get(kind, 0)) for kind in KINDS}
         self.num_points = num_points
         self.box_noise = box_noise
+
+    @property
+    def boxless(self) -> list[str]:
+        """The kinds that may be drawn whose prompts have no box."""
+        mask, settings = torch.ones(1, 16, 16), Settings(1, 0.0, 16)
+        kinds = [kind for kind, weight in self.weights.items() if weight]
+        shown = {kind: KINDS[kind](mask, settings, np.random.default_rng(0)) for kind in kinds}
+        return [kind for kind, prompt in shown.items() if prompt is not None and prompt.box is None]
 
     def draw(self, mask: Tensor, mask_input_size: int, rng: np.random.Generator) -> Prompt:
         """Draws the prompt of one mask.

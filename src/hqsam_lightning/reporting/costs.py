@@ -20,6 +20,10 @@ COST_NOTE = (
     "its methods together: seconds of training and validation an optimiser step, and the most memory of the process "
     "(on a GPU: of the GPU)."
 )
+FRAME_NOTE = (
+    "Whole photos are encoded once for all of their prompts, cuts (zoom) for one prompt each; a call is an image that "
+    "goes through the encoder. Seconds are those of all methods together, from the model's frame to mask logits."
+)
 PAPER_NOTE = "The paper's costs are those of its own machines (RTX 3090) and SAMs."
 MIB_OF_A_PARAMETER = 4 / 2**20
 
@@ -37,6 +41,17 @@ def cost_table(summary: Summary) -> pd.DataFrame:
     heads = ["recipe", "method", *(COSTS[key] for key in keys), "seconds a step", "peak GiB"]
     lines = [[*names, *(_cell(costs.get(key)) for key in keys), *shared] for names, costs, shared in rows]
     return pd.DataFrame(lines, columns=heads)
+
+
+def frame_table(summary: Summary) -> pd.DataFrame:
+    """What evaluations encoded for each photo, one row per recipe and pass; empty where none says so."""
+    lines = []
+    for recipe in summary.recipes:
+        for name, costs in recipe.runs[0].facts.get("frames", {}).items():
+            encoded, seconds = _cell(costs["encoded_per_photo"]), _cell(costs["seconds_per_photo"])
+            lines.append([*([recipe.label] if len(summary.recipes) > 1 else []), name, encoded, seconds])
+    heads = ["recipe", "frame", "encoder calls a photo", "seconds a photo"]
+    return pd.DataFrame(lines, columns=heads if len(summary.recipes) > 1 else heads[1:])
 
 
 def measured_costs(recipe: Recipe, variant: str) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hqsam_lightning.data.problems import listed
-from hqsam_lightning.evaluation.running import Evaluation, Found
+from hqsam_lightning.evaluation.running import Evaluation, Found, PassCost
 from hqsam_lightning.evaluation.table import WHOLE_SET
 from hqsam_lightning.reporting.metric_facts import facts_of
 from hqsam_lightning.reporting.results import Results, print_results, write_results
@@ -48,13 +48,19 @@ def _facts(
         "sam_weights": config["sam"]["weights"],
         "sam_sha256": model.sam.weights_sha256,
         "output": config["evaluation"]["output"],
-        "protocols": ", ".join(config["protocols"]),
+        "frames": {name: _cost(cost) for name, cost in found.costs.items()},
         "data": _data(found),
         **({"left_out": left_out} if (left_out := _left_out(evaluation, found)) else {}),
         "trainable_parameters": parameter_counts(model),
         "total_parameters": total_parameter_counts(model),
         **version_facts(),
     }
+
+
+def _cost(cost: PassCost) -> dict[str, float]:
+    """What a pass took for each photo, or clip."""
+    photos = max(1, cost.photos)
+    return {"encoded_per_photo": cost.encoded / photos, "seconds_per_photo": cost.seconds / photos}
 
 
 def _data(found: Found) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hqsam_lightning.escaping import escape_markdown
-from hqsam_lightning.reporting.costs import COST_NOTE, cost_table
+from hqsam_lightning.reporting.costs import COST_NOTE, FRAME_NOTE, cost_table, frame_table
 from hqsam_lightning.reporting.markdown import heading, markdown_table
 from hqsam_lightning.reporting.metric_facts import NOTHING, describe
 from hqsam_lightning.reporting.numbers import MEAN_OF_SETS, Set, Summary
@@ -63,9 +63,15 @@ def _metric_lines(summary: Summary, place: Set) -> list[str]:
     return lines
 
 
+def frame_lines(summary: Summary) -> list[str]:
+    """What evaluations encoded for each photo, where they say so."""
+    table = frame_table(summary)
+    return ["## Frames", "", FRAME_NOTE, "", *markdown_table(table)] if len(table) else []
+
+
 def cost_lines(summary: Summary) -> list[str]:
-    """What methods cost."""
-    return ["## Cost", "", COST_NOTE, "", *markdown_table(cost_table(summary))]
+    """What methods cost, and what was encoded."""
+    return [*frame_lines(summary), "## Cost", "", COST_NOTE, "", *markdown_table(cost_table(summary))]
 
 
 def shared_facts(runs: Sequence[Run]) -> list[tuple[str, Any]]:

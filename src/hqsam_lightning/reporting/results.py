@@ -23,6 +23,7 @@ from hqsam_lightning.evaluation.table import (
     summarise,
     write_table,
 )
+from hqsam_lightning.reporting.costs import frame_table
 from hqsam_lightning.reporting.lines import cost_lines, prose, score_lines
 from hqsam_lightning.reporting.markdown import fact_lines
 from hqsam_lightning.reporting.metric_facts import MetricFacts, describe, of_table
@@ -35,7 +36,7 @@ from hqsam_lightning.training.callbacks.best_checkpoint import BestWeights
 METRICS_FILE, RESULTS_FILE = "metrics.json", "results.md"
 METRICS_KIND, METRICS_VERSION = "metrics", 2
 WIDE = 400
-LEFT_ALIGNED = ("recipe", "method", "logits", "metric")
+LEFT_ALIGNED = ("recipe", "method", "logits", "metric", "frame")
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ def print_results(results: Results, console: Console | None = None) -> None:
             print_table(set_differences(summary, place, ("all",)), title, console)
         if len(lines := metric_lines(summary, place)):
             print_table(lines, f"{name}: shares in percent", console)
+    if len(frames := frame_table(summary)):
+        print_table(frames, "Cost of what prompts are shown", console)
 
 
 def print_table(cells: pd.DataFrame, title: str, console: Console) -> None:

@@ -6,6 +6,7 @@ import torch
 from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
+from hqsam_lightning.cuts import CutPhotos
 from hqsam_lightning.sam.base import SamModel
 from hqsam_lightning.sam.decoding import encode_group
 from hqsam_lightning.sam.encoder import early_channels, encode
@@ -82,12 +83,17 @@ class FrozenSam(SamModel):
             final, early = encode(encoder, pixels)
         return self._as_features(final, early, images)
 
-    def features(self, images: Tensor | StoredFeatures) -> SamFeatures:
+    def features(self, images: Tensor | StoredFeatures | CutPhotos) -> SamFeatures:
         """Features of B images: encoded in one call, or as they were stored.
 
         Args:
             images: (B, 3, H, W) uint8 RGB in the input frame, or their stored features.
+
+        Raises:
+            TypeError: photos whose prompts are shown cuts; `hqsam_lightning.evaluation.model.Model` encodes those.
         """
+        if isinstance(images, CutPhotos):
+            raise TypeError("expected images or stored features, got photos that are to be cut")
         if isinstance(images, Tensor):
             return self.encode(images)
         return self._as_features(images.image_embeddings, images.early, images.pixels)

@@ -21,7 +21,7 @@ from hqsam_lightning.checks import (
     text,
     where,
 )
-from hqsam_lightning.data.framing import FRAMES
+from hqsam_lightning.data.framing import FRAMES, SHOWN
 from hqsam_lightning.data.mask_values import AUTO, is_mask_values
 from hqsam_lightning.data.problems import CHECKS
 from hqsam_lightning.runtime import process_settings
@@ -59,8 +59,11 @@ RUN: Mapping[str, Expected] = {
     **PATHS,
 }
 
+FRAME: Mapping[str, Expected] = {"frame": choice(*SHOWN), "margin": number(0, 10)}
+
 TRAIN: Mapping[str, Expected] = {
     **RUN,
+    **FRAME,
     "setting": text(1),
     "paper_table": optional(text(1)),
     "cache": optional(path()),
@@ -96,6 +99,7 @@ EVALUATE: Mapping[str, Expected] = {
         f"a list of some of {', '.join(FRAMES)}, each once",
         lambda protocols: len(set(protocols)) == len(protocols),
     ),
+    **FRAME,
     "batch_size": integer(1),
     "save_every": number(0, 86_400),
     "masks_at_once": integer(1),

@@ -137,4 +137,4 @@ def _inputs(batch: Batch) -> Iterable[tuple[str, Tensor]]:
         yield "stored features", batch.images.image_embeddings
         yield "stored early features", batch.images.early
     else:
-        yield "images", batch.images
+        yield "images", batch.pixels

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from hqsam_lightning.errors import CheckpointError, ConfigError, choice_error
+from hqsam_lightning.evaluation.model import Model
 from hqsam_lightning.evaluation.scorer import Scorer
 from hqsam_lightning.evaluation.table import BASELINE, BOX_ROW, Row, make_table, mean_over_sets, summarise
 from hqsam_lightning.heads import Head, SamHead
@@ -191,8 +192,8 @@ class HQSamModule(L.LightningModule):
         Returns:
             For the pictures: "logits", the (N, 1, 4h, 4w) logits of each row, and "scores", the batch's table.
         """
-        masks = self(batch, self.heads)
-        logits = {(variant, output): masks[variant].select(output) for variant, output in self.rows}
+        model = Model(self.sam, self.heads, masks_at_once=len(batch.image_index))
+        logits = model.encode(batch.images).logits(batch.prompts, batch.image_index)
         return {"logits": logits, "scores": self.scorer.update(batch, logits)}
 
     def on_validation_epoch_start(self) -> None:

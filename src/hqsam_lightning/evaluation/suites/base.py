@@ -48,6 +48,11 @@ class Suite(ABC):
 
     one_by_one: bool = False
     """Whether an example has a forward pass to itself, such as a clip of many frames."""
+    shows_boxes: bool = False
+    """Whether every prompt has a box, and the suite shows each the cut around it where the setting's frame asks for it.
+
+    Examples then hold a `hqsam_lightning.cuts.PhotoToCut`, and a mask is restored with the `Batch.cut_of` its row.
+    """
 
     @abstractmethod
     def examples(self, setting: Setting) -> Dataset[Example]:

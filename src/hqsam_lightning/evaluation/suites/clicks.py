@@ -16,7 +16,7 @@ from hqsam_lightning.data import DataSets
 from hqsam_lightning.data.datasets import SampleSet
 from hqsam_lightning.data.framing import Frame
 from hqsam_lightning.evaluation.clicks import clicks_needed, next_click
-from hqsam_lightning.evaluation.model import EncodedImages, Model
+from hqsam_lightning.evaluation.model import Encoded, Model
 from hqsam_lightning.evaluation.scorer import ordered_table
 from hqsam_lightning.evaluation.suites.base import Record, Setting
 from hqsam_lightning.evaluation.suites.masks import MaskSuite
@@ -45,6 +45,8 @@ class ClickSuite(MaskSuite):
         num_clicks: most clicks per mask.
         feed_back: also prompt with the logits of the previous click.
     """
+
+    shows_boxes = False
 
     @arguments("suite", num_clicks=integer(1, 100))
     def __init__(self, sets: DataSets | Mapping[str, SampleSet], num_clicks: int = 20, feed_back: bool = True) -> None:
@@ -124,7 +126,7 @@ class _Clicker:
         self.targets = batch.original_masks
         self.image_index = batch.image_index
 
-    def ious(self, encoded: EncodedImages, row: Row) -> list[list[float]]:
+    def ious(self, encoded: Encoded, row: Row) -> list[list[float]]:
         """IoU of each mask after each click, by one variant and output."""
         clicks: list[Clicks] = [[] for _ in self.targets]
         predicted = [torch.zeros_like(target) for target in self.targets]

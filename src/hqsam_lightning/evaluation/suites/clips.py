@@ -77,6 +77,7 @@ class ClipSuite(Suite):
     """
 
     one_by_one = True
+    shows_boxes = True
 
     def __init__(
         self,

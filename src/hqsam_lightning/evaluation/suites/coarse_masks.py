@@ -43,6 +43,7 @@ class CoarseMaskSuite(MaskSuite):
     ) -> None:
         super().__init__(sets)
         self.coarse = {} if coarse is None else dict(coarse.validation)
+        self.shows_boxes = not self.coarse
         if coarse is not None and self.coarse.keys() != self.sets.keys():
             raise ConfigError(
                 f"suite.coarse.val_sources: expected {', '.join(self.sets)}, as suite.sets.val_sources; got "

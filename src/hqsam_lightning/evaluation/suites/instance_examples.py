@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from hqsam_lightning.data.examples import image_in_frame
+from hqsam_lightning.cuts import PhotoToCut
 from hqsam_lightning.data.framing import Frame
 from hqsam_lightning.data.reading import read_image
 from hqsam_lightning.data.segmentations import decode
@@ -22,7 +22,7 @@ class BoxExamples(Dataset[Example]):
 
     Args:
         images: in an order that stays.
-        frame: fits images into the model's frame.
+        frame: fits images, or the cut around each box, into the model's frame.
         prompts: name of the prompts.
         exif: whether photos are turned by their EXIF orientation.
     """
@@ -52,14 +52,14 @@ class BoxExamples(Dataset[Example]):
                 f"{known.path}: expected height x width {known.size[0]}x{known.size[1]} as the annotations say, got "
                 f"{image.shape[0]}x{image.shape[1]}; use the photos that were annotated, or set suite.exif"
             )
-        across, down = self.frame.scale(known.size)
-        scale = torch.tensor([across, down, across, down])
+        cuts, boxes = self.frame.show(torch.tensor([each.box for each in known.boxes]), known.size)
+        is_whole = self.frame.margin is None
         masks = [decode(mask, known.size) for mask in known.masks]
         return Example(
-            image=image_in_frame(image, self.frame),
+            image=self.frame.fit(image) if is_whole else PhotoToCut(image, {self.prompts: cuts}, self.frame.fit),
             masks=torch.zeros(len(known.boxes), 1, 0, 0),
             sample_id=known.sample_id,
             dataset=known.dataset,
-            prompts={self.prompts: [Prompt(box=torch.tensor(each.box) / scale) for each in known.boxes]},
+            prompts={self.prompts: [Prompt(box=box) for box in boxes]},
             original_masks=torch.from_numpy(np.stack(masks)) if masks else None,
         )

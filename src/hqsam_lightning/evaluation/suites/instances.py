@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hqsam_lightning.checks import arguments, boolean, choice, integer, list_of, optional, text
-from hqsam_lightning.data.framing import Frame
 from hqsam_lightning.data.segmentations import encode
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.evaluation.average_precision import AREAS, FREQUENCIES, KINDS, average_precision
-from hqsam_lightning.evaluation.model import EncodedImages, Model
+from hqsam_lightning.evaluation.model import Encoded, Model
 from hqsam_lightning.evaluation.scorer import ordered_table
 from hqsam_lightning.evaluation.suites.base import Record, Setting, Suite
 from hqsam_lightning.evaluation.suites.instance_examples import BoxExamples
@@ -58,6 +57,8 @@ class InstanceSuite(Suite):
         ConfigError: a value cannot work.
         DataError: one for all problems of a file.
     """
+
+    shows_boxes = True
 
     @arguments("suite", **ARGUMENTS)
     def __init__(
@@ -101,10 +102,12 @@ class InstanceSuite(Suite):
         images = [self._images[sample] for sample in dict.fromkeys(batch.sample_ids)]
         kept: list[dict[Row, Tensor]] = []
         masks: list[dict[Row, list[str]]] = [{row: [] for row in model.rows} for _ in images]
-        for places, logits in _decoded(encoded, batch):
+        for start, logits in _decoded(encoded, batch, model.masks_at_once):
             for row, of_row in logits.items():
-                for place, one in zip(places, of_row, strict=True):
-                    masks[place][row].append(_run_lengths(setting.scorer.frame, one, images[place]))
+                for number, one in enumerate(of_row, start):
+                    place = int(batch.image_index[number])
+                    mask = setting.scorer.frame.restore(one, images[place].size, batch.cut_of(number))
+                    masks[place][row].append(_run_lengths(mask))
             if self.prompts == GROUND_TRUTH:
                 kept.append(logits)
         lines = []
@@ -174,21 +177,20 @@ class InstanceSuite(Suite):
             yield from ((name, row, results) for row, results in found.items())
 
 
-def _decoded(encoded: EncodedImages, batch: Batch) -> Iterator[tuple[list[int], dict[Row, Tensor]]]:
-    """Yields the images and logits of some boxes after another, no more than one decoder call takes."""
+def _decoded(encoded: Encoded, batch: Batch, most: int) -> Iterator[tuple[int, dict[Row, Tensor]]]:
+    """Yields the first row and the logits of some boxes after another, no more than one decoder call takes."""
     (group,) = batch.prompts
     assert group.boxes is not None
-    most = encoded.model.masks_at_once
     for start in range(0, len(group.boxes), most):
         boxes, index = group.boxes[start : start + most], batch.image_index[start : start + most]
         rows = torch.arange(len(boxes), device=boxes.device)
-        yield index.tolist(), encoded.logits([PromptGroup(rows, boxes=boxes)], index)
+        yield start, encoded.part(start, start + most).logits([PromptGroup(rows, boxes=boxes)], index)
 
 
-def _run_lengths(frame: Frame, logits: Tensor, image: PromptedImage) -> str:
-    """The mask of (1, 4h, 4w) logits."""
-    # run lengths go down the columns, which the device puts one after the other
-    columns = frame.restore(logits, image.size)[0].T.contiguous()
+def _run_lengths(mask: Tensor) -> str:
+    """Of a (1, H0, W0) bool mask."""
+    # they go down the columns, which the device puts one after the other
+    columns = mask[0].T.contiguous()
     return encode(columns.cpu().numpy().T)["counts"]
 
 

@@ -32,6 +32,8 @@ class MaskSuite(Suite):
         ConfigError: there is no photo.
     """
 
+    shows_boxes = True
+
     def __init__(self, sets: DataSets | Mapping[str, SampleSet]) -> None:
         self.sets = dict(sets.validation if isinstance(sets, DataSets) else sets)
         if not sum(map(len, self.sets.values())):

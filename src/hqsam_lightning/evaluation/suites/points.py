@@ -39,6 +39,8 @@ class PointSuite(MaskSuite):
         ConfigError: a value cannot work.
     """
 
+    shows_boxes = False
+
     @arguments("suite", draws=integer(1))
     def __init__(self, sets: DataSets | Mapping[str, SampleSet], points: Sequence[str], draws: int = 3) -> None:
         super().__init__(sets)

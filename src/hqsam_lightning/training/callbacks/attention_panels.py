@@ -14,7 +14,7 @@ from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.evaluation.table import Row
 from hqsam_lightning.heads import HQHead
 from hqsam_lightning.sam.attention_maps import watch_token_attention
-from hqsam_lightning.training.callbacks.panels import ImagePanels, Panel, make_panel
+from hqsam_lightning.training.callbacks.panels import ImagePanels, Panel, image_of, make_panel
 from hqsam_lightning.training.module import HQSamModule
 from hqsam_lightning.types import Batch
 
@@ -53,7 +53,7 @@ class AttentionPanels(ImagePanels):
         """Makes the panel of one mask, running its image once more."""
         head = cast(HQHead, module.heads[self.judged(module)[0]])
         panel = make_panel(batch, row, shown, scored, module.scorer)
-        features = module.sam.encode(batch.pixels[batch.image_index[row]][None])
+        features = module.sam.encode(image_of(batch, row)[None])
         (group,) = [group for group in batch.prompts if row in group.rows]
         prompts = module.sam.encode_prompts([group.only(row)], batch.image_index.new_zeros(row + 1))
         with watch_token_attention(module.sam.mask_decoder) as maps:

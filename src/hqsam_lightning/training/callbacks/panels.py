@@ -20,6 +20,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from hqsam_lightning.checks import arguments, integer, mapping_of, optional, text
+from hqsam_lightning.cuts import Cut, CutPhotos
 from hqsam_lightning.data.overlay import hatch
 from hqsam_lightning.errors import choice_error
 from hqsam_lightning.escaping import plain_text, printable
@@ -177,7 +178,7 @@ class ImagePanels(L.Callback):
 
 
 def make_panel(batch: Batch, row: int, logits: dict[Row, Tensor], scored: pd.DataFrame, scorer: Scorer) -> Panel:
-    """Makes the panel of one mask of a validation batch.
+    """Makes the panel of one mask of a validation batch: of its photo, or of the cut that its prompt was shown.
 
     Args:
         batch: with original masks.
@@ -188,11 +189,12 @@ def make_panel(batch: Batch, row: int, logits: dict[Row, Tensor], scored: pd.Dat
     """
     assert batch.original_masks is not None
     truth = batch.original_masks[row]
-    scale = min(1.0, LONGEST_SIDE / max(truth.shape))
-    size = (max(1, round(truth.shape[1] * scale)), max(1, round(truth.shape[0] * scale)))
-    frame = batch.pixels[batch.image_index[row]].permute(1, 2, 0).cpu().numpy()
-    masks = {"ground truth": truth}
-    masks |= {_title(name): scorer.frame.restore(values[row], truth.shape)[0] for name, values in logits.items()}
+    cut = batch.cut_of(row) or Cut(0, 0, truth.shape[1], truth.shape[0])
+    scale = min(1.0, LONGEST_SIDE / max(cut.size))
+    size = (max(1, round(cut.width * scale)), max(1, round(cut.height * scale)))
+    frame = image_of(batch, row).permute(1, 2, 0).cpu().numpy()
+    masks = {"ground truth": cut.of(truth)}
+    masks |= {_title(name): scorer.frame.restore(values[row], cut.size)[0] for name, values in logits.items()}
     small = {title: _shrink(mask, size) for title, mask in masks.items()}
     prompted, box = batch.box_of(row), None
     if prompted is not None:
@@ -203,7 +205,14 @@ def make_panel(batch: Batch, row: int, logits: dict[Row, Tensor], scored: pd.Dat
     title = f"{printable(facts['sample'])}\nmask {facts['mask']}, {kind} ({facts['thinness']:.2f})"
     captions = {_title(name): _caption(scored[is_row(scored, name)], scorer.metrics) for name in logits}
     ignore = batch.original_ignore_of(row)
-    return Panel(title, image, box, small, captions, None if ignore is None else _shrink(ignore, size) > 0)
+    return Panel(title, image, box, small, captions, None if ignore is None else _shrink(cut.of(ignore), size) > 0)
+
+
+def image_of(batch: Batch, row: int) -> Tensor:
+    """(3, H, W) in the model's input frame: the image, or the cut, that one of a batch's N rows is shown."""
+    if isinstance(batch.images, CutPhotos):
+        return batch.images.part(row, row + 1).frames()[0].to(batch.image_index.device)
+    return batch.pixels[batch.image_index[row]]
 
 
 def draw_panels(panels: list[Panel]) -> Figure:
