@@ -1,6 +1,7 @@
 """Files and procedural scenes -> samples -> augmented, prompted batches."""
 
 from hqsam_lightning.data.datamodule import PromptedDataModule
+from hqsam_lightning.data.photos import shipped_photos
 from hqsam_lightning.data.sets import DataSets, also_validate_on, coco_sets, folder_sets, sa1b_sets, synthetic_sets
 from hqsam_lightning.data.transforms import Augmentation
 
@@ -12,5 +13,6 @@ __all__ = [
     "coco_sets",
     "folder_sets",
     "sa1b_sets",
+    "shipped_photos",
     "synthetic_sets",
 ]
