@@ -36,6 +36,9 @@ from hqsam_lightning.training.session import Session, open_session
 
 log = logging.getLogger(__name__)
 
+UNTRAINED = ("random", "imagenet")
+"""Values of sam.weights that are no trained SAM."""
+
 
 @with_process_settings
 @loader_errors()
@@ -86,9 +89,9 @@ def _pretrain(config: DictConfig, session: Session, ema: WeightEMA) -> tuple[dic
 
 def build(config: DictConfig) -> tuple[PretrainingModule, PromptedDataModule]:
     """Builds the data first, so that what is missing is reported before anything else; then SAM."""
-    if config.start_share and config.sam.weights == "random":
+    if config.start_share and config.sam.weights in UNTRAINED:
         raise ConfigError(
-            f"start_share: expected 0 for a run that begins with random weights; got {config.start_share}; "
+            f"start_share: expected 0 for a run that does not begin with a trained SAM; got {config.start_share}; "
             "set sam.weights=embedded or a file"
         )
     sets = build_sets(config)
@@ -129,7 +132,7 @@ def _refuse_many_devices(trainer: L.Trainer) -> None:
 
 
 def _check_only_validate(config: DictConfig) -> None:
-    if config.only_validate and (config.ckpt_path is not None or config.sam.weights == "random"):
+    if config.only_validate and (config.ckpt_path is not None or config.sam.weights in UNTRAINED):
         raise ConfigError(
             f"only_validate: expected weights to score in sam.weights, and no ckpt_path; got "
             f"sam.weights={config.sam.weights} and ckpt_path={config.ckpt_path}; set sam.weights=embedded or a file"

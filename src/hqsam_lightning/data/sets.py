@@ -225,7 +225,7 @@ def synthetic_sets(
 ) -> DataSets:
     """Sets of train_size and val_size procedural scenes, which need no files and share none.
 
-    The masks that are validated on are val_masks; their objects are drawn ones, none very small, and may always be thin.
+    The masks that are validated on are val_masks, of drawn objects alone, none very small, which may always be thin.
     See `Scenes` for the other arguments.
     """
     pictures: dict[str, Any] = {

@@ -7,7 +7,15 @@ import pytest
 from PIL import Image
 
 from hqsam_lightning.data.datasets import Scenes
-from hqsam_lightning.data.scenes.cutouts import Backgrounds, Cutouts, pick_file, place_cutout, read_cutout
+from hqsam_lightning.data.scenes.cutouts import (
+    EMBEDDED,
+    PICTURES,
+    Backgrounds,
+    Cutouts,
+    pick_file,
+    place_cutout,
+    read_cutout,
+)
 from hqsam_lightning.errors import DataError
 
 RED = (200, 20, 20)
@@ -84,3 +92,18 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"broken.png: expected an image file"):
         read_cutout(tmp_path / "broken.png")
+
+
+def test_the_package_ships_pictures() -> None:
+    """As many as their README says, with its license; every cut-out shows an object."""
+    cutouts, backgrounds = Cutouts(EMBEDDED, 0.5), Backgrounds(EMBEDDED, 1.0)
+    table = (PICTURES / "README.md").read_text()
+    for group in [*cutouts.groups, *backgrounds.groups]:
+        assert f"| `{group[0].parent.relative_to(PICTURES)}` | {len(group)} |" in table
+    for path in (path for group in cutouts.groups for path in group[::10]):
+        cutout = read_cutout(path)
+        assert 60 <= max(cutout.shape[:2]) <= 192
+        assert 0.02 < (cutout[..., 3] > 127).mean() < 1
+    photo = backgrounds(np.random.default_rng(0), 64)
+    assert photo is not None
+    assert photo.shape == (64, 64, 3)

@@ -19,6 +19,8 @@ from hqsam_lightning.data.scenes.drawing import DrawnObject, draw_object
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.storage.files import content_sha256
 
+EMBEDDED = "embedded"
+PICTURES = Path(__file__).parent / "pictures"
 LONGEST_SIDE = 384  # px of a cut-out, and of the shorter side of a photograph, as they are kept
 MIRRORED, TURNED = 0.5, 0.15  # shares of the cut-outs that are mirrored, and turned to any angle
 BEYOND = 0.2  # share of the frame that an object may lie outside of it
@@ -29,7 +31,8 @@ class Cutouts:
     """Draws objects: cut-outs at a share, otherwise those of the procedural families.
 
     Args:
-        folder: holds image files with an alpha channel, in itself or in folders, each of which is drawn as often.
+        folder: holds image files with an alpha channel, in itself or in folders, each of which is drawn as often;
+            ``"embedded"`` are those that the package ships.
         share: of the objects that are cut-outs, in [0, 1].
 
     Raises:
@@ -52,7 +55,8 @@ class Backgrounds:
     """Draws photographs to put objects before.
 
     Args:
-        folder: holds image files, in itself or in folders, each of which is drawn as often.
+        folder: holds image files, in itself or in folders, each of which is drawn as often; ``"embedded"`` are those
+            that the package ships.
         share: of the scenes that have a photograph as their background, in [0, 1].
 
     Raises:
@@ -97,13 +101,14 @@ def files_digest(groups: list[list[Path]]) -> str:
 
 
 def image_groups(key: str, folder: str | Path) -> list[list[Path]]:
-    """The image files under a folder, sorted, a list for each folder that holds any.
+    """The image files under a folder, or of those that the package ships (`EMBEDDED`), a sorted list for each folder.
 
     Raises:
         DataError: there are none; it names the key.
     """
     groups: dict[Path, list[Path]] = {}
-    for path in sorted(Path(folder).expanduser().rglob("*")):
+    root = PICTURES / key.removeprefix("data.") if folder == EMBEDDED else Path(folder).expanduser()
+    for path in sorted(root.rglob("*")):
         if path.suffix.lower() in IMAGE_SUFFIXES:
             groups.setdefault(path.parent, []).append(path)
     if not groups:
