@@ -24,6 +24,8 @@ from hqsam_lightning.data.reading import read_image
 from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.heads import HQHead
 from hqsam_lightning.inference import HQSam, SamPredictor
+from hqsam_lightning.inference.objects import ObjectPrompt
+from hqsam_lightning.inference.zoom import ZoomPredictor
 from hqsam_lightning.overrides import as_hydra_takes
 from hqsam_lightning.predict import predict
 from hqsam_lightning.sam import FrozenSam
@@ -108,6 +110,18 @@ def test_everything_written_is_that_of_the_predictor(
             assert np.array_equal(rle.decode(found["segmentation"]), mask // 255)
             assert found["area"] == (mask > 0).sum()
             assert found["bbox"] == list(cv2.boundingRect(mask))
+
+
+def test_each_box_is_shown_the_photo_around_it(
+    photos: Path, weights: Path, config_of: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    predict(config_of("frame=box", "margin=0.1", "batch_size=1", boxes=BOXES, write=["masks"]))
+    zoom = ZoomPredictor(HQSam.from_pretrained(weights, sam="tiny_random"), 0.1)
+    for number, suffix in enumerate(("png", "jpg")):
+        photo = read_image(photos / f"p{number}.{suffix}")
+        for place, segment in enumerate(zoom.predict(photo, [ObjectPrompt(tuple(box)) for box in BOXES])):
+            mask = written(tmp_path / f"out/masks/p{number}_{place}.png") > 0
+            assert (mask != segment.whole(photo.shape)).mean() < 0.002
 
 
 def test_prompts_by_file(photos: Path, weights: Path, config_of: Callable[..., DictConfig], tmp_path: Path) -> None:
@@ -225,6 +239,9 @@ def test_killed_and_continued_no_photo_is_done_twice(
         ({"boxes": [[5, 5, 4, 9]]}, r"boxes, points: expected a box \[x0, y0, x1, y1\] with x0 < x1"),
         ({"points": [[5, 5, 2]]}, r"expected a point \[x, y, label\] with a label 1"),
         ({"write": ["cutouts"]}, r"write: expected no cutouts with prompt=everything"),
+        ({"frame": "box"}, r"^frame: expected photo with prompt=everything, which has no boxes; got box"),
+        ({"frame": "box", "points": [[5, 5, 1]]}, r"^frame: expected photo with points alone; got box"),
+        ({"frame": "box", "boxes": BOXES, "tile": 64}, r"^frame: expected photo with tile=64; got box"),
         (
             {"boxes": [[500, 5, 600, 9]]},
             r"images, 4 of 4: (.|\n)*box: expected x0 < x1 and y0 < y1 \(pixels\)",

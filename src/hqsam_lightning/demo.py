@@ -76,7 +76,8 @@ def served(config: DictConfig) -> Iterator[str]:
         # Gradio reads the folder when it is imported
         from hqsam_lightning.interactive.page import build_page
 
-        actions = Actions(Segmenter(model, config.limits.embeddings), example_photos(), folder, limits)
+        margin = config.margin if config.frame == "box" else None
+        actions = Actions(Segmenter(model, config.limits.embeddings, margin), example_photos(), folder, limits)
         page = build_page(actions, escape_markdown(Path(str(config.model)).name), config.limits.waiting)
         try:
             yield _launch(page, config)

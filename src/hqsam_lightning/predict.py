@@ -34,7 +34,7 @@ from hqsam_lightning.storage.files import content_sha256
 from hqsam_lightning.training.run_folder import continue_command, owned, write_hydra_files
 
 COCO_FILES = {RLE: "coco_rle.json", POLYGONS: "coco_polygons.json"}
-MASKS_DEPEND_ON = ("multimask", "tile", "overlap", "automatic", "write")
+MASKS_DEPEND_ON = ("multimask", "frame", "margin", "tile", "overlap", "automatic", "write")
 """Keys of the config, beside the model, the photos and their prompts."""
 
 
@@ -60,6 +60,8 @@ def predict(config: DictConfig) -> Outcome:
         prompted = select_prompts(config, find_photos(config.images))
         if prompted.wanted is None and CUTOUTS in config.write:
             raise ConfigError(f"write: expected no {CUTOUTS} with prompt={EVERYTHING}, whose masks have no soft edges")
+        if config.frame == "box":
+            _refuse_cuts(config, prompted)
         write_hydra_files(folder, config)
         try:
             outcome = _predict(config, prompted, folder)
@@ -79,14 +81,17 @@ def _predict(config: DictConfig, prompted: PromptedPhotos, folder: Path) -> Outc
     plain = as_plain(config)
     names = ("multimask", "prompts_per_call", "batch_size", "tile", "overlap", "automatic")
     is_prompted = prompted.wanted is not None
-    segment = segmenting(model, Settings(**{name: plain[name] for name in names}), everything=not is_prompted)
-    is_whole = is_prompted and config.tile is None
+    margin = config.margin if config.frame == "box" else None
+    settings = Settings(**{name: plain[name] for name in names}, margin=margin)
+    segment = segmenting(model, settings, everything=not is_prompted)
+    is_whole = is_prompted and config.tile is None and margin is None
     loading = PhotoLoading(
         prompted,
         model.image_size,
         model.sam.mask_input_size,
         is_whole,
         needs_image=not is_whole or any(kind in NEEDS_IMAGE for kind in config.write),
+        margin=margin,
     )
     journal = Journal(folder)
     journal.begin(_facts(model, plain))
@@ -98,6 +103,19 @@ def _predict(config: DictConfig, prompted: PromptedPhotos, folder: Path) -> Outc
     # without prompts for the whole photo, photos are encoded one by one
     batch_size = config.batch_size if is_whole else 1
     return Prediction(loading, segment, PhotoWriter(folder, config.write), journal).run(batch_size, options)
+
+
+def _refuse_cuts(config: DictConfig, prompted: PromptedPhotos) -> None:
+    """Raises a ConfigError where there are no boxes to cut around, or tiles are asked for too."""
+    if prompted.wanted is None:
+        shown, remedy = f"prompt={EVERYTHING}, which has no boxes", "set automatic.crop_n_layers or tile for details"
+    elif config.points is not None and config.boxes is None:
+        shown, remedy = "points alone", "set boxes too"
+    elif config.tile is not None:
+        shown, remedy = f"tile={config.tile}", "set tile=null"
+    else:
+        return
+    raise ConfigError(f"frame: expected photo with {shown}; got box, which shows the photo around each box; {remedy}")
 
 
 def load_model(config: DictConfig) -> HQSam:

@@ -8,6 +8,7 @@ from conftest import randomise
 from hqsam_lightning.errors import PromptError
 from hqsam_lightning.heads import AdapterHead, HQHead
 from hqsam_lightning.inference import HQSam, SamPredictor
+from hqsam_lightning.inference.tiles import BACKGROUND
 from hqsam_lightning.interactive import Box, Click, Photo, Segmenter, Session
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.types import SamFeatures
@@ -62,6 +63,29 @@ def test_masks_are_those_of_the_predictors(model: HQSam, prompts: tuple[Click | 
         masks, _, _ = predictor.predict(**given, multimask_output=False, return_logits=True)
         assert np.allclose(found[name], masks[0], atol=1e-5)
     assert not np.allclose(found["SAM"], found["HQ-SAM"])
+
+
+def test_a_box_is_shown_the_part_of_the_photo_around_it(model: HQSam, encoded: list[int]) -> None:
+    """At the photo's size and at half of it; clicks alone see the whole photo, and every part is encoded once."""
+    own, segmenter = photo(size=(160, 240)), Segmenter(model, capacity=4, margin=0.25)
+    clicks = (Click(0.95, 0.95, is_object=False), Click(0.4, 0.4))
+    boxed = Session(own, (*clicks, Box(0.25, 0.25, 0.5, 0.75)))
+    found, small = segmenter.segment(boxed)["HQ-SAM"], segmenter.segment(boxed, (80, 120))["HQ-SAM"]
+    assert encoded == [1]
+    # the box is (60, 40) to (120, 120); the first click lies outside of its part
+    predictor = SamPredictor(model)
+    predictor.set_image(own.pixels[20:141, 45:136])
+    points, box = np.array([[96 - 45, 64 - 20]]), np.array([15, 20, 75, 100])
+    shown = {"point_coords": points, "point_labels": np.array([1]), "box": box}
+    masks, _, _ = predictor.predict(**shown, multimask_output=False, return_logits=True)
+    expected = np.full((160, 240), found.min(), np.float32)
+    expected[20:141, 45:136] = masks[0]
+    assert np.allclose(found, expected, atol=1e-4)
+    assert found.min() == found[0, 0] == BACKGROUND
+    assert ((small > 0) != (found[::2, ::2] > 0)).mean() < 0.05
+    alone = Session(own, clicks)
+    whole = Segmenter(model, capacity=1).segment(alone)["HQ-SAM"]
+    assert np.array_equal(segmenter.segment(alone)["HQ-SAM"], whole)
 
 
 def test_masks_of_another_size_show_the_same(model: HQSam) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from hqsam_lightning.cuts import Cut, cut_around
 from hqsam_lightning.data.framing import Pad
 from hqsam_lightning.errors import PromptError
 from hqsam_lightning.types import OBJECT_THRESHOLD, Prompt
@@ -73,6 +74,31 @@ class ObjectPrompt:
             corners += [box[:2], box[2:]]
         xs, ys = zip(*corners, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
+
+    def cut(self, size: Sequence[int], margin: float) -> Cut:
+        """What of an image the object is looked for in: around its box and its points on the object.
+
+        Args:
+            size: (H0, W0) of the image.
+            margin: see `hqsam_lightning.cuts.cut_around`.
+
+        Raises:
+            PromptError: there are points alone.
+        """
+        if self.box is None and self.mask is None:
+            raise PromptError(
+                "frame: expected photo where an object is shown by points alone; nothing says where to cut; set "
+                "frame=photo, or give a box too"
+            )
+        on_object = tuple(point for point in self.points if point[2])
+        return cut_around(replace(self, points=on_object).extent(), size, margin)
+
+    def within(self, cut: Cut) -> ObjectPrompt:
+        """The prompt in pixels of a cut; points off the object that lie outside of it are left out."""
+        right, bottom = cut.left + cut.width, cut.top + cut.height
+        points = tuple(each for each in self.points if cut.left <= each[0] <= right and cut.top <= each[1] <= bottom)
+        moved = replace(self, points=points, mask=None).moved(cut.left, cut.top)
+        return moved if self.mask is None else replace(moved, mask=cut.of(self.mask))
 
     def moved(self, left: float, top: float) -> ObjectPrompt:
         """Box and points in pixels of a part of the image that begins at (left, top)."""

@@ -49,14 +49,21 @@ class PhotoLoading(Dataset[Loaded]):
         mask_input_size: 4h = 4w of the SAM.
         is_whole: whether a photo is encoded as a whole, for its prompts.
         needs_image: whether the photo's own pixels are needed later.
+        margin: of the cuts that objects are shown; None shows them more of the photo.
     """
 
     def __init__(
-        self, prompted: PromptedPhotos, image_size: int, mask_input_size: int, is_whole: bool, needs_image: bool
+        self,
+        prompted: PromptedPhotos,
+        image_size: int,
+        mask_input_size: int,
+        is_whole: bool,
+        needs_image: bool,
+        margin: float | None = None,
     ) -> None:
         self.prompted = prompted
         self.frame, self.mask_input_size = Pad(image_size), mask_input_size
-        self.is_whole, self.needs_image = is_whole, needs_image
+        self.is_whole, self.needs_image, self.margin = is_whole, needs_image, margin
 
     def __len__(self) -> int:
         return len(self.prompted.photos)
@@ -69,6 +76,8 @@ class PhotoLoading(Dataset[Loaded]):
             objects = self._wanted(photo.name).prompts(self.prompted.values)
             for each in objects:
                 each.check(image.shape)
+                if self.margin is not None:
+                    each.cut(image.shape, self.margin)
         except HQSamError as error:
             return Loaded(index, str(error))
         loaded = Loaded(index, size=(image.shape[0], image.shape[1]), image=image if self.needs_image else None)

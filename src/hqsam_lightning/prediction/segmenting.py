@@ -1,4 +1,4 @@
-"""Ways from loaded photos to segments: by prompts, several photos at a time; in tiles; and of everything."""
+"""Ways from loaded photos to segments: by prompts, several photos at a time; in cuts; in tiles; and of everything."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hqsam_lightning.inference.objects import Segment
 from hqsam_lightning.inference.rows import decode_rows, encode_fitted, restore
 from hqsam_lightning.inference.tiled_automatic import TiledMaskGenerator
 from hqsam_lightning.inference.tiles import TiledPredictor
+from hqsam_lightning.inference.zoom import ZoomPredictor
 from hqsam_lightning.prediction.loading import Loaded
 
 
@@ -32,10 +33,11 @@ class Settings:
     Attributes:
         multimask: of SAM's three masks for a prompt, take the one that it scores highest.
         prompts_per_call: most rows of one call of the decoder.
-        batch_size: photos, or tiles, per call of the encoder.
+        batch_size: photos, cuts or tiles per call of the encoder.
         tile: side of tiles in pixels; None takes photos whole.
         overlap: of tiles.
         automatic: options of `SamAutomaticMaskGenerator`.
+        margin: of the cut around each box that is encoded instead of the photo; None takes photos or tiles.
     """
 
     multimask: bool
@@ -44,6 +46,7 @@ class Settings:
     tile: int | None
     overlap: int
     automatic: Mapping[str, Any] = field(default_factory=dict)
+    margin: float | None = None
 
 
 def segmenting(model: HQSam, settings: Settings, everything: bool) -> Segmenting:
@@ -57,6 +60,8 @@ def segmenting(model: HQSam, settings: Settings, everything: bool) -> Segmenting
     Raises:
         ConfigError: the settings cannot work.
     """
+    if settings.margin is not None:
+        return _InCuts(model, settings, settings.margin)
     if everything:
         return _Everything(model, settings)
     return _InTiles(model, settings) if settings.tile else _ByPrompts(model, settings)
@@ -77,6 +82,16 @@ class _ByPrompts:
                 Segment.from_logits(restore(self.model, logits, photo.size), score)
                 for logits, score in islice(rows, len(photo.prompts))
             )
+
+
+class _InCuts:
+    def __init__(self, model: HQSam, settings: Settings, margin: float) -> None:
+        self.predictor = ZoomPredictor(model, margin, settings.batch_size, settings.multimask)
+
+    def __call__(self, photos: Sequence[Loaded]) -> Iterator[Iterator[Segment]]:
+        for photo in photos:
+            assert photo.image is not None
+            yield self.predictor.predict(photo.image, photo.objects)
 
 
 class _InTiles:

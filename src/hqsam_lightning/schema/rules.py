@@ -127,6 +127,8 @@ PREDICT: Mapping[str, Expected] = {
     "out": path(),
     "output": optional(choice("sam", "hq", "sum")),
     "multimask": boolean(),
+    "frame": choice("photo", "box"),
+    "margin": FRAME["margin"],
     "tile": optional(integer(16)),
     "overlap": integer(0),
     "automatic.points_per_side": integer(1, 1024),
@@ -167,6 +169,8 @@ DASHBOARD: Mapping[str, Expected] = {
 DEMO: Mapping[str, Expected] = {
     "model": path(),
     "output": optional(choice("sam", "hq", "sum")),
+    "frame": choice("photo", "box"),
+    "margin": FRAME["margin"],
     "sam_name": optional(text(1)),
     "sam_weights": optional(path()),
     "precision": optional(choice("fp32", "bf16", "fp16")),
