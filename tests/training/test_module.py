@@ -124,6 +124,18 @@ def test_several_prompts_are_named_in_what_is_logged(run) -> None:
     assert objects["module"].objectives == {"hq": pytest.approx(means)}
 
 
+def test_validation_shows_boxes_the_photo_around_them(run, tmp_path: Path) -> None:
+    """Cuts alone, which the pictures and the tokens' attention then are of; with points there is nothing to cut."""
+    _, objects = run("+experiment=figure6_attention", "frame=box", "margin=0.5")
+    module, (panels,) = objects["module"], [each for name, each in objects["callbacks"].items() if name == "panels"]
+    assert set(module.scores["prompts"]) == {"box@zoom0.5"}
+    assert module.objectives["hq"]["iou"] > 0
+    assert {panel.image.shape for panel in panels.panels} == {(64, 64, 3)}
+    assert (tmp_path / "run" / "results.png").is_file()
+    with pytest.raises(ConfigError, match=r"^frame: expected photo .* no box, as val_prompts\.box, which draws points"):
+        run("prompts@val_prompts.box=points", "frame=both", name="points")
+
+
 def test_the_tables_means_are_those_of_the_score_file(run, tmp_path: Path) -> None:
     """By plain arithmetic on the file's own columns, for all, thin and solid objects."""
     means, objects = run("data.val_size=6")
