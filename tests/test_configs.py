@@ -129,7 +129,7 @@ def test_the_papers_recipe(make_config, backbone: str) -> None:
     )
 
 
-@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in FULL])
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in (*FULL, "own_photos")])
 def test_an_experiment_alone_is_the_miniature(make_config, experiment: str) -> None:
     alone, quickstart = make_config(f"+experiment={experiment}"), make_config("+experiment=quickstart")
     for config in (alone, quickstart):
@@ -138,7 +138,7 @@ def test_an_experiment_alone_is_the_miniature(make_config, experiment: str) -> N
         assert alone[key] == quickstart[key]
 
 
-@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in (*FULL, "zero_shot")])
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in (*FULL, "zero_shot", "own_photos")])
 def test_an_experiment_takes_the_papers_setting(make_config, experiment: str) -> None:
     paper = make_config("+experiment=hqsam_vit_l")
     for chosen in (f"[hqsam_vit_l, {experiment}]", f"[{experiment}, hqsam_vit_l]"):
@@ -146,6 +146,16 @@ def test_an_experiment_takes_the_papers_setting(make_config, experiment: str) ->
         assert config.setting == "paper"
         for key in ("sam", "data", "batch", "optimizer", "scheduler", "trainer", "augmentation", "prompts"):
             assert config[key] == paper[key], key
+
+
+@pytest.mark.parametrize("data", ["folder", "coco", "labelme", "cvat"])
+@pytest.mark.parametrize("setting", ["miniature", "paper"])
+def test_own_photos_take_any_annotations_and_setting(make_config, data: str, setting: str) -> None:
+    config = make_config("+experiment=own_photos", f"data={data}", f"setting={setting}")
+    other = make_config(f"data={data}", f"setting={setting}")
+    assert (config.data, config.prompts, config.loss, config.sam) == (other.data, other.prompts, other.loss, other.sam)
+    assert (config.folds, config.evaluation.choose_output, config.batch.total) == (5, True, 8)
+    assert config.callbacks.early_stopping.monitor == "val/hq/boundary_iou"
 
 
 @pytest.mark.parametrize(

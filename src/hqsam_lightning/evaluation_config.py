@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -15,10 +16,13 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from hqsam_lightning.config import as_plain, conf_dir
 from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.evaluation.table import BASELINE
 from hqsam_lightning.inference.folder import CONFIG_FILE, read_folder
 from hqsam_lightning.inference.hub import download_file
 from hqsam_lightning.inference.loading import OFFICIAL, OFFICIAL_REPOSITORY, SHIPPED
 from hqsam_lightning.training.weights import OFFICIAL_VARIANT, LearnedWeights, open_weights
+
+log = logging.getLogger(__name__)
 
 ARCHITECTURES = {768: "vit_b", 1024: "vit_l", 1280: "vit_h", 160: "vit_tiny"}
 """SAM's config by the channels of its early feature."""
@@ -59,8 +63,18 @@ def complete(config: DictConfig) -> tuple[DictConfig, list[Trained]]:
         whole.seed = base["seed"]
         whole.sam = _sam(base["sam"], given["sam"], trained)
         whole.metrics = {**_merged_metrics(runs or [base]), **given["metrics"]}
-        whole.evaluation = {**base["evaluation"], **given["evaluation"]}
+        whole.evaluation = {**base["evaluation"], **_chosen_output(trained), **given["evaluation"]}
     return whole, trained
+
+
+def _chosen_output(trained: Sequence[Trained]) -> dict[str, str]:
+    """The output by which results are shown, where the first run has chosen one; what each has chosen is logged."""
+    chosen = [(name, each.weights.chosen_output(variant)) for each in trained for variant, name in each.names.items()]
+    for name, output in chosen:
+        if output is not None:
+            log.info("%s: its run has chosen output=%s, which predict and demo take", name, output)
+    shown = [output for _, output in chosen if output not in (None, BASELINE)]
+    return {"output": shown[0]} if shown else {}
 
 
 def _open_all(places: Sequence[str], which: str, cache_dir: str) -> list[Trained]:
@@ -68,7 +82,7 @@ def _open_all(places: Sequence[str], which: str, cache_dir: str) -> list[Trained
     seen: Counter[str] = Counter()
     trained = []
     for where in places:
-        weights, variant = _open(where, which, cache_dir)
+        weights, variant = open_named(where, "ckpt", cache_dir, which)
         run = _name_of(weights.path)
         seen[run] += 1
         prefix = run if seen[run] == 1 else f"{run}_{seen[run]}"
@@ -77,14 +91,27 @@ def _open_all(places: Sequence[str], which: str, cache_dir: str) -> list[Trained
     return trained
 
 
-def _open(where: str, which: str, cache_dir: str) -> tuple[LearnedWeights, str | None]:
-    """What a name, a folder of `HQSam.save_pretrained`, a run or a file holds, and which variant of it is wanted."""
+def open_named(where: str, key: str, cache_dir: str, which: str = "best") -> tuple[LearnedWeights, str | None]:
+    """Opens a name, a folder of `HQSam.save_pretrained`, a run or a file with trained heads.
+
+    Args:
+        where: of `SHIPPED`, of `OFFICIAL`, or see `open_weights`.
+        key: see there.
+        cache_dir: of downloads.
+        which: see there.
+
+    Returns:
+        The heads, and the name of the one that is wanted; None where all are.
+
+    Raises:
+        HQSamError: there is none, or it cannot be read.
+    """
     folder = SHIPPED.get(where, Path(where).expanduser())
     if (folder / CONFIG_FILE).is_file():
         return _open_folder(folder), None
     if where in OFFICIAL:
         where = str(download_file(OFFICIAL_REPOSITORY, OFFICIAL[where][1], None, cache_dir))
-    return open_weights(where, "ckpt", which)
+    return open_weights(where, key, which)
 
 
 def _open_folder(folder: Path) -> LearnedWeights:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hqsam_lightning.cli import clean_errors, run_hydra
 from hqsam_lightning.config import as_plain, conf_dir
-from hqsam_lightning.data.building import build_sets
+from hqsam_lightning.data.building import build_run_sets
 from hqsam_lightning.data.cache import CacheIndex
 from hqsam_lightning.data.cache_writing import (
     Entries,
@@ -101,7 +101,7 @@ def _fill(config: DictConfig, fabric: Fabric, folder: Path) -> str:
 
 
 def _prepare(config: DictConfig, fabric: Fabric) -> tuple[FrozenSam, Entries]:
-    sets = build_sets(config)
+    sets, _ = build_run_sets(config)
     train, validation = MergedSets([samples for samples, _ in sets.train]), MergedSets(list(sets.validation.values()))
     if fabric.device.type == "cpu" and ProcessSettings.from_config(config).keep_freed_memory:
         keep_freed_memory()

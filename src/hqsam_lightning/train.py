@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hqsam_lightning.config import as_plain, conf_dir, make_callable
 from hqsam_lightning.data import DataSets, PromptedDataModule
 from hqsam_lightning.data.building import (
     build_datamodule,
-    build_sets,
+    build_run_sets,
     open_cache,
     require_full_step,
     validation_margins,
@@ -25,10 +26,12 @@ from hqsam_lightning.data.building import (
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.contact_sheet import write_contact_sheets
 from hqsam_lightning.data.fingerprint import fingerprint
+from hqsam_lightning.data.folds import Folds
 from hqsam_lightning.data.framing import Stretch
 from hqsam_lightning.data.watched_loading import loader_errors
 from hqsam_lightning.errors import ConfigError, choice_error
 from hqsam_lightning.evaluation.scorer import Scorer, build_scorer
+from hqsam_lightning.evaluation_config import open_named
 from hqsam_lightning.heads import Head
 from hqsam_lightning.recipe import features_of
 from hqsam_lightning.report import paper_table_path, print_beside_paper
@@ -41,6 +44,7 @@ from hqsam_lightning.runtime.process_settings import with_process_settings
 from hqsam_lightning.runtime.signals import stops_deferred
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema import check_config
+from hqsam_lightning.training.averaging import AveragedHeads
 from hqsam_lightning.training.batching import BatchPlan, plan_batch
 from hqsam_lightning.training.callbacks.best_checkpoint import BestCheckpoints, BestWeights
 from hqsam_lightning.training.callbacks.inference_speed import InferenceSpeed
@@ -71,7 +75,8 @@ def train(config: DictConfig) -> tuple[pd.DataFrame, dict[str, Any]]:
         HQSamError: for input that cannot work, before any long work starts.
     """
     config = check_config(config, "train")
-    with open_session(config, "train") as session:
+    averages = [] if config.average is None else [AveragedHeads(config.average)]
+    with open_session(config, "train", averages) as session:
         return _train(config, session)
 
 
@@ -110,20 +115,28 @@ def _train(config: DictConfig, session: Session) -> tuple[pd.DataFrame, dict[str
 
 def build(config: DictConfig, plan: BatchPlan) -> tuple[HQSamModule, PromptedDataModule]:
     """Builds the data first, so that what is missing is reported before weights are fetched; then SAM and variants."""
-    sets = build_sets(config)
+    sets, folds = build_run_sets(config)
     require_full_step(sets, "batch.total", plan.total)
     sam = instantiate(config.sam)
     cache = open_cache(config, features_of(as_plain(config), sam.weights_sha256))
     datamodule = build_datamodule(
         config, sets, sam.image_size, sam.mask_input_size, plan.per_device, plan.accumulate, cache
     )
-    module = build_module(config, sam, list(sets.validation))
+    module = build_module(config, sam, list(sets.validation), folds)
     _refuse_cache(cache, module.heads)
     return module, datamodule
 
 
-def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) -> HQSamModule:
-    """Builds the variants, their losses and their optimiser over a SAM; `val_sets` names the validation sets.
+def build_module(
+    config: DictConfig, sam: FrozenSam, val_sets: Sequence[str], folds: Folds | None = None
+) -> HQSamModule:
+    """Builds the variants, their losses and their optimiser over a SAM.
+
+    Args:
+        config: of the run.
+        sam: the frozen model.
+        val_sets: names of the validation sets.
+        folds: see `HQSamModule`.
 
     Raises:
         ConfigError: evaluation.metric is none of the run's metrics.
@@ -143,6 +156,7 @@ def build_module(config: DictConfig, sam: FrozenSam, val_sets: Sequence[str]) ->
         config=as_plain(config),
         sequential_backward=config.sequential_backward,
         variant_losses={name: instantiate(loss) for name, loss in config.variant_losses.items()},
+        **({} if folds is None else {"folds": folds}),
     )
 
 
@@ -169,7 +183,10 @@ def _begin(checkpoint: dict[str, Any] | None, config: DictConfig, module: HQSamM
     if checkpoint is not None:
         check_checkpoint(checkpoint, module.trainable_state, module.sam.name, module.sam.weights_sha256)
     before = None if checkpoint is None else checkpoint[INFO_KEY]
-    module.begun_from = begin_from(module.heads, config.variants, module.sam, before)
+    read = partial(open_named, cache_dir=config.paths.cache_dir)
+    module.begun_from = begin_from(module.heads, config.variants, module.sam, before, read)
+    if checkpoint is None and module.fold_heads is not None:
+        module.fold_heads.begin_as(module.trained)
     if checkpoint is not None and module.data_facts is not None:
         check_recipe(checkpoint, as_plain(config), module.data_facts, module.begun_from)
 

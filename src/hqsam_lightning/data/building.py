@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hqsam_lightning.config import own_errors
 from hqsam_lightning.data.cache import EmbeddingCache
 from hqsam_lightning.data.datamodule import PromptedDataModule
+from hqsam_lightning.data.folds import Folds, cross_fitted
 from hqsam_lightning.data.framing import margins_of
 from hqsam_lightning.data.sets import DataSets
 from hqsam_lightning.errors import ConfigError
@@ -42,6 +43,19 @@ def build_sets(config: DictConfig) -> DataSets:
             f"returned {type(sets).__name__}"
         )
     return sets
+
+
+def build_run_sets(config: DictConfig) -> tuple[DataSets, Folds | None]:
+    """Finds what a run trains and validates on: its own photos in parts where ``folds`` says so and none are given.
+
+    Raises:
+        HQSamError: see `build_sets` and `hqsam_lightning.data.folds.cross_fitted`.
+    """
+    if config.folds is None:
+        return build_sets(config), None
+    kept = {"data": {"holdout": 0}} if "holdout" in config.data else {}
+    sets = build_sets(cast(DictConfig, OmegaConf.merge(config, kept)))
+    return (sets, None) if sets.validation else cross_fitted(sets, config.folds)
 
 
 def open_cache(config: DictConfig, features: Mapping[str, Any]) -> EmbeddingCache | None:

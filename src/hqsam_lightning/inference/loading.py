@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hqsam_lightning.config import as_plain, conf_dir, own_errors
 from hqsam_lightning.errors import CheckpointError, ConfigError, WeightsError, choice_error
+from hqsam_lightning.evaluation.table import BASELINE
 from hqsam_lightning.heads import Head
 from hqsam_lightning.heads.official import from_official
 from hqsam_lightning.inference.folder import CONFIG_FILE, WEIGHTS_FILE, fill_head, read_folder
@@ -77,6 +78,12 @@ class Options(NamedTuple):
 
 def load(where: str | Path, options: Options) -> HQSam:
     """Builds a model, on the CPU; see `HQSam.from_pretrained`."""
+    if options.output == BASELINE:
+        return _load(where, options._replace(output=None)).plain()
+    return _load(where, options)
+
+
+def _load(where: str | Path, options: Options) -> HQSam:
     text = str(where)
     path = Path(text.partition(SEPARATOR)[0]).expanduser()
     with own_errors():
@@ -167,7 +174,9 @@ def _load_run(text: str, options: Options) -> HQSam:
     head = weights.build(variant, sam)
     head_config = {name: value for name, value in run["variants"][variant].items() if name != "weights"}
     origin = Origin(sam_config, head_config, facts_of_run(weights.path, variant))
-    return HQSam(sam, head, options.output or _output_of(run, head), origin)
+    output = options.output or weights.chosen_output(variant) or _output_of(run, head)
+    # the masks of SAM's token beside an HQ token are not quite plain SAM's
+    return HQSam(sam, origin=Origin(sam_config)) if output == BASELINE else HQSam(sam, head, output, origin)
 
 
 def _load_official(

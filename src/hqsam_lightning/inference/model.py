@@ -86,7 +86,8 @@ class HQSam(nn.Module):
                 `save_pretrained`, or of transformers' SamModel or SamHQModel; a file of SAM or HQ-SAM (``.pth``,
                 ``.pt``, ``.safetensors``); or a repository ``ORG/NAME`` of the Hugging Face Hub.
             device: to put it on.
-            output: see `HQSam`; None takes what a run or folder was evaluated by, otherwise SAM + HQ.
+            output: see `HQSam`; "sam" leaves the head out. None takes what a run has chosen (its
+                `evaluation.choose_output`), what a run or folder was evaluated by, otherwise SAM + HQ.
             sam: name of a SAM of conf/sam, where a file's sizes do not tell.
             sam_weights: file of SAM's weights, where they are not the published ones.
             precision: of the image encoder, "fp32", "bf16" or "fp16".

@@ -10,10 +10,11 @@ from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
 
 from hqsam_lightning.checks import arguments, number
+from hqsam_lightning.training.averaging import decay_at
 
 
 class WeightEMA(WeightAveraging):
-    """Lightning's averaging callback with a decay that warms up: min(decay, (1 + n) / (10 + n)) at update n.
+    """Lightning's averaging callback with a decay that warms up, see `decay_at`.
 
     Buffers are averaged alike, so that BatchNorm's statistics belong to the averaged weights; whole numbers are copied.
     Validation sees the averages, checkpoints hold both, and `hand_over` puts the averages into the module.
@@ -34,7 +35,7 @@ class WeightEMA(WeightAveraging):
     def average(self, averages: list[Tensor], current: list[Tensor], updates: Tensor | int) -> None:
         """Moves averages in place towards the current values, all of one type and device, at update >= 1."""
         if averages[0].is_floating_point():
-            torch._foreach_lerp_(averages, current, 1 - min(self.decay, (1 + int(updates)) / (10 + int(updates))))
+            torch._foreach_lerp_(averages, current, 1 - decay_at(int(updates), self.decay))
         else:
             torch._foreach_copy_(averages, current)
 

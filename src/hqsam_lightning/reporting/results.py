@@ -30,6 +30,7 @@ from hqsam_lightning.reporting.metric_facts import MetricFacts, describe, of_tab
 from hqsam_lightning.reporting.numbers import Summary
 from hqsam_lightning.reporting.runs import Recipe, Run
 from hqsam_lightning.reporting.tables import metric_lines, overview, set_differences, set_scores
+from hqsam_lightning.reporting.verdicts import verdict
 from hqsam_lightning.storage.files import write_document, write_whole
 from hqsam_lightning.training.callbacks.best_checkpoint import BestWeights
 
@@ -99,7 +100,7 @@ def write_results(folder: Path, results: Results) -> None:
         "metrics": {name: vars(metric) for name, metric in results.metrics.items()},
         "scores": as_records(results.means),
         "differences": as_records(differences(results.table)),
-        "best": {name: _best_entry(best) for name, best in results.best.items()},
+        "best": {name: _best_entry(name, best, results.metrics) for name, best in results.best.items()},
         "config": results.config,
     }
     json.dumps(body, allow_nan=False)  # refused before anything is written
@@ -112,7 +113,7 @@ def write_tables(folder: Path, results: Results, picture: str | None = None) -> 
     """Writes results.md; `picture` is the file name of the panels beside it, if there are any."""
     summary = results.summary()
     lines = ["# Results", "", *(prose("Nothing was scored.") if summary is None else score_lines(summary))]
-    lines += [line for sentence in describe_best(results) for line in prose(sentence)]
+    lines += [line for sentence in (*describe_best(results), *describe_choices(results)) for line in prose(sentence)]
     lines += [] if summary is None else cost_lines(summary)
     lines += [f"![Image, ground truth, SAM and HQ-SAM]({picture})", ""] if picture else []
     write_whole(folder / RESULTS_FILE, "\n".join([*lines, "## Run", "", *fact_lines(results.facts)]).encode())
@@ -168,6 +169,16 @@ def wide_console() -> Console:
     return console if console.is_terminal else Console(width=WIDE)
 
 
-def _best_entry(best: BestWeights) -> dict[str, Any]:
+def describe_choices(results: Results) -> list[str]:
+    """Which output each best checkpoint is used with, and why, in a sentence; none where the run makes no choice."""
+    return [_verdict(name, best, results.metrics) for name, best in results.best.items() if best.output is not None]
+
+
+def _best_entry(name: str, best: BestWeights, metrics: Mapping[str, MetricFacts]) -> dict[str, Any]:
     facts = {"epoch": best.epoch, "step": best.step, "metric": best.metric, "value": best.value}
-    return {**facts, "scores": as_records(summarise(best.table))}
+    chosen = {} if best.output is None else {"output": best.output, "verdict": _verdict(name, best, metrics)}
+    return {**facts, **chosen, "scores": as_records(summarise(best.table))}
+
+
+def _verdict(name: str, best: BestWeights, metrics: Mapping[str, MetricFacts]) -> str:
+    return verdict(best.table, name, str(best.output), best.metric, metrics)

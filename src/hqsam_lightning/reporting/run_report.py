@@ -8,7 +8,14 @@ from pathlib import Path
 
 import lightning as L
 
-from hqsam_lightning.reporting.results import Results, describe_best, print_results, write_results, write_tables
+from hqsam_lightning.reporting.results import (
+    Results,
+    describe_best,
+    describe_choices,
+    print_results,
+    write_results,
+    write_tables,
+)
 from hqsam_lightning.runtime.decoration import decoration
 from hqsam_lightning.training.callbacks.panels import ImagePanels, save_panels
 from hqsam_lightning.training.loggers import log_results
@@ -37,4 +44,4 @@ def report_run(folder: Path, results: Results, trainer: L.Trainer, callbacks: Se
     if results.table.empty:
         log.warning("no validation set: nothing was scored; see data.val_sources and data.holdout")
     print_results(results)
-    print("\n".join([*describe_best(results), f"results in {folder}"]))
+    print("\n".join([*describe_best(results), *describe_choices(results), f"results in {folder}"]))

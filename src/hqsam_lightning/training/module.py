@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from hqsam_lightning.data.folds import Folds
 from hqsam_lightning.errors import CheckpointError, ConfigError, choice_error
 from hqsam_lightning.evaluation.model import Model
 from hqsam_lightning.evaluation.scorer import Scorer
@@ -21,6 +22,7 @@ from hqsam_lightning.heads.base import predictions
 from hqsam_lightning.losses import PointSampledMaskLoss
 from hqsam_lightning.sam.frozen import FrozenSam
 from hqsam_lightning.training.checkpoint import INFO_KEY, check_checkpoint, checkpoint_info, require_finite
+from hqsam_lightning.training.fold_heads import FoldHeads, variant_of
 from hqsam_lightning.types import Batch, MaskLogits
 
 OUTPUTS = ("hq", "sum")
@@ -45,6 +47,8 @@ class HQSamModule(L.LightningModule):
         sequential_backward: take each variant's gradients before the next one's forward pass, so that memory holds one
             graph.
         variant_losses: by name, of the variants that are trained by another loss.
+        folds: parts of the training photos, which are validated on: each variant that learns is scored by heads beside
+            it, which do not learn from the part that they score. None scores the variant itself.
 
     Raises:
         ConfigError: for an unknown output or variant, a variant named as a baseline, no variant that learns, or a loss
@@ -64,6 +68,7 @@ class HQSamModule(L.LightningModule):
         config: dict[str, Any] | None = None,
         sequential_backward: bool = False,
         variant_losses: Mapping[str, PointSampledMaskLoss] | None = None,
+        folds: Folds | None = None,
     ) -> None:
         super().__init__()
         if output not in OUTPUTS:
@@ -78,6 +83,7 @@ class HQSamModule(L.LightningModule):
                 raise choice_error("variant_losses", name, sorted(variants))
         self.sam = sam
         self.variants = nn.ModuleDict({BASELINE: SamHead(), **variants})
+        self.fold_heads = None if folds is None else FoldHeads(self.trained, folds)
         self.loss = loss
         self.variant_losses = dict(variant_losses or {})
         self.output = output
@@ -131,10 +137,16 @@ class HQSamModule(L.LightningModule):
         return {name: head for name, head in self.heads.items() if head.learned}
 
     @property
+    def learning(self) -> dict[str, Head]:
+        """Every head that learns: the variants, and those that score them on their own photos."""
+        return self.trained | ({} if self.fold_heads is None else self.fold_heads.heads)
+
+    @property
     def trainable_state(self) -> dict[str, Tensor]:
         """The part of the state dict that is trained: what checkpoints hold of it."""
-        learned = {name: head.learned for name, head in self.heads.items()}
-        return {f"variants.{name}.{key}": value for name in learned for key, value in learned[name].items()}
+        parts = {"variants": self.variants, **({} if self.fold_heads is None else {"fold_heads": self.fold_heads})}
+        named = {f"{part}.{name}": value for part in parts for name, value in parts[part].named_parameters()}
+        return {name: value for name, value in named.items() if value.requires_grad}
 
     @property
     def heads(self) -> dict[str, Head]:
@@ -146,30 +158,32 @@ class HQSamModule(L.LightningModule):
         return dict(predictions(self.sam, variants, batch))
 
     def losses(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
-        """Loss of each trained variant's HQ logits, and its parts, by variant."""
+        """Loss of each learning head's HQ logits on the masks that it may see, and its parts, by head."""
         weights, ignore = batch.mask_weights(), batch.mask_ignore()
-        losses = {}
-        for name, logits in predictions(self.sam, self.trained, batch):
-            terms = self.loss_of(name)(logits.hq, batch.masks, batch.seeds, weights, ignore)
+        losses, heads = {}, self.learning
+        for name, logits in predictions(self.sam, heads, batch):
+            seen = weights if self.fold_heads is None else weights * self.fold_heads.seen(name, batch)
+            terms = self.loss_of(name)(logits.hq, batch.masks, batch.seeds, seen, ignore)
             if self.sequential_backward:
-                terms["loss"] = with_gradients_taken(terms["loss"], list(self.heads[name].learned.values()))
+                terms["loss"] = with_gradients_taken(terms["loss"], list(heads[name].learned.values()))
             losses[name] = terms
         return losses
 
-    def loss_of(self, variant: str) -> PointSampledMaskLoss:
-        """The loss that a variant is trained by."""
-        return self.variant_losses.get(variant, self.loss)
+    def loss_of(self, head: str) -> PointSampledMaskLoss:
+        """The loss that a head is trained by."""
+        return self.variant_losses.get(variant_of(head), self.loss)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Sum of the variants' losses on their HQ logits."""
-        losses = self.losses(batch)
-        for name, terms in losses.items():
+        losses, variants = self.losses(batch), list(self.trained)
+        for name in variants:
             self.log_dict(
-                {f"train/{name}/{term}": value.detach() for term, value in terms.items()}, batch_size=len(batch.masks)
+                {f"train/{name}/{term}": value.detach() for term, value in losses[name].items()},
+                batch_size=len(batch.masks),
             )
-        total = torch.stack([terms["loss"] for terms in losses.values()]).sum()
-        self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch.masks))
-        return total
+        shown = torch.stack([losses[name]["loss"].detach() for name in variants]).sum()
+        self.log("train/loss", shown, prog_bar=True, batch_size=len(batch.masks))
+        return torch.stack([terms["loss"] for terms in losses.values()]).sum()
 
     def first_not_finite(self, batch: Batch) -> str | None:
         """Names the first of features, losses and their parts that is NaN or infinite for a batch; None if none is."""
@@ -178,7 +192,7 @@ class HQSamModule(L.LightningModule):
             if not all(torch.isfinite(value).all() for value in (features.image_embeddings, features.early)):
                 return "the features of the frozen SAM"
         weights = batch.mask_weights()
-        for name, logits in predictions(self.sam, self.trained, batch):
+        for name, logits in predictions(self.sam, self.learning, batch):
             if not torch.isfinite(logits.select("hq")).all():
                 return f"the logits of variant {name}"
             for term, value in self.loss_of(name)(logits.hq, batch.masks, batch.seeds, weights).items():
@@ -192,9 +206,17 @@ class HQSamModule(L.LightningModule):
         Returns:
             For the pictures: "logits", the (N, 1, 4h, 4w) logits of each row, and "scores", the batch's table.
         """
-        model = Model(self.sam, self.heads, masks_at_once=len(batch.image_index))
+        model = Model(self.sam, self.scoring(batch), masks_at_once=len(batch.image_index))
         logits = model.encode(batch.images).logits(batch.prompts, batch.image_index)
+        if self.fold_heads is not None:
+            logits = self.fold_heads.merged(logits, batch)
         return {"logits": logits, "scores": self.scorer.update(batch, logits)}
+
+    def scoring(self, batch: Batch) -> dict[str, Head]:
+        """The heads that score a validation batch: the variants, or those beside them that have not seen its photos."""
+        if self.fold_heads is None:
+            return self.heads
+        return {name: head for name, head in self.heads.items() if not head.learned} | self.fold_heads.scoring(batch)
 
     def on_validation_epoch_start(self) -> None:
         """Begins with no scores."""
@@ -232,7 +254,7 @@ class HQSamModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """One optimiser over the variants' parameters; none is shared, so it acts on each as if alone."""
-        optimizer = self._optimizer([value for head in self.trained.values() for value in head.learned.values()])
+        optimizer = self._optimizer([value for head in self.learning.values() for value in head.learned.values()])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -241,13 +263,19 @@ class HQSamModule(L.LightningModule):
         require_finite(checkpoint["state_dict"])
         checkpoint[INFO_KEY] = self._info()
 
-    def variant_checkpoint(self, variant: str) -> dict[str, Any]:
-        """A checkpoint of one variant alone, to resume no run from; a `CheckpointError` where it is not finite."""
+    def variant_checkpoint(self, variant: str, output: str | None = None) -> dict[str, Any]:
+        """A checkpoint of one variant alone, to resume no run from; a `CheckpointError` where it is not finite.
+
+        Args:
+            variant: its name.
+            output: the logits that were chosen for it, see `hqsam_lightning.evaluation.choosing`; None is no choice.
+        """
         mine = f"variants.{variant}."
         state = {key: value.detach() for key, value in self.trainable_state.items() if key.startswith(mine)}
         require_finite(state)
         steps = {"epoch": self.trainer.current_epoch, "global_step": self.trainer.global_step}
-        return {**steps, "state_dict": state, INFO_KEY: self._info()}
+        chosen = {} if output is None else {"output": output}
+        return {**steps, "state_dict": state, INFO_KEY: {**self._info(), **chosen}}
 
     def _info(self) -> dict[str, Any]:
         facts = self._config, self.data_facts, self.begun_from

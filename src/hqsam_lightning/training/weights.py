@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -59,6 +59,10 @@ class LearnedWeights:
     def identity(self) -> dict[str, str]:
         """A fingerprint of each head's weights, by name."""
         return {name: state_dict_sha256(state) for name, state in self.states.items()}
+
+    def chosen_output(self, variant: str) -> str | None:
+        """The output that the run has chosen for a head, see `hqsam_lightning.evaluation.choosing`; None without."""
+        return self.infos.get(variant, {}).get("output")
 
     @property
     def holds_sam(self) -> bool:
@@ -175,7 +179,11 @@ def build_head(config: Mapping[str, Any], sam: FrozenSam, seed: int) -> Head:
 
 
 def begin_from(
-    heads: Mapping[str, Head], configs: Mapping[str, Any], sam: FrozenSam, before: Mapping[str, Any] | None = None
+    heads: Mapping[str, Head],
+    configs: Mapping[str, Any],
+    sam: FrozenSam,
+    before: Mapping[str, Any] | None = None,
+    open_weights: Callable[[str, str], tuple[LearnedWeights, str | None]] = open_weights,
 ) -> dict[str, str]:
     """Gives heads the weights of the runs or files that their configs name.
 
@@ -185,6 +193,7 @@ def begin_from(
         sam: that they are used with.
         before: what the checkpoint of a resumed run says of that run: the heads are left as they are, and what is named
             as before is not read again.
+        open_weights: reads what a config names, given its key; one that knows more than runs and files.
 
     Returns:
         SHA-256 of what each head began from, by name, which stands for its path in the run's recipe.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import lightning as L
 import pandas as pd
 from lightning.pytorch.callbacks import Checkpoint
 
+from hqsam_lightning.checks import arguments, boolean, text
 from hqsam_lightning.errors import CheckpointError, DataError, choice_error
+from hqsam_lightning.evaluation.choosing import choose_output
 from hqsam_lightning.evaluation.table import BASELINE, parse_table, to_csv
 from hqsam_lightning.storage.files import UNREADABLE, read_document, write_document
 from hqsam_lightning.training.module import HQSamModule
@@ -32,12 +34,14 @@ class Choice:
         step: optimiser steps that were taken.
         metric: that it was chosen by.
         value: of the variant, see `HQSamModule.objectives`.
+        output: the logits to use, see `hqsam_lightning.evaluation.choosing`; None where the run makes no choice.
     """
 
     epoch: int
     step: int
     metric: str
     value: float
+    output: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -61,14 +65,17 @@ class BestCheckpoints(Checkpoint):
     Args:
         dirpath: folder of the checkpoints.
         metric: name of the metric that they are chosen by.
+        choose_output: whether the same validation chooses the output that a checkpoint is used with.
 
     Raises:
         ConfigError: the run has no such metric.
     """
 
-    def __init__(self, dirpath: str, metric: str) -> None:
+    @arguments("callbacks.best", metric=text(1), choose_output=boolean())
+    def __init__(self, dirpath: str, metric: str, choose_output: bool = False) -> None:
         self.folder = Path(dirpath)
         self.metric = metric
+        self.choose_output = choose_output
         self.chosen: dict[str, Choice] = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -85,8 +92,12 @@ class BestCheckpoints(Checkpoint):
         for variant, values in pl_module.objectives.items():
             before, value = self.chosen.get(variant), values[self.metric]
             if before is None or is_better(value, before.value):
-                self.chosen[variant] = Choice(epoch, trainer.global_step, self.metric, value)
-                self._save(trainer, pl_module, variant)
+                table = pl_module.scores[pl_module.scores["variant"].isin([BASELINE, variant])]
+                output = (
+                    choose_output(table, variant, self.metric, pl_module.scorer.metrics) if self.choose_output else None
+                )
+                self.chosen[variant] = Choice(epoch, trainer.global_step, self.metric, value, output=output)
+                self._save(trainer, pl_module, variant, table)
 
     def state_dict(self) -> dict[str, Any]:
         """Goes into last.ckpt: what was chosen so far."""
@@ -116,12 +127,12 @@ class BestCheckpoints(Checkpoint):
                 log.warning("%s", error)
         return best
 
-    def _save(self, trainer: L.Trainer, module: HQSamModule, variant: str) -> None:
+    def _save(self, trainer: L.Trainer, module: HQSamModule, variant: str, table: pd.DataFrame) -> None:
         # every process calls it, the first one writes
-        trainer.strategy.save_checkpoint(module.variant_checkpoint(variant), self._checkpoint(variant))
+        content = module.variant_checkpoint(variant, self.chosen[variant].output)
+        trainer.strategy.save_checkpoint(content, self._checkpoint(variant))
         trainer.strategy.barrier()
         if trainer.is_global_zero:
-            table = module.scores[module.scores["variant"].isin([BASELINE, variant])]
             write_best_scores(self._scores(variant), self.chosen[variant], table)
 
     def _checkpoint(self, variant: str) -> Path:
