@@ -87,7 +87,7 @@ def _papers_setting(config: DictConfig) -> str:
     if config.data._target_.rpartition(".")[2] in SCENES:
         return whole
     return (
-        "add setting=paper sam=vit_b for its recipe on this data; few images want a small batch, such as batch.total=4 "
+        "add setting=paper sam=vit_b for its recipe on this data; up to a thousand images want +experiment=own_photos "
         f"(README, 'Your own photos'). Its whole setting: {whole}"
     )
 
