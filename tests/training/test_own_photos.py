@@ -55,7 +55,7 @@ def test_each_photo_is_scored_by_the_head_that_did_not_see_it(finished: SimpleNa
     scores = module.scores[(module.scores["output"] == "hq") & (module.scores["metric"] == "iou")]
     found = dict(zip(scores["sample"], scores["value"], strict=True))
     assert len(found) == PHOTOS
-    examples = finished.datamodule.validation["folder"]
+    (examples,) = finished.datamodule.validation
     for number in range(PHOTOS):
         batch = collate([examples[number]])
         head = module.fold_heads.heads[f"hq/{number // 2}"]

@@ -53,16 +53,17 @@ class FoldHeads(nn.Module):
         parts = self._parts(batch)
         return torch.ones_like(parts, dtype=torch.float32) if not part else (parts != int(part)).float()
 
-    def scoring(self, batch: Batch) -> dict[str, Head]:
-        """The copies that score masks of the batch."""
+    def scoring(self, variants: Mapping[str, Head], batch: Batch) -> dict[str, Head]:
+        """What scores the batch: the variants that do not learn, and the copies of the others that have not seen it."""
+        fixed = {name: head for name, head in variants.items() if name not in self.copies}
         present = {str(part) for part in self._parts(batch).tolist()}
-        return {name: head for name, head in self.heads.items() if name.partition(SEPARATOR)[2] in present}
+        return fixed | {name: head for name, head in self.heads.items() if name.partition(SEPARATOR)[2] in present}
 
     def merged(self, found: Mapping[Row, Tensor], batch: Batch) -> dict[Row, Tensor]:
         """One prediction per variant and output, of each mask that of the head which has not seen it.
 
         Args:
-            found: (N, 1, 4h, 4w) logits by all heads of `scoring`, and by others, which are given back as they are.
+            found: (N, 1, 4h, 4w) logits by the heads of `scoring`.
             batch: that they predicted.
         """
         parts, merged = self._parts(batch), dict[Row, Tensor]()

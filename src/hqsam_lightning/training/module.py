@@ -206,17 +206,12 @@ class HQSamModule(L.LightningModule):
         Returns:
             For the pictures: "logits", the (N, 1, 4h, 4w) logits of each row, and "scores", the batch's table.
         """
-        model = Model(self.sam, self.scoring(batch), masks_at_once=len(batch.image_index))
+        heads = self.heads if self.fold_heads is None else self.fold_heads.scoring(self.heads, batch)
+        model = Model(self.sam, heads, masks_at_once=len(batch.image_index))
         logits = model.encode(batch.images).logits(batch.prompts, batch.image_index)
         if self.fold_heads is not None:
             logits = self.fold_heads.merged(logits, batch)
         return {"logits": logits, "scores": self.scorer.update(batch, logits)}
-
-    def scoring(self, batch: Batch) -> dict[str, Head]:
-        """The heads that score a validation batch: the variants, or those beside them that have not seen its photos."""
-        if self.fold_heads is None:
-            return self.heads
-        return {name: head for name, head in self.heads.items() if not head.learned} | self.fold_heads.scoring(batch)
 
     def on_validation_epoch_start(self) -> None:
         """Begins with no scores."""
