@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hqsam_lightning.data.fingerprint import changes
-from hqsam_lightning.schema.keys import matches
+from hqsam_lightning.schema.keys import first_pattern, matches
 from hqsam_lightning.schema.paths import path_keys
 
 NAMES = (
@@ -128,4 +128,5 @@ def _is_inside(value: Any, folder: Any) -> bool:
 
 def is_under(key: str, patterns: Iterable[str]) -> bool:
     """Whether a dotted key is of one of the patterns, or below one that is."""
-    return any(matches(pattern, key) or matches(f"{pattern}.**.*", key) for pattern in patterns)
+    own_and_below = tuple(each for pattern in patterns for each in (pattern, f"{pattern}.**.*"))
+    return first_pattern(own_and_below, key) is not None

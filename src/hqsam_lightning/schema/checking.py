@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from hqsam_lightning.data.catalogue import Source
 from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.schema.contracts import contract_problems
-from hqsam_lightning.schema.keys import Found, Problems, entries, first_match, matches, resolve
+from hqsam_lightning.schema.keys import Found, Problems, entries, first_match, first_pattern, resolve
 from hqsam_lightning.schema.paths import expand_paths, path_problems
 from hqsam_lightning.schema.rules import COMMANDS, SECTIONS
 from hqsam_lightning.schema.target_rules import expected_of
@@ -108,7 +108,7 @@ def _source_problems(values: dict[str, Any]) -> Iterator[Found]:
     """Checks the fields of every source in a catalogue, whether or not it is used."""
     expected = {field: what for field, what in expected_of(Source).items() if field != "name"}
     for key, value in entries(values):
-        if any(matches(pattern, key) for pattern in SOURCES) and isinstance(value, dict):
+        if isinstance(value, dict) and first_pattern(SOURCES, key):
             for field, given in value.items():
                 if field not in expected:
                     yield f"{key}.{field}", f"expected one of {', '.join(expected)}"

@@ -46,15 +46,21 @@ def entries(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from entries(value, key)
 
 
-@lru_cache(maxsize=4096)
-def matches(pattern: str, key: str) -> bool:
-    """Whether a dotted key matches a pattern, e.g. ``variants.*.weights`` or ``data.**.max_masks``."""
-    return _compiled(pattern).fullmatch(key) is not None
+@lru_cache(maxsize=16384)
+def first_pattern(patterns: tuple[str, ...], key: str) -> str | None:
+    """The first pattern that a dotted key matches, if any, e.g. ``variants.*.weights`` or ``data.**.max_masks``."""
+    return next((pattern for pattern in patterns if _compiled(pattern).fullmatch(key)), None)
 
 
 def first_match(values: Mapping[str, Value], key: str) -> Value | None:
     """The value of the first pattern that the key matches, if there is one."""
-    return next((value for pattern, value in values.items() if matches(pattern, key)), None)
+    pattern = first_pattern(tuple(values), key)
+    return None if pattern is None else values[pattern]
+
+
+def matches(pattern: str, key: str) -> bool:
+    """Whether a dotted key matches a pattern."""
+    return first_pattern((pattern,), key) is not None
 
 
 def _resolve_node(node: DictConfig | ListConfig, prefix: str, problems: Problems) -> Any:

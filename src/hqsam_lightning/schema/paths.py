@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hqsam_lightning.checks import path
 from hqsam_lightning.schema.annotations import path_arguments
-from hqsam_lightning.schema.keys import Found, entries, matches, resolve
+from hqsam_lightning.schema.keys import Found, entries, first_pattern, resolve
 from hqsam_lightning.schema.targets import locate, nodes_of
 
 PATH_KEYS = (
@@ -30,7 +30,7 @@ def path_keys(values: Mapping[str, Any]) -> set[str]:
     Args:
         values: of the config; a target that cannot be imported tells nothing of its arguments.
     """
-    found = {key for key, _ in entries(dict(values)) if any(matches(pattern, key) for pattern in PATH_KEYS)}
+    found = {key for key, _ in entries(dict(values)) if first_pattern(PATH_KEYS, key)}
     for key, node in nodes_of(dict(values)):
         target = locate(key, node)
         found |= {f"{key}.{name}" for name in path_arguments(target)} if target is not None else set()

@@ -25,7 +25,7 @@ from hqsam_lightning.metrics.registry import Metric
 from hqsam_lightning.overrides import near
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.schema.annotations import signature_of
-from hqsam_lightning.schema.keys import Found, entries, first_match, matches
+from hqsam_lightning.schema.keys import Found, entries, first_match, first_pattern
 from hqsam_lightning.schema.target_rules import expected_of
 
 
@@ -132,7 +132,7 @@ def _locate(target: str) -> Any:
 def target_problems(values: dict[str, Any]) -> Iterator[Found]:
     """Yields the problems of the nodes of a config, and the keys that should hold a node and do not."""
     for key, value in entries(values):
-        pattern = next((pattern for pattern in PARTS if matches(pattern, key)), None)
+        pattern = first_pattern(tuple(PARTS), key)
         if pattern is not None and not _is_node(value):
             remedy = f"; leave it out with ~{key}" if "*" in pattern else ""
             yield key, f"expected a mapping with a _target_; got {show(value)}{remedy}"
