@@ -1,8 +1,12 @@
-"""Runs in processes of their own, which may be killed in any hook; the package is imported once for all of them."""
+"""Runs and commands in processes of their own, which may be killed; the package is imported once for all of them."""
 
 import multiprocessing
 import os
+import runpy
+import subprocess
 import sys
+import tempfile
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import lightning as L
@@ -10,8 +14,9 @@ from omegaconf import DictConfig
 
 from patience import PATIENCE
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["hqsam_lightning.train", "hqsam_lightning.pretrain"])
+context = multiprocessing.get_context("forkserver")
+"""Of processes that need not import what most of them need."""
+context.set_forkserver_preload([f"hqsam_lightning.{name}" for name in ("train", "pretrain", "search.searcher")])
 
 TIMEOUT = PATIENCE
 
@@ -58,7 +63,34 @@ def launch(config: DictConfig, log: Path) -> int:
     Returns:
         The exit status; -9 where it was killed.
     """
-    process = _context.Process(target=_run, args=(config, log))
+    return _status_of(context.Process(target=_run, args=(config, log)), log)
+
+
+def run_command(
+    program: str, *arguments: str, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs what `subprocess.run` would run by ``python -m PROGRAM ARGUMENTS``, without the seconds of its imports.
+
+    Args:
+        program: a module, or the path of a .py file.
+        arguments: of the command line.
+        cwd: folder that it is started in; None is the test's.
+        environment: variables besides the test's.
+
+    Returns:
+        The exit status, negative where a signal ended it, and what it printed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        logs = [Path(folder) / name for name in ("stdout", "stderr")]
+        for log in logs:
+            log.touch()
+        given = (program, arguments, str(cwd or Path.cwd()), {**os.environ, **environment}, *logs)
+        status = _status_of(context.Process(target=_run_program, args=given), logs[1])
+        printed = [log.read_text() for log in logs]
+    return subprocess.CompletedProcess([program, *arguments], status, *printed)
+
+
+def _status_of(process: BaseProcess, log: Path) -> int:
     process.start()
     process.join(TIMEOUT)
     if process.exitcode is None:
@@ -75,9 +107,31 @@ def _run(config: DictConfig, log: Path) -> None:
     from hqsam_lightning.train import train
 
     torch.set_num_threads(1)
-    with log.open("a") as file:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-            os.dup2(file.fileno(), stream.fileno())
+    _print_to(log, log)
     (pretrain if "rounds" in config else train)(config)
     sys.stdout.flush()
+
+
+def _run_program(
+    program: str, arguments: tuple[str, ...], cwd: str, environment: dict[str, str], out: Path, err: Path
+) -> None:
+    _print_to(out, err)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    sys.argv = [program, *arguments]
+    sys.path.insert(0, cwd)
+    for name in ("train", "pretrain", "evaluate", "report", "precompute"):
+        # what was imported for all would not be run as a program without a warning
+        sys.modules.pop(f"hqsam_lightning.{name}", None)
+    if program.endswith(".py"):
+        runpy.run_path(program, run_name="__main__")
+    else:
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+
+
+def _print_to(out: Path, err: Path) -> None:
+    for stream, log in ((sys.stdout, out), (sys.stderr, err)):
+        stream.flush()
+        with log.open("a") as file:
+            os.dup2(file.fileno(), stream.fileno())

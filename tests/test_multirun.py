@@ -1,13 +1,11 @@
 """Multiruns and searches as a user starts them: trials after one that fails are run, and the end says which failed."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from patience import PATIENCE
+from launched import run_command
 
 SCRIPT = """
 import sys
@@ -53,15 +51,7 @@ hydra:
 
 def run(folder: Path, *arguments: str, multirun: bool = True) -> subprocess.CompletedProcess:
     (folder / "script.py").write_text(SCRIPT)
-    return subprocess.run(
-        [sys.executable, "script.py", *arguments, "hydra.sweep.dir=trials", *["--multirun"] * multirun],
-        cwd=folder,
-        env=dict(os.environ),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    return run_command("script.py", *arguments, "hydra.sweep.dir=trials", *["--multirun"] * multirun, cwd=folder)
 
 
 def begun(folder: Path) -> list[str]:

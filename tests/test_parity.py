@@ -39,6 +39,9 @@ SIZES = {
     },
 }
 
+FEWER_BLOCKS = {"depth": 4, "global_attn_indexes": [1, 3]}
+"""Of ViT-B on a CPU, where its twelve, which are all alike, take long."""
+
 
 @dataclass
 class Setup:
@@ -47,6 +50,7 @@ class Setup:
     official: nn.Module
     features: SamFeatures
     official_features: tuple[Tensor, Tensor]
+    counts: tuple[int, ...]
 
     @property
     def tolerance(self) -> float:
@@ -69,7 +73,8 @@ class Setup:
 def setup(request: pytest.FixtureRequest) -> Setup:
     name, device = request.param
     size = SIZES[name]
-    encoder = partial(vit_encoder, **size["encoder"])
+    blocks = FEWER_BLOCKS if (name, device) == ("vit_b", "cpu") else {}
+    encoder = partial(vit_encoder, **{**size["encoder"], **blocks})
     sam = build_sam(**{**size, "encoder": encoder}, name="parity", patch_size=16, weights="random", cache_dir="unused")
     head = HQHead(sam)
     randomise(sam, seed=1)
@@ -88,7 +93,8 @@ def setup(request: pytest.FixtureRequest) -> Setup:
     if count == 1:
         features = SamFeatures(mirrored(features.image_embeddings), mirrored(features.early), features.dense_pe)
         reference = (mirrored(reference[0]), mirrored(reference[1]))
-    return Setup(sam, head, official, features, reference)
+    # several prompts are dear at full size, where a mixed batch has them
+    return Setup(sam, head, official, features, reference, counts=(1,) if name == "vit_b" else (1, 3))
 
 
 def mirrored(feature: Tensor) -> Tensor:
@@ -128,12 +134,12 @@ def make_prompts(kind: str, count: int, image_size: int, mask_input_size: int) -
 
 @pytest.mark.parametrize("output", ["hq", "sum"])
 @pytest.mark.parametrize("multimask_output", [False, True])
-@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("kind", ["box", "1 point", "10 points", "mask", "box + points", "box + mask"])
-def test_logits_are_the_authors(setup: Setup, kind: str, count: int, multimask_output: bool, output: str) -> None:
-    prompts = make_prompts(kind, count, setup.sam.image_size, setup.sam.mask_input_size)
-    ours = setup.ours(prompts, [1] * count, multimask_output, output)
-    assert relative(ours, setup.theirs(prompts, 1, multimask_output, output)) <= setup.tolerance
+def test_logits_are_the_authors(setup: Setup, kind: str, multimask_output: bool, output: str) -> None:
+    for count in setup.counts:
+        prompts = make_prompts(kind, count, setup.sam.image_size, setup.sam.mask_input_size)
+        ours = setup.ours(prompts, [1] * count, multimask_output, output)
+        assert relative(ours, setup.theirs(prompts, 1, multimask_output, output)) <= setup.tolerance
 
 
 @pytest.mark.parametrize("multimask_output", [False, True])
