@@ -1,6 +1,5 @@
 """How a command ends on an error: one message for ours and Hydra's, the traceback for a bug in code of a user."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from omegaconf.errors import InterpolationKeyError
 from hqsam_lightning.cli import clean_errors, fail, run_hydra
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError, DataError, WeightsError
-from patience import PATIENCE
+from launched import run_command
 
 BROKEN = {"variants": {"mine": {"_target_": "schema.parts.BrokenHead", "sam": None, "seed": 1}}}
 
@@ -149,8 +148,7 @@ def test_a_command_shows_a_users_bug(tmp_path: Path) -> None:
         "        super().__init__(sam, seed=seed)\n        seed.shape\n"
     )
     tiny = ("setting=paper", "sam=tiny_random", "trainer=cpu", "data.train_size=2", "data.val_size=1", "batch.total=2")
-    command = [sys.executable, "-m", "hqsam_lightning.train", *tiny, "+variants.mine._target_=mymod.Mine"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = run_command("hqsam_lightning.train", *tiny, "+variants.mine._target_=mymod.Mine", cwd=tmp_path)
     assert done.returncode == 1
     assert "mymod.py" in done.stderr
     assert "seed.shape" in done.stderr

@@ -1,7 +1,6 @@
 """`--help`, and the command `hqsam`."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from omegaconf import OmegaConf
 
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.help import COMMANDS, command_help, read_comments
-from patience import PATIENCE
+from launched import run_command
 
 CONF = Path(conf_dir())
 
@@ -76,8 +75,7 @@ def test_comments_of_a_file(tmp_path: Path) -> None:
 
 
 def hqsam(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "hqsam_lightning", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return run_command("hqsam_lightning", *arguments, cwd=cwd)
 
 
 def test_the_command_lists_commands(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,7 @@ from hqsam_lightning.inference.zoom import ZoomPredictor
 from hqsam_lightning.overrides import as_hydra_takes
 from hqsam_lightning.predict import predict
 from hqsam_lightning.sam import FrozenSam
-from patience import PATIENCE
+from launched import run_command
 
 BOXES = [[3, 4, 30, 25], [10, 2, 38, 30]]
 EVERYTHING = (
@@ -216,11 +214,12 @@ run_hydra(predict.main, "predict")
 def test_killed_and_continued_no_photo_is_done_twice(
     photos: Path, weights: Path, config_of: Callable[..., DictConfig], tmp_path: Path
 ) -> None:
-    command = [
-        *(sys.executable, "-c", KILLED, f"model={weights}", "sam_name=tiny_random", f"images={photos}", "device=cpu"),
+    (tmp_path / "killed.py").write_text(KILLED)
+    arguments = [
+        *(f"model={weights}", "sam_name=tiny_random", f"images={photos}", "device=cpu"),
         *(f"boxes={json.dumps(BOXES)}", f"out={tmp_path / 'out'}", "batch_size=1", "loader.num_workers=0"),
     ]
-    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    process = run_command("killed.py", *arguments, cwd=tmp_path)
     assert process.returncode == -signal.SIGKILL, process.stderr
     journal = tmp_path / "out/photos.jsonl"
     with journal.open("ab") as file:

@@ -16,6 +16,7 @@ from example_runs import make_table, write_run
 from hqsam_lightning.config import conf_dir
 from hqsam_lightning.errors import ConfigError, StorageError
 from hqsam_lightning.report import report
+from launched import run_command
 from patience import PATIENCE
 
 
@@ -277,7 +278,7 @@ def test_the_command_writes_the_report_and_nothing_else(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_named(tmp_path: Path, arguments: list[str], expected: str) -> None:
-    result = command(tmp_path, *arguments, "out=out")
+    result = run_command("hqsam_lightning.report", *arguments, "out=out", cwd=tmp_path)
     assert result.returncode == 1
     assert expected in result.stderr
     assert "Traceback" not in result.stderr

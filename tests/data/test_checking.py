@@ -1,8 +1,6 @@
 """`data check` names every file that cannot be used, and counts what is wrong by kind."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,8 @@ from hqsam_lightning.config import conf_dir
 from hqsam_lightning.data.__main__ import check, main, require_sound
 from hqsam_lightning.data.checking import Checked, check_sets
 from hqsam_lightning.errors import ConfigError, DataError
+from launched import run_command
 from mask_pictures import classes, disc
-from patience import PATIENCE
 
 WHITE = disc() * np.uint8(255)
 
@@ -159,8 +157,7 @@ def test_sets_within_sets_are_checked(tmp_path: Path) -> None:
 
 def test_the_command_ends_with_status_1(tmp_path: Path) -> None:
     break_files(tmp_path)
-    command = [sys.executable, "-m", "hqsam_lightning", "data", "check", "data=folder", f"paths.data_dir={tmp_path}"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    ended = run_command("hqsam_lightning", "data", "check", "data=folder", f"paths.data_dir={tmp_path}", cwd=tmp_path)
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: 1 of 1 sets have problems: folder; ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "masks"], "nothing is written"

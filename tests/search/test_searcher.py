@@ -18,6 +18,7 @@ from hqsam_lightning.errors import BusyError, ConfigError, StorageError
 from hqsam_lightning.search.pruning import OptunaPruning
 from hqsam_lightning.search.searcher import Search
 from hqsam_lightning.search.study import open_storage
+from launched import run_command
 
 SPACE = ["optimizer.lr=tag(log,interval(1e-4,1e-2))", "variants.hq.fusion=choice(conv,fpn)", "batch.total=range(1,4)"]
 
@@ -499,12 +500,12 @@ def test_the_command_searches_and_prunes(tmp_path: Path) -> None:
         ),
         *("batch.total=4", "loader.num_workers=0", "loss.num_points=64", "~callbacks.progress_bar"),
     ]
-    command = [
-        *(sys.executable, "-m", "hqsam_lightning.train", "+sweep=optuna", *tiny),
+    arguments = [
+        *("+sweep=optuna", *tiny),
         *("hydra.sweeper.objectives=[boundary_iou]", "hydra.sweeper.prune_after=1", "hydra.sweeper.n_trials=4"),
         *(f"hydra.sweeper.study={tmp_path / 'study.log'}", f"hydra.sweep.dir={tmp_path / 'runs'}", "--multirun"),
     ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = run_command("hqsam_lightning.train", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (name,) = optuna.get_all_study_names(open_storage(tmp_path / "study.log"))
     study = optuna.load_study(study_name=name, storage=open_storage(tmp_path / "study.log"))
