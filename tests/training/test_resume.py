@@ -1,9 +1,7 @@
 """A run killed at any step and resumed ends with the weights of an uninterrupted one."""
 
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +9,7 @@ import torch
 
 from hqsam_lightning.train import train
 from hqsam_lightning.training.checkpoint import read_checkpoint
-from launched import signal_at
-from patience import PATIENCE
+from launched import run_command, signal_at
 
 RECIPE = (
     "setting=paper",
@@ -46,23 +43,18 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(folder: Path, *overrides: str) -> list[str]:
-    run = [sys.executable, "-m", "hqsam_lightning.train", *RECIPE, "loader.num_workers=2"]
-    return [*run, f"hydra.run.dir={folder}", *overrides]
+def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    own = ("loader.num_workers=2", f"hydra.run.dir={folder}")
+    return run_command("hqsam_lightning.train", *RECIPE, *own, *overrides)
 
 
 def run_to_end(folder: Path, *overrides: str) -> None:
-    subprocess.run(command(folder, *overrides), check=True, capture_output=True, timeout=PATIENCE)
+    run(folder, *overrides).check_returncode()
 
 
 def test_sigkill_in_mid_epoch(uninterrupted: Path, tmp_path: Path) -> None:
     killed, resumed = tmp_path / "killed", tmp_path / "resumed"
-    ended = subprocess.run(
-        command(killed, signal_at("on_train_batch_end", STEPS_AN_EPOCH + 3, signal.SIGKILL)),
-        capture_output=True,
-        timeout=PATIENCE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
+    ended = run(killed, signal_at("on_train_batch_end", STEPS_AN_EPOCH + 3, signal.SIGKILL))
     assert ended.returncode == -signal.SIGKILL
     run_to_end(resumed, f"ckpt_path={killed / 'checkpoints' / 'last.ckpt'}")
     assert_equal_weights(weights(resumed), weights(uninterrupted))
