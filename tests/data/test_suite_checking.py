@@ -16,7 +16,8 @@ from hqsam_lightning.data.checking import Checked
 from hqsam_lightning.errors import ConfigError
 from video_files import FRAMES, write_davis
 
-SUITES = sorted(path.stem for path in (Path(conf_dir()) / "suite").glob("*.yaml"))
+SHIPPED = "photos"
+SUITES = sorted({path.stem for path in (Path(conf_dir()) / "suite").glob("*.yaml")} - {SHIPPED})
 
 
 def checked(suite: str, folder: Path) -> list[Checked]:
@@ -30,6 +31,11 @@ def test_every_suite_says_what_is_missing(suite: str, tmp_path: Path) -> None:
     assert found
     for each in found:
         assert str(tmp_path) in each.problems[0]
+
+
+def test_the_shipped_photographs_are_sound(tmp_path: Path) -> None:
+    (found,) = checked(SHIPPED, tmp_path)
+    assert (found.name, found.photos, found.problems) == ("photos", 33, [])
 
 
 def test_an_unknown_suite_is_named(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hqsam_lightning.data.checking import Checked, check_sets, problems_of
+from hqsam_lightning.data.checking import TARGET, Checked, check_sets, problems_of
 from hqsam_lightning.data.clip_checking import check_clips
 from hqsam_lightning.data.datasets import CocoInstances
 from hqsam_lightning.errors import DataError
@@ -23,7 +23,7 @@ def check_suite(suite: Mapping[str, Any], check: str) -> list[Checked]:
         check: ``"quick"`` or ``"full"``.
     """
     sets = suite.get("sets", {})
-    if "catalogue" in sets:
+    if TARGET in sets:
         return check_sets(sets, None, check)
     if sets:
         return [_check_instances(name, files, check) for name, files in sets.items()]
