@@ -91,6 +91,7 @@ def reseal(folder: Path, change: Callable[[dict[str, Any]], object] = lambda bod
         *((("run", "fit_seconds"), value) for value in (-1, "long", [1])),
         *((("run", "trainable_parameters"), value) for value in (5, {"hq": -1}, {"hq": 1.5}, {"hq": None})),
         *((("run", "inference"), value) for value in ({"hq": 3}, {"hq": {"images_per_second": "fast"}})),
+        *((("run", "frames"), value) for value in ({"stretch": 3}, {"stretch": {"seconds_per_photo": "fast"}})),
         *((("config", "sam"), value) for value in ({}, {"precision": 3}, "nano")),
         *((("run",), value) for value in ([], None)),
         *(

@@ -48,7 +48,7 @@ def frame_table(summary: Summary) -> pd.DataFrame:
     lines = []
     for recipe in summary.recipes:
         for name, costs in recipe.runs[0].facts.get("frames", {}).items():
-            encoded, seconds = _cell(costs["encoded_per_photo"]), _cell(costs["seconds_per_photo"])
+            encoded, seconds = (_cell(costs.get(f"{key}_per_photo")) for key in ("encoded", "seconds"))
             lines.append([*([recipe.label] if len(summary.recipes) > 1 else []), name, encoded, seconds])
     heads = ["recipe", "frame", "encoder calls a photo", "seconds a photo"]
     return pd.DataFrame(lines, columns=heads if len(summary.recipes) > 1 else heads[1:])

@@ -38,7 +38,7 @@ OPTIONAL = {
     **{f"run.{key}": _NUMBER for key in ("fit_seconds", "step_seconds", "peak_memory_gib")},
     **{f"run.{key}": mapping_of(_COUNT) for key in ("trainable_parameters", "total_parameters")},
     "run.begun_from": mapping_of(_WORDS),
-    "run.inference": mapping_of(mapping_of(_NUMBER)),
+    **{f"run.{key}": mapping_of(mapping_of(_NUMBER)) for key in ("inference", "frames")},
     "config.evaluation": _MAPPING,
 }
 
