@@ -2,7 +2,7 @@
 
 import os
 import signal
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,11 +51,19 @@ def make_config(tmp_path: Path):
 
 def compose_train(folder: Path, *overrides: str, hydra: bool = False) -> DictConfig:
     """Composes conf/train.yaml with overrides, writing into a folder; by the paper's recipe where they choose none."""
+    config = _composed_train(overrides, hydra).copy()
+    if not any(text.startswith("paths.output_dir=") for text in overrides):
+        config.paths.output_dir = str(folder)
+    return config
+
+
+@lru_cache(maxsize=64)
+def _composed_train(overrides: tuple[str, ...], hydra: bool) -> DictConfig:
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         chosen = any(text.startswith(("+experiment=", "setting=")) for text in overrides)
         setting = [] if chosen else ["setting=paper"]
-        texts = [f"paths.output_dir={folder}", *setting, *overrides]
-        return compose("train", overrides=as_hydra_takes(texts, "train", conf_dir()), return_hydra_config=hydra)
+        texts = as_hydra_takes(["paths.output_dir=unset", *setting, *overrides], "train", conf_dir())
+        return compose("train", overrides=texts, return_hydra_config=hydra)
 
 
 @pytest.fixture(scope="session")

@@ -115,6 +115,8 @@ def _run(config: DictConfig, log: Path) -> None:
 def _run_program(
     program: str, arguments: tuple[str, ...], cwd: str, environment: dict[str, str], out: Path, err: Path
 ) -> None:
+    # not the one of this process, so that loading processes start as in any other
+    multiprocessing.set_start_method(None, force=True)
     _print_to(out, err)
     os.environ.clear()
     os.environ.update(environment)
