@@ -36,11 +36,10 @@ pictures: $(STAMP)  ## lay out the pictures that SAM-nano is pretrained on: need
 	$(BIN)/python -m pip install 'vtk==9.7.2'
 	$(BIN)/python -m hqsam_lightning.pretraining.pictures $(PICTURES)/packages $(PICTURES)
 
-pretrain: $(STAMP)  ## train SAM-nano, the shipped SAM, again from scratch: hours
-	$(BIN)/python -m hqsam_lightning.pretrain trainer=cpu hydra.run.dir=outputs/pretrain/first
-	$(BIN)/python -m hqsam_lightning.pretrain trainer=cpu hydra.run.dir=outputs/pretrain/second \
-	  sam.weights=outputs/pretrain/first/sam.safetensors start_share=0.5 \
-	  augmentation=repainted optimizer.lr=1e-3 trainer.max_steps=3000 seed=43
+pretrain: pictures  ## train SAM-nano, the shipped SAM, again from scratch: hours
+	$(BIN)/python -m pip install -e '.[pretrain]'
+	$(BIN)/python -m hqsam_lightning.pretrain trainer=cpu hydra.run.dir=outputs/pretrain/nano \
+	  data.cutouts=$(PICTURES)/cutouts data.backgrounds=$(PICTURES)/backgrounds
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest -n auto --dist loadscope

@@ -23,8 +23,8 @@ MODELS = {("sam", "sam"): "nano", ("hq", "hq"): "hq_nano", ("hq", "sum"): "hq_na
 COLUMNS = {
     "scenes": ("synthetic", "all"),
     "thin objects of scenes": ("synthetic", "thin"),
+    "photographs": ("photos", "all"),
     "ECSSD": ("ecssd", "all"),
-    "thin objects of ECSSD": ("ecssd", "thin"),
 }
 
 

@@ -138,7 +138,7 @@ def test_an_experiment_alone_is_the_miniature(make_config, experiment: str) -> N
         assert alone[key] == quickstart[key]
 
 
-@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in (*FULL, "zero_shot", "own_photos")])
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name not in (*FULL, "own_photos")])
 def test_an_experiment_takes_the_papers_setting(make_config, experiment: str) -> None:
     paper = make_config("+experiment=hqsam_vit_l")
     for chosen in (f"[hqsam_vit_l, {experiment}]", f"[{experiment}, hqsam_vit_l]"):

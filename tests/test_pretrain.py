@@ -26,6 +26,7 @@ from patience import PATIENCE
 STEPS = 8
 RECIPE = (
     "sam=tiny_random",
+    "sam.weights=random",
     "trainer=cpu",
     "data.train_size=11",
     "data.val_size=2",
@@ -257,7 +258,7 @@ def test_many_devices_are_refused(make_config: Compose) -> None:
         ("rounds=0", "rounds: expected an integer from 1 to 1000; got 0"),
         ("sam.precision=bf16", "sam.precision: expected fp32, .*; set precision=bf16"),
         ("precision=fp8", "precision: expected one of fp32, bf16; got 'fp8'"),
-        ("start_share=0.5", r"start_share: expected 0 for a run that begins with random weights; got 0\.5"),
+        ("start_share=0.5", r"start_share: expected 0 for a run that does not begin with a trained SAM; got 0\.5"),
         ("start_share=1", r"start_share: expected a number in \[0, 1\); got 1"),
         ("batch_size=12", "batch_size: expected at most the 11 training samples"),
         ("scheduler.warmup_steps=8", "scheduler.warmup_steps, trainer.max_steps"),
@@ -276,7 +277,7 @@ def test_debug_takes_two_steps(make_config: Compose) -> None:
 def test_the_default_recipe_composes() -> None:
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         config = compose("pretrain", overrides=["paths.output_dir=unused"])
-    assert config.sam.weights == "random"
+    assert config.sam.weights == "imagenet"
     assert config.data.masks == "coarse"
     assert config.scheduler.total_steps == config.trainer.max_steps
     scenes = config.trainer.max_steps * config.batch_size

@@ -153,11 +153,12 @@ def test_the_registry_takes_files_and_nothing(tmp_path: Path) -> None:
     assert HQSam.from_pretrained("nano").sam.weights_sha256 != model.sam.weights_sha256
 
 
-def test_the_shipped_head_is_what_its_card_says(tmp_path: Path) -> None:
-    model = HQSam.from_pretrained("hq_nano")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_head_is_what_its_card_says(tmp_path: Path, name: str) -> None:
+    model = HQSam.from_pretrained(name)
     assert not np.array_equal(logits_of(model), logits_of(model.plain()))
     model.save_pretrained(tmp_path)
-    for path in SHIPPED["hq_nano"].iterdir():
+    for path in SHIPPED[name].iterdir():
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
 
 

@@ -118,7 +118,7 @@ class Configs(Target):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        names = ("quickstart", "ablate_features", "table2_token", "table13_box_noise", "zero_shot", "figure7_visual")
+        names = ("quickstart", "ablate_features", "table2_token", "table13_box_noise", "figure7_visual")
         self.configs = [composed(f"+experiment={name}", f"paths.output_dir={folder}") for name in names]
         self.configs += [composed(f"data={name}", f"paths.output_dir={folder}") for name in ("coco", "sa1b", "folder")]
 

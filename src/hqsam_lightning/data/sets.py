@@ -222,11 +222,12 @@ def synthetic_sets(
     backgrounds: str | None = None,
     background_share: float = 0.6,
     smallest_object: float | None = None,
+    validation: DataSets | None = None,
 ) -> DataSets:
     """Sets of train_size and val_size procedural scenes, which need no files and share none.
 
     The masks that are validated on are val_masks, of drawn objects alone, none very small, which may always be thin.
-    See `Scenes` for the other arguments.
+    The validation sets of validation are validated on besides scenes. See `Scenes` for the other arguments.
     """
     pictures: dict[str, Any] = {
         "cutouts": cutouts,
@@ -236,8 +237,8 @@ def synthetic_sets(
         "smallest_object": smallest_object,
     }
     train = Scenes(train_size, image_size, seed, "train", objects, masks, coarseness, thin_objects, **pictures)
-    validation = Scenes(val_size, image_size, seed, "val", objects, val_masks, coarseness)
-    return DataSets([(train, 1.0)], {"synthetic": validation})
+    scenes = {"synthetic": Scenes(val_size, image_size, seed, "val", objects, val_masks, coarseness)}
+    return DataSets([(train, 1.0)], scenes if validation is None else scenes | validation.validation)
 
 
 def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:

@@ -40,7 +40,7 @@ OFFICIAL = {
     "hq_vit_h": ("vit_h", "sam_hq_vit_h.pth"),
     "hq_vit_tiny": ("vit_tiny", "sam_hq_vit_tiny.pth"),
 }
-SHIPPED = {"hq_nano": Path(__file__).parent / "shipped" / "hq_nano"}
+SHIPPED = {name: Path(__file__).parent / "shipped" / name for name in ("hq_nano", "hq_nano_vit")}
 """Heads that the package ships, as folders."""
 PLAIN = ("nano", "nano_vit", "vit_tiny", "vit_b", "vit_l", "vit_h")
 ENCODER_WIDTHS = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}

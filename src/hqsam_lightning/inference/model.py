@@ -80,9 +80,9 @@ class HQSam(nn.Module):
         """Builds a model and loads its weights.
 
         Args:
-            where: a name ("nano", "nano_vit", "vit_tiny", "vit_b", "vit_l" or "vit_h" for plain SAM, "hq_nano" for the
-                head that the package ships, "hq_vit_tiny", "hq_vit_b", "hq_vit_l" or "hq_vit_h" for the authors'
-                HQ-SAM); the folder of a run, one of its checkpoints, or either with ``::VARIANT``; a folder of
+            where: a name ("nano", "nano_vit", "vit_tiny", "vit_b", "vit_l" or "vit_h" for plain SAM, "hq_nano" or
+                "hq_nano_vit" for the heads that the package ships, "hq_vit_tiny", "hq_vit_b", "hq_vit_l" or "hq_vit_h"
+                for the authors' HQ-SAM); the folder of a run, one of its checkpoints, or either with ``::VARIANT``; a folder of
                 `save_pretrained`, or of transformers' SamModel or SamHQModel; a file of SAM or HQ-SAM (``.pth``,
                 ``.pt``, ``.safetensors``); or a repository ``ORG/NAME`` of the Hugging Face Hub.
             device: to put it on.
