@@ -82,9 +82,9 @@ class HQSam(nn.Module):
         Args:
             where: a name ("nano", "nano_vit", "vit_tiny", "vit_b", "vit_l" or "vit_h" for plain SAM, "hq_nano" or
                 "hq_nano_vit" for the heads that the package ships, "hq_vit_tiny", "hq_vit_b", "hq_vit_l" or "hq_vit_h"
-                for the authors' HQ-SAM); the folder of a run, one of its checkpoints, or either with ``::VARIANT``; a folder of
-                `save_pretrained`, or of transformers' SamModel or SamHQModel; a file of SAM or HQ-SAM (``.pth``,
-                ``.pt``, ``.safetensors``); or a repository ``ORG/NAME`` of the Hugging Face Hub.
+                for the authors' HQ-SAM); the folder of a run, one of its checkpoints, or either with ``::VARIANT``; a
+                folder of `save_pretrained`, or of transformers' SamModel or SamHQModel; a file of SAM or HQ-SAM
+                (``.pth``, ``.pt``, ``.safetensors``); or a repository ``ORG/NAME`` of the Hugging Face Hub.
             device: to put it on.
             output: see `HQSam`; "sam" leaves the head out. None takes what a run has chosen (its
                 `evaluation.choose_output`), what a run or folder was evaluated by, otherwise SAM + HQ.
