@@ -213,7 +213,14 @@ def test_training_from_a_cache_that_the_gpu_wrote(make_config, tmp_path: Path) -
 
 
 def test_a_pretraining_run_scores_on_the_gpu(tmp_path: Path) -> None:
-    recipe = ("sam=tiny_random", "trainer=gpu", "data.train_size=12", "data.val_size=2", "batch_size=3")
+    recipe = (
+        "sam=tiny_random",
+        "sam.weights=random",
+        "trainer=gpu",
+        "data.train_size=12",
+        "data.val_size=2",
+        "batch_size=3",
+    )
     command = [sys.executable, "-m", "hqsam_lightning.pretrain", *recipe, "trainer.max_steps=3"]
     command += ["scheduler.warmup_steps=2", "loader.num_workers=2", f"hydra.run.dir={tmp_path}"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)

@@ -38,7 +38,14 @@ from patience import PATIENCE
 from reference import official_features, official_logits
 
 TRAINING = (
-    *("sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=4", "data.val_size=3"),
+    *(
+        "sam=tiny_random",
+        "trainer=cpu",
+        "trainer.max_epochs=1",
+        "data.validation=null",
+        "data.train_size=4",
+        "data.val_size=3",
+    ),
     *("batch.total=4", "loader.num_workers=0", "loss.num_points=16", "~callbacks.progress_bar", "optimizer.lr=0.01"),
     *("+head@variants.tuned=tuned_token", "trainer.check_val_every_n_epoch=1", "frame=both", "augmentation=zoom"),
 )

@@ -174,6 +174,7 @@ def compose(make_config, tmp_path: Path):
             *(
                 "loss.num_points=64",
                 "~callbacks.progress_bar",
+                "data.validation=null",
                 "data.train_size=6",
                 "data.val_size=2",
                 "augmentations_per_image=2",
@@ -231,7 +232,14 @@ def test_neither_a_pretrained_sam_nor_its_scores_depend_on_what_ignored_pixels_h
             config = compose_config(
                 "pretrain",
                 [
-                    *("sam=tiny_random", "trainer=cpu", "data.train_size=6", "data.val_size=2", "batch_size=3"),
+                    *(
+                        "sam=tiny_random",
+                        "trainer=cpu",
+                        "sam.weights=random",
+                        "data.train_size=6",
+                        "data.val_size=2",
+                        "batch_size=3",
+                    ),
                     *("scheduler.warmup_steps=1", "scheduler.total_steps=2", "trainer.max_steps=2"),
                     *("trainer.val_check_interval=2", "loader.num_workers=0", "~callbacks.progress_bar"),
                     f"paths.output_dir={tmp_path / scenes.__name__}",

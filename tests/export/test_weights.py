@@ -217,9 +217,11 @@ def test_code_of_others_is_not_run(model: HQSam, tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("name", "head", "format", "reason"),
     [
-        ("nano", None, "official", r"merged early feature; this SAM gives early=stacked"),
-        ("nano", None, "official_head", r"merged early feature; this SAM gives early=stacked"),
-        ("nano", None, "transformers", r"SAM's ViT as its image encoder; nano has TinyViTEncoder"),
+        ("nano_vit", None, "official", r"merged early feature; this SAM gives early=stacked"),
+        ("nano_vit", None, "official_head", r"merged early feature; this SAM gives early=stacked"),
+        ("nano", None, "transformers", r"SAM's ViT as its image encoder; nano has EfficientNetEncoder"),
+        ("nano", None, "official", r"a ViT or TinyViT; nano has EfficientNetEncoder"),
+        ("nano", None, "int8", r"int8 is of matrix products, and the encoder of nano has convolutions alone"),
         ("tiny_random", {"_target_": "hqsam_lightning.heads.TokenProductHead"}, "official", "one is TokenProductHead"),
         ("tiny_random", {**HEAD, "features": ["decoder"]}, "transformers", r"features=\[decoder, final, early\]"),
         ("tiny_random", {**HEAD, "fusion_width": 2.0}, "official", "fusion_width=1"),

@@ -16,7 +16,14 @@ from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.train import train
 
 ROWS = [0, 1, 4]
-SMALL = ("sam=tiny_random", "trainer=cpu", "trainer.max_steps=1", "data.train_size=4", "data.val_size=1")
+SMALL = (
+    "sam=tiny_random",
+    "trainer=cpu",
+    "trainer.max_steps=1",
+    "data.validation=null",
+    "data.train_size=4",
+    "data.val_size=1",
+)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,14 @@ TINY = (
     *("scheduler.step_size=1", "callbacks.last.every_n_steps=1"),
 )
 PRETRAIN = (
-    *("sam=tiny_random", "trainer=cpu", "trainer.max_steps=8", "trainer.val_check_interval=4", "data.train_size=64"),
+    *(
+        "sam=tiny_random",
+        "sam.weights=random",
+        "trainer=cpu",
+        "trainer.max_steps=8",
+        "trainer.val_check_interval=4",
+        "data.train_size=64",
+    ),
     *("data.val_size=3", "batch_size=2", "scheduler.warmup_steps=2", "callbacks.last.every_n_steps=1"),
     *("loader.num_workers=1", "precision=fp32"),
 )

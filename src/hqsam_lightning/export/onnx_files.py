@@ -26,6 +26,7 @@ from hqsam_lightning.export.graphs import (
 from hqsam_lightning.export.programs import trace
 from hqsam_lightning.export.samples import Sample
 from hqsam_lightning.inference.model import HQSam
+from hqsam_lightning.sam import EfficientNetEncoder
 from hqsam_lightning.storage.files import FORMAT, writing
 
 ENCODER, DECODER = "encoder.onnx", "decoder.onnx"
@@ -70,6 +71,12 @@ class Int8(Onnx):
     """
 
     name = "int8"
+
+    def refusal(self, model: HQSam) -> str | None:
+        """Convolutions stay as they are."""
+        if isinstance(model.sam.sam.image_encoder, EfficientNetEncoder):
+            return f"int8 is of matrix products, and the encoder of {model.sam.name} has convolutions alone"
+        return super().refusal(model)
 
     def write(self, model: HQSam, out: Path, multimask_output: bool) -> None:
         """Writes ONNX, then replaces the encoder."""
