@@ -97,14 +97,7 @@ def test_view_and_report_are_saved(server: Server) -> None:
 
 def test_the_metrics_are_ones_that_training_logs(make_config) -> None:
     """Every expression of the curves matches something that a run logs."""
-    small = (
-        "sam=tiny_random",
-        "trainer=cpu",
-        "trainer.max_epochs=1",
-        "data.validation=null",
-        "data.train_size=4",
-        "data.val_size=2",
-    )
+    small = ("sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=4", "data.val_size=2")
     config = make_config(
         *small, "batch.total=4", "loader.num_workers=0", "loss.num_points=64", "~callbacks.progress_bar"
     )

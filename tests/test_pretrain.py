@@ -180,7 +180,7 @@ def test_resuming_after_any_step(
 
 
 def test_batchnorm_resumes_and_ships_its_averaged_statistics(tmp_path: Path, make_config: Compose) -> None:
-    tiny = ["sam=nano", "sam.image_size=64", "sam.embed_dim=32", "sam.mlp_dim=64", "trainer.val_check_interval=100"]
+    tiny = ["sam=nano_vit", "sam.image_size=64", "sam.embed_dim=32", "sam.mlp_dim=64", "trainer.val_check_interval=100"]
     tiny += ["sam.encoder.embed_dims=[8,8,16,16]", "sam.encoder.depths=[1,1,1,1]", "sam.encoder.num_heads=[1,1,2,2]"]
     whole, first, second = (tmp_path / name for name in ("whole", "first", "second"))
     pretrain(make_config(*tiny, folder=whole))
@@ -216,7 +216,7 @@ def test_a_changed_recipe_is_refused(uninterrupted: tuple[Path, str], make_confi
     checkpoint = uninterrupted[0] / "checkpoints" / "last.ckpt"
     changes = ("rounds=2", "optimizer.lr=0.01", "trainer.gradient_clip_val=0.5")
     message = (
-        "optimizer.lr: 0.0015 before, 0.01 now; rounds: 3 before, 2 now; trainer.gradient_clip_val: 1.0 before, 0.5"
+        "optimizer.lr: 0.0006 before, 0.01 now; rounds: 3 before, 2 now; trainer.gradient_clip_val: 1.0 before, 0.5"
     )
     with pytest.raises(CheckpointError, match=message):
         pretrain(make_config(f"ckpt_path={checkpoint}", *changes))

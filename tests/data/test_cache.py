@@ -39,7 +39,7 @@ TINY = (
         "augmentations_per_image=2",
     ),
 )
-SCENES = ("data.validation=null", "data.train_size=12", "data.val_size=2", "augmentation=repainted")
+SCENES = ("data.train_size=12", "data.val_size=2", "augmentation=repainted")
 IMAGES = 12
 
 

@@ -183,13 +183,7 @@ def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: py
 def test_a_run_leaves_the_sheets_of_its_sources(make_config, tmp_path: Path) -> None:
     config = make_config(
         *("sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "batch.total=2", "loader.num_workers=0"),
-        *(
-            "loss.num_points=16",
-            "~callbacks.progress_bar",
-            "data.validation=null",
-            "data.train_size=2",
-            "data.val_size=1",
-        ),
+        *("loss.num_points=16", "~callbacks.progress_bar", "data.train_size=2", "data.val_size=1"),
         f"paths.output_dir={tmp_path}",
     )
     train(config)

@@ -174,7 +174,6 @@ def compose(make_config, tmp_path: Path):
             *(
                 "loss.num_points=64",
                 "~callbacks.progress_bar",
-                "data.validation=null",
                 "data.train_size=6",
                 "data.val_size=2",
                 "augmentations_per_image=2",
@@ -234,8 +233,8 @@ def test_neither_a_pretrained_sam_nor_its_scores_depend_on_what_ignored_pixels_h
                 [
                     *(
                         "sam=tiny_random",
-                        "trainer=cpu",
                         "sam.weights=random",
+                        "trainer=cpu",
                         "data.train_size=6",
                         "data.val_size=2",
                         "batch_size=3",
