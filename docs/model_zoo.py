@@ -19,7 +19,7 @@ from hqsam_lightning.reporting.paper import read_paper_table
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "src" / "hqsam_lightning" / "inference" / "shipped" / "hq_nano" / "config.json"
 BACKBONES = ROOT / "experiments" / "table10_backbones" / "table.yaml"
-MODELS = {("sam", "sam"): "nano", ("hq", "hq"): "hq_nano", ("hq", "sum"): "hq_nano, output=sum"}
+MODELS = {("sam", "sam"): "nano", ("hq", "sum"): "hq_nano", ("hq", "hq"): "hq_nano, output=hq"}
 COLUMNS = {
     "scenes": ("synthetic", "all"),
     "thin objects of scenes": ("synthetic", "thin"),

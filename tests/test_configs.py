@@ -196,7 +196,7 @@ def test_an_unknown_choice_lists_the_choices(make_config) -> None:
     [
         ("trainer.max_epoch=3", "trainer has no key 'max_epoch'; did you mean 'max_epochs'"),
         ("promts.num_points=3", "the config has no key 'promts'; did you mean 'prompts'"),
-        ("sam.encoder.dept=3", "sam.encoder has no key 'dept'; did you mean 'depths'"),
+        ("sam.encoder.varian=lite1", "sam.encoder has no key 'varian'; did you mean 'variant'"),
         ("data.sorces=[ecssd]", "data has no key 'sorces'; did you mean 'sources'"),
     ],
 )

@@ -35,7 +35,8 @@ def test_freed_blocks_stay() -> None:
         for what in ("leave", "keep")
     )
     assert left < 2**24
-    assert kept >= 2**26
+    # all of the 64 MiB; meanwhile the kernel may have taken a few pages of something else
+    assert kept >= 2**26 - 2**20
 
 
 def test_the_peak_of_a_cpu_run_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
