@@ -237,8 +237,9 @@ def synthetic_sets(
         "smallest_object": smallest_object,
     }
     train = Scenes(train_size, image_size, seed, "train", objects, masks, coarseness, thin_objects, **pictures)
-    scenes = {"synthetic": Scenes(val_size, image_size, seed, "val", objects, val_masks, coarseness)}
-    return DataSets([(train, 1.0)], scenes if validation is None else scenes | validation.validation)
+    held_out = Scenes(val_size, image_size, seed, "val", objects, val_masks, coarseness)
+    others = {} if validation is None else validation.validation
+    return DataSets([(train, 1.0)], {"synthetic": held_out, **others})
 
 
 def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:
