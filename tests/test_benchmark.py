@@ -1,8 +1,6 @@
 """The benchmark runs every case, and its peers do the same work as ours."""
 
 import json
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +24,7 @@ from hqsam_lightning.errors import ConfigError
 from hqsam_lightning.runtime.timing import take_turns
 from hqsam_lightning.sam import build_sam as build_any_sam
 from hqsam_lightning.sam import vit_encoder
-from patience import PATIENCE
+from launched import context, run_command
 
 SEARCH = f"hydra.searchpath=[file://{conf_dir()}]"
 
@@ -75,7 +73,8 @@ def test_what_is_measured_is_written(make, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="counts the GPU's memory where there is one")
-def test_peak_memory_is_that_of_a_process_of_its_own(make) -> None:
+def test_peak_memory_is_that_of_a_process_of_its_own(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.processes.multiprocessing.get_context", lambda _: context)
     config = make("num_points=8000")
     builders = {name: partial(our_step, config, int(name)) for name in ("1", "64")}
     timings, memory = take_turns_apart(builders, 2)
@@ -146,8 +145,8 @@ def test_multiply_adds_are_those_of_a_profiler() -> None:
 
 
 def test_the_package_runs_the_benchmarks_of_a_checkout_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = [sys.executable, "-m", "hqsam_lightning.benchmark", "cases=[speed]", "sam=tiny_random", "photos=null"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    arguments = ("cases=[speed]", "sam=tiny_random", "photos=null")
+    ended = run_command("hqsam_lightning.benchmark", *arguments, cwd=tmp_path)
     assert ended.returncode == 1
     assert "cases: expected one of encoder, " in ended.stderr
     monkeypatch.setattr(entry, "CHECKOUT", tmp_path)

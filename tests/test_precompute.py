@@ -25,7 +25,7 @@ from hqsam_lightning.runtime.signals import Stopped
 from hqsam_lightning.sam import FrozenSam
 from hqsam_lightning.storage.files import write_document
 from hqsam_lightning.types import SamFeatures
-from patience import PATIENCE
+from launched import run_command
 
 SMALL = (
     *(
@@ -255,10 +255,9 @@ def test_half_written_files_of_a_killed_process_are_removed(compose: Compose, wh
 
 
 def test_two_processes_write_the_cache_of_one(whole: dict, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "hqsam_lightning.precompute", *SMALL, f"cache={tmp_path / 'cache'}"]
     two = ("trainer=ddp_cpu", f"hydra.run.dir={tmp_path / 'run'}")
     put({name: whole[name] for name in FILES[1:]}, tmp_path / "cache")
-    ended = subprocess.run([*command, *two], capture_output=True, text=True, timeout=PATIENCE)
+    ended = run_command("hqsam_lightning.precompute", *SMALL, f"cache={tmp_path / 'cache'}", *two)
     assert ended.returncode == 0, ended.stderr
     assert contents(tmp_path / "cache") == whole
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,8 +19,7 @@ from hqsam_lightning.errors import CheckpointError, ConfigError
 from hqsam_lightning.pretrain import build, pretrain
 from hqsam_lightning.train import train
 from hqsam_lightning.training.checkpoint import read_checkpoint
-from launched import signal_at
-from patience import PATIENCE
+from launched import run_command, signal_at
 
 STEPS = 8
 RECIPE = (
@@ -54,15 +52,16 @@ def make_config(tmp_path: Path) -> Compose:
     return compose_config
 
 
-def command(folder: Path, *overrides: str) -> list[str]:
-    run = [sys.executable, "-m", "hqsam_lightning.pretrain", *RECIPE, f"trainer.max_steps={STEPS}"]
-    return [*run, "loader.num_workers=2", f"hydra.run.dir={folder}", *overrides]
+def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    own = (f"trainer.max_steps={STEPS}", "loader.num_workers=2", f"hydra.run.dir={folder}")
+    return run_command("hqsam_lightning.pretrain", *RECIPE, *own, *overrides)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("uninterrupted")
-    result = subprocess.run(command(folder), check=True, capture_output=True, text=True, timeout=PATIENCE)
+    result = run(folder)
+    result.check_returncode()
     return folder, result.stdout
 
 
@@ -149,15 +148,10 @@ def test_the_curves(uninterrupted: tuple[Path, str]) -> None:
 
 def test_sigkill_in_mid_run(uninterrupted: tuple[Path, str], tmp_path: Path) -> None:
     folder = tmp_path / "killed"
-    ended = subprocess.run(
-        command(folder, signal_at("on_train_batch_end", 2, signal.SIGKILL)),
-        capture_output=True,
-        timeout=PATIENCE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
+    ended = run(folder, signal_at("on_train_batch_end", 2, signal.SIGKILL))
     assert ended.returncode == -signal.SIGKILL
     assert not (folder / "sam.safetensors").exists()
-    subprocess.run(command(folder), check=True, capture_output=True, timeout=PATIENCE)
+    run(folder).check_returncode()
     assert_same_run(folder, uninterrupted[0])
 
 

@@ -1,10 +1,8 @@
 """An evaluation gives the scores of a training run on real photos, and two processes those of one."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +13,7 @@ from hqsam_lightning.config import conf_dir
 from hqsam_lightning.evaluate import evaluate
 from hqsam_lightning.evaluation.table import read_table
 from hqsam_lightning.train import train
-from patience import PATIENCE
+from launched import run_command
 
 PLACE = Path("cascade_psp", "ecssd")
 PROMPTS = ("+prompts@val_prompts.noisy_box=noisy_box", "+prompts@val_prompts.points=points")
@@ -79,10 +77,9 @@ FIVE_IMAGES = (
 """Two images share a forward pass."""
 
 
-def launched(folder: Path, trainer: str, *how: str) -> subprocess.CompletedProcess[str]:
+def evaluated_apart(folder: Path, trainer: str, program: str) -> subprocess.CompletedProcess[str]:
     """Evaluates them in processes of their own."""
-    command = [sys.executable, *how, *FIVE_IMAGES, f"trainer={trainer}", f"hydra.run.dir={folder}"]
-    return subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=PATIENCE)
+    return run_command(program, *FIVE_IMAGES, f"trainer={trainer}", f"hydra.run.dir={folder}")
 
 
 def evaluated_here(folder: Path) -> None:
@@ -102,9 +99,10 @@ def numbers(folder: Path) -> str:
 def test_two_processes_and_a_killed_one_write_the_results_of_one(tmp_path: Path) -> None:
     one, two, cut = (tmp_path / name for name in ("one", "two", "cut"))
     evaluated_here(one)
-    done = launched(two, "ddp_cpu", "-m", "hqsam_lightning.evaluate")
+    done = evaluated_apart(two, "ddp_cpu", "hqsam_lightning.evaluate")
     assert done.returncode == 0, done.stderr
-    killed = launched(cut, "cpu", "-c", KILLED)
+    (tmp_path / "killed.py").write_text(KILLED)
+    killed = evaluated_apart(cut, "cpu", str(tmp_path / "killed.py"))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (cut / "metrics.json").exists()
     evaluated_here(cut)

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,7 @@ import hqsam_lightning
 from hqsam_lightning.errors import CheckpointError
 from hqsam_lightning.evaluation.table import read_table
 from hqsam_lightning.training.checkpoint import read_checkpoint
-from launched import signal_at
-from patience import PATIENCE
+from launched import run_command, signal_at
 
 RECIPE = (
     "setting=paper",
@@ -40,13 +38,8 @@ def run(folder: Path, *overrides: str, paths: Path | None = None) -> subprocess.
     """Trains from the command line; `paths` are looked at for modules too."""
     search = [str(paths)] if paths else []
     search += [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
-    return subprocess.run(
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(search)},
-        args=[sys.executable, "-m", "hqsam_lightning.train", *RECIPE, f"hydra.run.dir={folder}", *overrides],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    given = (*RECIPE, f"hydra.run.dir={folder}", *overrides)
+    return run_command("hqsam_lightning.train", *given, PYTHONPATH=os.pathsep.join(search))
 
 
 # heads with an encoder of their own, and one that looks at the images
@@ -155,23 +148,9 @@ def test_a_process_that_fails_takes_the_others_along(tmp_path: Path) -> None:
         whole = (photos / "images" / f"{number}.jpg").read_bytes()
         (photos / "images" / f"{number}.jpg").write_bytes(whole[: len(whole) // 2])
     recipe = [text for text in RECIPE if not text.startswith("data.")]
-    result = subprocess.run(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "hqsam_lightning.train",
-                *recipe,
-                "trainer=ddp_cpu",
-                "data=folder",
-                "data.check=quick",
-            ),
-            *(f"paths.data_dir={photos}", "trainer.num_sanity_val_steps=0", f"hydra.run.dir={tmp_path / 'out'}"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    own = (f"paths.data_dir={photos}", "trainer.num_sanity_val_steps=0", f"hydra.run.dir={tmp_path / 'out'}")
+    folder = ("trainer=ddp_cpu", "data=folder", "data.check=quick")
+    result = run_command("hqsam_lightning.train", *recipe, *folder, *own)
     # Lightning kills rank 0 when it finds rank 1 dead before rank 0's own error has ended it
     assert result.returncode in (1, -signal.SIGKILL)
     assert "image file is truncated" in result.stderr
