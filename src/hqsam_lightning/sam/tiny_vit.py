@@ -10,9 +10,8 @@ from timm.models.tiny_vit import Attention, ConvNorm, TinyVit
 from torch import Tensor, nn
 
 from hqsam_lightning.errors import ConfigError, choice_error
-from hqsam_lightning.sam.early import EncoderWithEarly
+from hqsam_lightning.sam.early import EncoderWithEarly, check_frame
 
-STRIDE = 16
 EARLY = ("merged", "stacked")
 
 
@@ -50,7 +49,7 @@ class TinyViTEncoder(EncoderWithEarly):
         early: str = "merged",
     ) -> None:
         super().__init__()
-        _check_frame(image_size, patch_size)
+        check_frame("TinyViT", image_size, patch_size)
         stages = {"embed_dims": embed_dims, "depths": depths, "num_heads": num_heads, "window_sizes": window_sizes}
         _check_stages(stages)
         if early not in EARLY:
@@ -120,13 +119,6 @@ class _FoldedConvNorm(ConvNorm):
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
         weight, bias = conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
         return nn.functional.conv2d(hidden, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
-
-
-def _check_frame(image_size: int, patch_size: int) -> None:
-    if patch_size != STRIDE:
-        raise ConfigError(f"sam.patch_size: expected {STRIDE}, TinyViT's stride; got {patch_size}")
-    if image_size % (2 * STRIDE):
-        raise ConfigError(f"sam.image_size: expected a multiple of {2 * STRIDE} for TinyViT; got {image_size}")
 
 
 def _check_stages(stages: dict[str, Sequence[int]]) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.random import Generator
-from PIL import Image
 
 from hqsam_lightning.data.catalogue import IMAGE_SUFFIXES
+from hqsam_lightning.data.image_files import naming_damage, open_image
 from hqsam_lightning.data.scenes.drawing import DrawnObject, draw_object
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.storage.files import content_sha256
@@ -116,18 +116,15 @@ def image_groups(key: str, folder: str | Path) -> list[list[Path]]:
     return list(groups.values())
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def read_cutout(path: Path) -> np.ndarray:
     """Reads a cut-out, cropped to the object: (h, w, 4) uint8, colours times alpha, and alpha.
 
     Raises:
         DataError: the file cannot be decoded, or shows no object before a transparent background.
     """
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGBA"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected an image file; it cannot be decoded: {error}; mend or remove it") from error
+    with open_image(path) as image, naming_damage(path):
+        pixels = np.asarray(image.convert("RGBA"))
     x, y, width, height = cv2.boundingRect((pixels[..., 3] > VISIBLE_ALPHA).astype(np.uint8))
     if not width:
         raise DataError(f"{path}: expected an object before a transparent background; it shows none; remove the file")
@@ -165,10 +162,9 @@ def place_cutout(rng: Generator, cutout: np.ndarray, size: int, extent: float) -
 @lru_cache(maxsize=256)
 def _read_photo(path: Path) -> np.ndarray:
     """Reads a photograph as (h, w, 3) uint8 RGB, with a shorter side of at most LONGEST_SIDE px."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise DataError(f"{path}: expected an image file; it cannot be decoded; mend or remove the file")
-    return _shrink(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), LONGEST_SIDE / min(pixels.shape[:2]))
+    with open_image(path) as image, naming_damage(path):
+        pixels = np.asarray(image.convert("RGB"))
+    return _shrink(pixels, LONGEST_SIDE / min(pixels.shape[:2]))
 
 
 def _shrink(pixels: np.ndarray, scale: float) -> np.ndarray:
