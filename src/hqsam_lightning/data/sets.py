@@ -219,6 +219,7 @@ def synthetic_sets(
     val_masks: str = "fine",
     cutouts: str | None = None,
     cutout_share: float = 0.7,
+    recoloured_share: float = 0.0,
     backgrounds: str | None = None,
     background_share: float = 0.6,
     smallest_object: float | None = None,
@@ -232,6 +233,7 @@ def synthetic_sets(
     pictures: dict[str, Any] = {
         "cutouts": cutouts,
         "cutout_share": cutout_share,
+        "recoloured_share": recoloured_share,
         "backgrounds": backgrounds,
         "background_share": background_share,
         "smallest_object": smallest_object,

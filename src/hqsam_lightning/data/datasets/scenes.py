@@ -24,6 +24,7 @@ SCENES = {
     "thin_objects": boolean(),
     "cutouts": optional(text(1)),
     "cutout_share": number(0, 1),
+    "recoloured_share": number(0, 1),
     "backgrounds": optional(text(1)),
     "background_share": number(0, 1),
     "smallest_object": optional(number(0.02, 0.7)),
@@ -50,6 +51,7 @@ class Scenes:
         name: name of the set, the first part of the sample ids.
         cutouts: folder of image files with an alpha channel, which some of the objects are then, see `Cutouts`.
         cutout_share: of the objects that are cut-outs.
+        recoloured_share: of the cut-outs that get parts of other colours.
         backgrounds: folder of photographs, which some of the scenes have as background, see `Backgrounds`.
         background_share: of the scenes that have a photograph as background.
         smallest_object: longer side of the smallest objects as a share of the photo's, see `place_objects`.
@@ -73,6 +75,7 @@ class Scenes:
         name: str = "synthetic",
         cutouts: str | None = None,
         cutout_share: float = 0.7,
+        recoloured_share: float = 0.0,
         backgrounds: str | None = None,
         background_share: float = 0.6,
         smallest_object: float | None = None,
@@ -81,7 +84,7 @@ class Scenes:
         self.objects, self.masks, self.coarseness = (objects[0], objects[1]), masks, coarseness
         self.thin_objects, self.name = thin_objects, name
         self.smallest_object = smallest_object
-        self.cutouts = None if cutouts is None else Cutouts(cutouts, cutout_share)
+        self.cutouts = None if cutouts is None else Cutouts(cutouts, cutout_share, recoloured_share)
         self.backgrounds = None if backgrounds is None else Backgrounds(backgrounds, background_share)
 
     def __len__(self) -> int:

@@ -34,21 +34,27 @@ class Cutouts:
         folder: holds image files with an alpha channel, in itself or in folders, each of which is drawn as often;
             ``"embedded"`` are those that the package ships.
         share: of the objects that are cut-outs, in [0, 1].
+        recoloured: share of the cut-outs that `recolour` changes, in [0, 1].
 
     Raises:
         DataError: the folder holds no image.
     """
 
-    def __init__(self, folder: str | Path, share: float) -> None:
-        self.share = share
+    def __init__(self, folder: str | Path, share: float, recoloured: float = 0.0) -> None:
+        self.share, self.recoloured = share, recoloured
         self.groups = image_groups("data.cutouts", folder)
         self.facts = f"{share} of the objects of {files_digest(self.groups)}"
+        if recoloured:
+            self.facts += f", {recoloured} of them recoloured"
 
     def __call__(self, rng: Generator, size: int, extent: float) -> DrawnObject:
         """Draws an object at a random place and angle; see `draw_object` for the arguments."""
         if rng.random() >= self.share:
             return draw_object(rng, size, extent)
-        return place_cutout(rng, read_cutout(pick_file(rng, self.groups)), size, extent)
+        cutout = read_cutout(pick_file(rng, self.groups))
+        if self.recoloured and rng.random() < self.recoloured:
+            cutout = recolour(rng, cutout)
+        return place_cutout(rng, cutout, size, extent)
 
 
 class Backgrounds:
@@ -131,6 +137,31 @@ def read_cutout(path: Path) -> np.ndarray:
     cropped = pixels[y : y + height, x : x + width].astype(np.float32)
     cropped[..., :3] *= cropped[..., 3:] / 255
     return np.round(_shrink(cropped, LONGEST_SIDE / max(height, width))).astype(np.uint8)
+
+
+def recolour(rng: Generator, cutout: np.ndarray) -> np.ndarray:
+    """Gives one to three parts of a cut-out other colours, as clothes and markings have: what belongs together differs.
+
+    A part is what lies beyond a wavy line; its own light and dark stay.
+
+    Args:
+        rng: everything follows from it.
+        cutout: of `read_cutout`, (h, w, 4) uint8; it stays as it is.
+    """
+    height, width = cutout.shape[:2]
+    alpha = cutout[..., 3:].astype(np.float32) / 255
+    colours = cutout[..., :3].astype(np.float32)
+    rows, columns = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
+    for _ in range(rng.integers(1, 4)):
+        angle = rng.uniform(0, 2 * np.pi)
+        coarse = rng.standard_normal((5, 5), np.float32)
+        waves = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        line = np.cos(angle) * columns + np.sin(angle) * rows[:, None] + rng.uniform(0, 0.6) * waves
+        beyond = np.clip(0.5 + (line - rng.uniform(-0.6, 0.6)) * rng.uniform(5, 40), 0, 1)[..., None]
+        part = beyond * alpha
+        mean = (colours * beyond).sum((0, 1)) / max(float(part.sum()), 1.0)
+        colours += part * (rng.uniform(10, 245, 3) - mean) * rng.uniform(0.4, 1)
+    return np.dstack([np.clip(colours, 0, 255 * alpha), cutout[..., 3:]]).round().astype(np.uint8)
 
 
 def place_cutout(rng: Generator, cutout: np.ndarray, size: int, extent: float) -> DrawnObject:
