@@ -15,6 +15,7 @@ from hqsam_lightning.data.scenes.cutouts import (
     pick_file,
     place_cutout,
     read_cutout,
+    recolour,
 )
 from hqsam_lightning.errors import DataError
 
@@ -53,6 +54,37 @@ def test_a_placed_cutout_keeps_shape_and_colour(tmp_path: Path, extent: float) -
         assert area <= 1.05 * largest
         whole += area >= 0.6 * largest
     assert whole >= 4, "the frame cut most of them off"
+
+
+def test_a_recoloured_cutout_has_parts_of_other_colours(tmp_path: Path) -> None:
+    """Its outline stays, and so does what was read; some colours are far from the one it had, and from each other."""
+    write_disc(tmp_path / "disc.png")
+    cutout = read_cutout(tmp_path / "disc.png")
+    before, spreads = cutout.copy(), []
+    for seed in range(20):
+        changed = recolour(np.random.default_rng(seed), cutout)
+        assert np.array_equal(changed[..., 3], cutout[..., 3])
+        assert not changed[changed[..., 3] == 0].any()
+        inside = changed[cutout[..., 3] == 255][:, :3].astype(float)
+        spreads.append(np.ptp(inside, axis=0).max())
+    assert np.array_equal(cutout, before)
+    assert np.median(spreads) > 60
+
+
+def test_a_share_of_the_cutouts_is_recoloured(tmp_path: Path) -> None:
+    write_disc(tmp_path / "disc.png")
+
+    def unchanged(share: float) -> float:
+        cutouts = Cutouts(tmp_path, 1.0, recoloured=share)
+        drawn = [cutouts(np.random.default_rng(seed), 64, 0.8) for seed in range(40)]
+        kept = [
+            np.abs(each.pixels[each.alpha[..., 0] > 0.99] - RED).max() <= 2 for each in drawn if each.pixels is not None
+        ]
+        return float(np.mean(kept))
+
+    assert unchanged(0) == 1
+    assert 0.5 < unchanged(0.3) < 0.9
+    assert Cutouts(tmp_path, 1.0, recoloured=0.3).facts != Cutouts(tmp_path, 1.0).facts
 
 
 def test_folders_are_drawn_alike(tmp_path: Path) -> None:

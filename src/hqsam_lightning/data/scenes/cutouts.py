@@ -16,6 +16,7 @@ from numpy.random import Generator
 from hqsam_lightning.data.catalogue import IMAGE_SUFFIXES
 from hqsam_lightning.data.image_files import naming_damage, open_image
 from hqsam_lightning.data.scenes.drawing import DrawnObject, draw_object
+from hqsam_lightning.data.scenes.textures import texture
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.storage.files import content_sha256
 
@@ -140,9 +141,9 @@ def read_cutout(path: Path) -> np.ndarray:
 
 
 def recolour(rng: Generator, cutout: np.ndarray) -> np.ndarray:
-    """Gives one to three parts of a cut-out other colours, as clothes and markings have: what belongs together differs.
+    """Gives one to three parts of a cut-out other colours and textures, as clothes, bark and markings have.
 
-    A part is what lies beyond a wavy line; its own light and dark stay.
+    So what belongs together need not look alike. A part is what lies beyond a wavy line; its own light and dark stay.
 
     Args:
         rng: everything follows from it.
@@ -160,7 +161,8 @@ def recolour(rng: Generator, cutout: np.ndarray) -> np.ndarray:
         beyond = np.clip(0.5 + (line - rng.uniform(-0.6, 0.6)) * rng.uniform(5, 40), 0, 1)[..., None]
         part = beyond * alpha
         mean = (colours * beyond).sum((0, 1)) / max(float(part.sum()), 1.0)
-        colours += part * (rng.uniform(10, 245, 3) - mean) * rng.uniform(0.4, 1)
+        grain = np.float32(rng.uniform(5, 70)) * texture(rng, max(height, width, 16))[:height, :width]
+        colours += part * (rng.uniform(0.3, 1) * (rng.uniform(10, 245, 3) - mean) + grain)
     return np.dstack([np.clip(colours, 0, 255 * alpha), cutout[..., 3:]]).round().astype(np.uint8)
 
 
