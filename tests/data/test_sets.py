@@ -10,7 +10,7 @@ from PIL import Image
 
 from hqsam_lightning.data.catalogue import licenses_of
 from hqsam_lightning.data.datasets import SampleSet
-from hqsam_lightning.data.sets import DataSets, also_validate_on, folder_sets, synthetic_sets
+from hqsam_lightning.data.sets import DataSets, also_train_on, also_validate_on, folder_sets, synthetic_sets
 from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.shapes import is_thin, thinness
 from hqsam_lightning.types import OBJECT_THRESHOLD
@@ -243,6 +243,24 @@ def test_photos_are_validated_on_beside_scenes(tree: Path) -> None:
     assert made.train == scenes.train
     assert {name: len(samples) for name, samples in made.validation.items()} == {"synthetic": 5, "birds": 1}
     assert ids(made.validation["birds"]) == ids(photos.validation["birds"])
+
+
+def test_photos_are_a_share_of_what_is_trained_on(tree: Path) -> None:
+    scenes = synthetic_sets(train_size=60, val_size=5, image_size=64)
+    made = also_train_on(scenes, sets(tree, ["birds"], ["test"]), share=0.25)
+    # a quarter of 80
+    assert [(len(samples), weight) for samples, weight in made.train] == [(60, 1.0), (10, 2.0)]
+    assert made.validation == scenes.validation
+    (_, birds), (_, boats) = also_train_on(scenes, sets(tree, ["birds", "boats"], ["test"]), share=0.5).train[1:]
+    assert birds == 2 * boats
+
+
+def test_photos_to_train_on_have_to_be_there(tree: Path) -> None:
+    scenes = synthetic_sets(train_size=7, val_size=5, image_size=64)
+    with pytest.raises(ConfigError, match=r"data\.photos: expected photos to train on; got none"):
+        also_train_on(scenes, sets(tree, [], ["test"]), share=0.5)
+    with pytest.raises(ConfigError, match=r"data\.share: expected a number in \(0, 1\); got 1"):
+        also_train_on(scenes, sets(tree, ["birds"], []), share=1)
 
 
 def test_sets_may_be_for_validation_alone(tree: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hqsam_lightning.checks import Expected, arguments, integer, optional, share_or_count
+from hqsam_lightning.checks import Expected, arguments, integer, number, optional, share_or_count
 from hqsam_lightning.data.catalogue import PERMISSIVE, UNKNOWN, Source, is_licensed, source_from_config
 from hqsam_lightning.data.datasets import CocoInstances, Sa1b, SampleSet, Scenes
 from hqsam_lightning.data.datasets.annotated import ARGUMENTS
@@ -247,6 +247,27 @@ def synthetic_sets(
 def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:
     """Sets that train on scenes and validate on held-out scenes and on the validation sets of photos."""
     return DataSets(scenes.train, scenes.validation | photos.validation)
+
+
+@arguments("data", share=number(0, 1, above=True, below=True))
+def also_train_on(scenes: DataSets, photos: DataSets, share: float) -> DataSets:
+    """Sets that train on scenes and on photos, of which an epoch draws as many as make up a share; validate as scenes.
+
+    Args:
+        scenes: each is drawn as often as without photos.
+        photos: their weights say how often one source is drawn beside another.
+        share: of an epoch's images that are photos.
+
+    Raises:
+        ConfigError: share is not between 0 and 1, or photos hold none to train on.
+    """
+    if not photos.epoch_size:
+        raise ConfigError(
+            "data.photos: expected photos to train on; got none; set its sources, or train on scenes alone"
+        )
+    factor = scenes.epoch_size * share / (1 - share) / photos.epoch_size
+    weighted = [(samples, weight * factor) for samples, weight in photos.train]
+    return DataSets([*scenes.train, *weighted], scenes.validation)
 
 
 def _licensed(specs: Mapping[str, Source], license: str | None) -> dict[str, Source]:
