@@ -7,6 +7,12 @@ EXTRAS := peft optuna dashboard cascadepsp onnx transformers docs demo
 
 .DEFAULT_GOAL := help
 PICTURES := outputs/pictures
+RUNS := outputs/pretrain/nano
+SCENES := trainer=cpu data.cutouts=$(PICTURES)/cutouts data.backgrounds=$(PICTURES)/backgrounds
+# the model card names these too
+SECOND := seed=7 trainer.max_steps=1700 +data@data.photographs=self_masked data.photograph_share=0.3 data.recoloured_share=0.5 \
+  +augmentation.zoom_prob=0.3 '+augmentation.zoom_margins=[0.1,0.5]' \
+  augmentation.appearance.2.p=0.4 'augmentation.appearance.2.scale_range=[0.06,0.6]'
 DEBS := openclipart-png=1:0.18+dfsg-19 sweethome3d-furniture=1.8-1 endless-sky-data=0.9.8-1.2 lomiri-wallpapers-16.04=20.04.0-2
 
 .PHONY: help install train scenes pictures pretrain test lint docs oldest clean
@@ -38,8 +44,11 @@ pictures: $(STAMP)  ## lay out the pictures that SAM-nano is pretrained on: need
 
 pretrain: pictures  ## train SAM-nano, the shipped SAM, again from scratch: hours
 	$(BIN)/python -m pip install -e '.[pretrain]'
-	$(BIN)/python -m hqsam_lightning.pretrain trainer=cpu hydra.run.dir=outputs/pretrain/nano \
-	  data.cutouts=$(PICTURES)/cutouts data.backgrounds=$(PICTURES)/backgrounds
+	$(BIN)/python -m hqsam_lightning.pretrain $(SCENES) hydra.run.dir=$(RUNS)/first
+	$(BIN)/python -m hqsam_lightning.pretraining.self_masks $(RUNS)/first/sam.safetensors $(PICTURES)/backgrounds/photos \
+	  $(PICTURES)/self_masked --sam nano
+	$(BIN)/python -m hqsam_lightning.pretrain $(SCENES) hydra.run.dir=$(RUNS)/second $(SECOND) \
+	  sam.weights=$(RUNS)/first/sam.safetensors paths.data_dir=$(PICTURES)/self_masked
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest -n auto --dist loadscope

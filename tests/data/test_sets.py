@@ -10,7 +10,7 @@ from PIL import Image
 
 from hqsam_lightning.data.catalogue import licenses_of
 from hqsam_lightning.data.datasets import SampleSet
-from hqsam_lightning.data.sets import DataSets, also_train_on, also_validate_on, folder_sets, synthetic_sets
+from hqsam_lightning.data.sets import DataSets, also_validate_on, folder_sets, synthetic_sets
 from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.shapes import is_thin, thinness
 from hqsam_lightning.types import OBJECT_THRESHOLD
@@ -183,6 +183,11 @@ def test_sources_without_a_permissive_license_are_left_out(tree, caplog):
     section = {"photos": {"catalogue": licensed, "sources": ["birds", "boats"], "license": "permissive"}}
     assert licenses_of(section) == {"boats": "MIT"}
     assert licenses_of({**section["photos"], "license": None}) == {"birds": "unknown", "boats": "MIT"}
+    photos = {"catalogue": licensed, "sources": ["birds"]}
+    assert licenses_of({"photographs": photos, "validation": {"catalogue": licensed, "sources": ["boats"]}}) == {
+        "birds": "unknown"
+    }
+    assert licenses_of({"_target_": "hqsam_lightning.data.also_validate_on", "scenes": {}, "photos": photos}) == {}
     with pytest.raises(ConfigError, match=r"data\.license: .* got birds \(unknown\); set"):
         folder_sets(licensed, ["birds"], [], str(tree), license="permissive")
     with pytest.raises(ConfigError, match=r"data\.license: expected one of permissive, null; got 'free'"):
@@ -246,21 +251,20 @@ def test_photos_are_validated_on_beside_scenes(tree: Path) -> None:
 
 
 def test_photos_are_a_share_of_what_is_trained_on(tree: Path) -> None:
-    scenes = synthetic_sets(train_size=60, val_size=5, image_size=64)
-    made = also_train_on(scenes, sets(tree, ["birds"], ["test"]), share=0.25)
+    made = synthetic_sets(60, 5, 64, photographs=sets(tree, ["birds"], ["test"]), photograph_share=0.25)
     # a quarter of 80
     assert [(len(samples), weight) for samples, weight in made.train] == [(60, 1.0), (10, 2.0)]
-    assert made.validation == scenes.validation
-    (_, birds), (_, boats) = also_train_on(scenes, sets(tree, ["birds", "boats"], ["test"]), share=0.5).train[1:]
+    assert list(made.validation) == ["synthetic"]
+    both = synthetic_sets(60, 5, 64, photographs=sets(tree, ["birds", "boats"], ["test"]), photograph_share=0.5)
+    (_, birds), (_, boats) = both.train[1:]
     assert birds == 2 * boats
 
 
 def test_photos_to_train_on_have_to_be_there(tree: Path) -> None:
-    scenes = synthetic_sets(train_size=7, val_size=5, image_size=64)
-    with pytest.raises(ConfigError, match=r"data\.photos: expected photos to train on; got none"):
-        also_train_on(scenes, sets(tree, [], ["test"]), share=0.5)
-    with pytest.raises(ConfigError, match=r"data\.share: expected a number in \(0, 1\); got 1"):
-        also_train_on(scenes, sets(tree, ["birds"], []), share=1)
+    with pytest.raises(ConfigError, match=r"data\.photographs: expected photos to train on; got none"):
+        synthetic_sets(7, 5, 64, photographs=sets(tree, [], ["test"]))
+    with pytest.raises(ConfigError, match=r"data\.photograph_share: expected a number in \(0, 1\); got 1"):
+        synthetic_sets(7, 5, 64, photographs=sets(tree, ["birds"], []), photograph_share=1)
 
 
 def test_sets_may_be_for_validation_alone(tree: Path) -> None:

@@ -124,13 +124,16 @@ def licenses_of(data: Any, license: str | None = None) -> dict[str, str]:
     """License of each source that a run trains on, by name.
 
     Args:
-        data: the section of a config, as plain values; its sets may be inside of others.
+        data: the section of a config, as plain values; its sets may be inside of others. What others only validate on
+            (`validation`, and the photos of `also_validate_on`) does not count.
         license: as `is_licensed`, of sets around these.
     """
     if not isinstance(data, Mapping):
         return {}
     license = data.get("license", license)
-    found = {name: license_ for value in data.values() for name, license_ in licenses_of(value, license).items()}
+    validated = ["validation"] + ["photos"] * str(data.get("_target_")).endswith(".also_validate_on")
+    inside = [value for key, value in data.items() if key not in validated]
+    found = {name: license_ for value in inside for name, license_ in licenses_of(value, license).items()}
     catalogue = data.get("catalogue", {})
     own = {name: catalogue[name].get("license") or UNKNOWN for name in data.get("sources", ()) if name in catalogue}
     return found | {name: value for name, value in own.items() if is_licensed(value, license)}

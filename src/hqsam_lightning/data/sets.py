@@ -207,6 +207,7 @@ def validated(
     return made
 
 
+@arguments("data", photograph_share=number(0, 1, above=True, below=True))
 def synthetic_sets(
     train_size: int,
     val_size: int,
@@ -223,9 +224,13 @@ def synthetic_sets(
     backgrounds: str | None = None,
     background_share: float = 0.6,
     smallest_object: float | None = None,
+    photographs: DataSets | None = None,
+    photograph_share: float = 0.2,
     validation: DataSets | None = None,
 ) -> DataSets:
     """Sets of train_size and val_size procedural scenes, which need no files and share none.
+
+    The training sets of photographs are trained on beside scenes; photograph_share is their share of an epoch's images.
 
     The masks that are validated on are val_masks, of drawn objects alone, none very small, which may always be thin.
     The validation sets of validation are validated on besides scenes. See `Scenes` for the other arguments.
@@ -241,7 +246,8 @@ def synthetic_sets(
     train = Scenes(train_size, image_size, seed, "train", objects, masks, coarseness, thin_objects, **pictures)
     held_out = Scenes(val_size, image_size, seed, "val", objects, val_masks, coarseness)
     others = {} if validation is None else validation.validation
-    return DataSets([(train, 1.0)], {"synthetic": held_out, **others})
+    trained = [(train, 1.0)] if photographs is None else beside(train, photographs, photograph_share)
+    return DataSets(trained, {"synthetic": held_out, **others})
 
 
 def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:
@@ -249,25 +255,23 @@ def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:
     return DataSets(scenes.train, scenes.validation | photos.validation)
 
 
-@arguments("data", share=number(0, 1, above=True, below=True))
-def also_train_on(scenes: DataSets, photos: DataSets, share: float) -> DataSets:
-    """Sets that train on scenes and on photos, of which an epoch draws as many as make up a share; validate as scenes.
+def beside(samples: SampleSet, photos: DataSets, share: float) -> list[tuple[SampleSet, float]]:
+    """Samples, each drawn once an epoch, and training sets of photos, of which as many are drawn as make up a share.
 
     Args:
-        scenes: each is drawn as often as without photos.
+        samples: the others.
         photos: their weights say how often one source is drawn beside another.
-        share: of an epoch's images that are photos.
+        share: of an epoch's images that are photos, in (0, 1).
 
     Raises:
-        ConfigError: share is not between 0 and 1, or photos hold none to train on.
+        ConfigError: photos hold none to train on.
     """
     if not photos.epoch_size:
         raise ConfigError(
-            "data.photos: expected photos to train on; got none; set its sources, or train on scenes alone"
+            "data.photographs: expected photos to train on; got none; set its sources, or data.photographs=null"
         )
-    factor = scenes.epoch_size * share / (1 - share) / photos.epoch_size
-    weighted = [(samples, weight * factor) for samples, weight in photos.train]
-    return DataSets([*scenes.train, *weighted], scenes.validation)
+    factor = len(samples) * share / (1 - share) / photos.epoch_size
+    return [(samples, 1.0), *((each, weight * factor) for each, weight in photos.train)]
 
 
 def _licensed(specs: Mapping[str, Source], license: str | None) -> dict[str, Source]:
