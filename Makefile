@@ -10,7 +10,7 @@ PICTURES := outputs/pictures
 RUNS := outputs/pretrain/nano
 SCENES := trainer=cpu data.cutouts=$(PICTURES)/cutouts data.backgrounds=$(PICTURES)/backgrounds
 # the model card names these too
-SECOND := seed=7 trainer.max_steps=1700 +data@data.photographs=self_masked data.photograph_share=0.3 data.recoloured_share=0.5 \
+SECOND := seed=7 start_share=0.5 trainer.max_steps=1700 +data@data.photographs=self_masked data.photograph_share=0.3 data.recoloured_share=0.5 \
   +augmentation.zoom_prob=0.3 '+augmentation.zoom_margins=[0.1,0.5]' \
   augmentation.appearance.2.p=0.4 'augmentation.appearance.2.scale_range=[0.06,0.6]'
 DEBS := openclipart-png=1:0.18+dfsg-19 sweethome3d-furniture=1.8-1 endless-sky-data=0.9.8-1.2 lomiri-wallpapers-16.04=20.04.0-2

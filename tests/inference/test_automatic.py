@@ -1,12 +1,15 @@
 """Automatic masks are those of segment-anything's generator."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import segment_anything
 from faster_coco_eval import mask as run_lengths
+from torch import Tensor
 
 from hqsam_lightning.heads import HQHead
-from hqsam_lightning.inference import HQSam, SamAutomaticMaskGenerator
+from hqsam_lightning.inference import HQSam, SamAutomaticMaskGenerator, automatic
 from hqsam_lightning.sam import FrozenSam
 
 EVERYTHING = {
@@ -38,6 +41,26 @@ def test_plain_sam_gives_the_published_records(tiny_sam: FrozenSam, output_mode:
             found = run_lengths.decode(found).astype(bool)
         if output_mode != "uncompressed_rle":
             assert np.array_equal(found, other["segmentation"])
+
+
+def test_large_photos_get_fewer_points_a_call(tiny_sam: FrozenSam, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The records are the same, and no call's logits are more than the limit."""
+    plain = SamAutomaticMaskGenerator(HQSam(tiny_sam), **EVERYTHING).generate(photo())
+    monkeypatch.setattr(automatic, "MOST_LOGITS", 3 * 40 * 56 * 5)
+    generator = SamAutomaticMaskGenerator(HQSam(tiny_sam), **EVERYTHING)
+    sizes: list[int] = []
+    predict = generator.predictor.predict_torch
+
+    def counted(*args: Any, **options: Any) -> tuple[Tensor, Tensor, Tensor]:
+        found = predict(*args, **options)
+        sizes.append(found[0].numel())
+        return found
+
+    monkeypatch.setattr(generator.predictor, "predict_torch", counted)
+    records = generator.generate(photo())
+    assert max(sizes) == 3 * 40 * 56 * 5
+    assert [each["bbox"] for each in records] == [each["bbox"] for each in plain]
+    assert all(np.array_equal(a["segmentation"], b["segmentation"]) for a, b in zip(records, plain, strict=True))
 
 
 def test_small_regions_go_and_a_head_takes_part(tiny_sam: FrozenSam) -> None:

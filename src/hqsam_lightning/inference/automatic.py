@@ -14,13 +14,16 @@ from hqsam_lightning.inference.model import HQSam
 from hqsam_lightning.inference.predictor import SamPredictor
 
 COCO_RLE = "coco_rle"
+MOST_LOGITS = 2**28
+"""Of all masks of one call of the decoder, at the photo's size: 1 GiB; large photos get fewer points a call."""
 
 
 class SamAutomaticMaskGenerator(PublishedGenerator):
     """segment-anything's generator over any `HQSam`, with the same options.
 
     Each mask is chosen by SAM's prediction of its IoU. Filters and non-maximum suppression run on the CPU: the
-    published generator mixes devices there. ``output_mode="coco_rle"`` needs no pycocotools.
+    published generator mixes devices there. ``output_mode="coco_rle"`` needs no pycocotools. Memory does not grow with
+    the photo beyond `MOST_LOGITS`.
 
     Args:
         model: any `HQSam`.
@@ -57,8 +60,11 @@ class SamAutomaticMaskGenerator(PublishedGenerator):
         data["crop_boxes"] = data["crop_boxes"].reshape(-1, 4)
         return data
 
-    def _process_batch(self, *args: Any) -> MaskData:
-        data = super()._process_batch(*args)
+    def _process_batch(self, points: np.ndarray, im_size: tuple[int, ...], *args: Any) -> MaskData:
+        at_once = max(1, MOST_LOGITS // (3 * im_size[0] * im_size[1]))
+        data = MaskData()
+        for start in range(0, len(points), at_once):
+            data.cat(super()._process_batch(points[start : start + at_once], im_size, *args))
         for name, value in data.items():
             if isinstance(value, Tensor):
                 data[name] = value.cpu()
