@@ -246,8 +246,10 @@ def synthetic_sets(
     train = Scenes(train_size, image_size, seed, "train", objects, masks, coarseness, thin_objects, **pictures)
     held_out = Scenes(val_size, image_size, seed, "val", objects, val_masks, coarseness)
     others = {} if validation is None else validation.validation
-    trained = [(train, 1.0)] if photographs is None else beside(train, photographs, photograph_share)
-    return DataSets(trained, {"synthetic": held_out, **others})
+    trained = DataSets([(train, 1.0)], {"synthetic": held_out, **others})
+    if photographs is not None:
+        trained.train = beside(train, photographs, photograph_share)
+    return trained
 
 
 def also_validate_on(scenes: DataSets, photos: DataSets) -> DataSets:
