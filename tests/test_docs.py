@@ -24,7 +24,7 @@ from hqsam_lightning.train import train
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(<!-- needs [^>]+-->\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^ {4,}((?:python -m hqsam_lightning\.|hqsam )(?:.*\\\n)*.*)$", re.MULTILINE)
-COMMAND = re.compile(r"(?:python -m hqsam_lightning\.|hqsam )(data \w+|\w+)(.*)")
+COMMAND = re.compile(r"(?:python -m hqsam_lightning\.|hqsam )(data \w+|\w+)(?![\w.])(.*)")
 SETS = ("synthetic", "photos", "ecssd")
 TINY = (
     *("setting=paper", "sam=tiny_random", "trainer=cpu", "trainer.max_epochs=1", "data.train_size=2"),
