@@ -45,7 +45,7 @@ pictures: $(STAMP)  ## lay out the pictures that SAM-nano is pretrained on: need
 pretrain: pictures  ## train SAM-nano, the shipped SAM, again from scratch: hours
 	$(BIN)/python -m pip install -e '.[pretrain]'
 	$(BIN)/python -m hqsam_lightning.pretrain $(SCENES) hydra.run.dir=$(RUNS)/first
-	$(BIN)/python -m hqsam_lightning.pretraining.self_masks $(RUNS)/first/sam.safetensors $(PICTURES)/backgrounds/photos \
+	$(BIN)/python -m hqsam_lightning.prediction.self_masks $(RUNS)/first/sam.safetensors $(PICTURES)/backgrounds/photos \
 	  $(PICTURES)/self_masked --sam nano
 	$(BIN)/python -m hqsam_lightning.pretrain $(SCENES) hydra.run.dir=$(RUNS)/second $(SECOND) \
 	  sam.weights=$(RUNS)/first/sam.safetensors paths.data_dir=$(PICTURES)/self_masked

@@ -96,11 +96,8 @@ def folder_sets(
     return validated(train, validation, holdout, logging.WARNING if val_sources else logging.INFO)
 
 
-SETS: Mapping[str, Expected] = {
-    **ARGUMENTS,
-    "holdout": share_or_count(),
-    "validation": Expected("sets, or null", lambda value: value is None or isinstance(value, DataSets | Mapping)),
-}
+OTHERS = Expected("sets, or null", lambda value: value is None or isinstance(value, DataSets | Mapping))
+SETS: Mapping[str, Expected] = {**ARGUMENTS, "holdout": share_or_count(), "validation": OTHERS}
 """What the arguments have to be that the builders of annotated sets share."""
 
 
@@ -207,7 +204,7 @@ def validated(
     return made
 
 
-@arguments("data", photograph_share=number(0, 1, above=True, below=True))
+@arguments("data", photographs=OTHERS, photograph_share=number(0, 1, above=True, below=True), validation=OTHERS)
 def synthetic_sets(
     train_size: int,
     val_size: int,

@@ -1,4 +1,4 @@
-"""Masks that a SAM finds in photographs without any, to train on: `python -m hqsam_lightning.pretraining.self_masks`.
+"""Masks that a SAM finds in photographs without any, to train on: `python -m hqsam_lightning.prediction.self_masks`.
 
 Self-training: what the model is sure of in a photograph becomes a target, without its holes, and without a word on
 where its border is. What learns from it beside scenes with exact masks keeps whole what has many colours and textures.
@@ -143,7 +143,7 @@ def _encoded(pixels: np.ndarray, kind: str, **options: int) -> bytes:
 
 def main() -> None:
     """Entry point of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m hqsam_lightning.pretraining.self_masks")
+    parser = argparse.ArgumentParser(prog="python -m hqsam_lightning.prediction.self_masks")
     parser.add_argument("model", help="a name such as nano, or a file of SAM's weights")
     parser.add_argument("photos", type=Path, help="folder of photographs")
     parser.add_argument("out", type=Path, help="folder that gets images/ and masks/, for data=folder")

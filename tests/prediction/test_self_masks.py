@@ -10,7 +10,7 @@ from PIL import Image
 from hqsam_lightning.data.sets import folder_sets
 from hqsam_lightning.errors import DataError
 from hqsam_lightning.inference import HQSam
-from hqsam_lightning.pretraining.self_masks import OBJECT, UNSURE, find_masks, without_border, write_self_masks
+from hqsam_lightning.prediction.self_masks import OBJECT, UNSURE, find_masks, without_border, write_self_masks
 
 MASK_VALUES = {"object": [OBJECT], "ignore": [UNSURE]}
 
