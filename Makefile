@@ -42,13 +42,17 @@ pictures: $(STAMP)  ## lay out the pictures that SAM-nano is pretrained on: need
 	$(BIN)/python -m pip install 'vtk==9.7.2'
 	$(BIN)/python -m hqsam_lightning.pretraining.pictures $(PICTURES)/packages $(PICTURES)
 
-pretrain: pictures  ## train SAM-nano, the shipped SAM, again from scratch: hours
+pretrain: $(RUNS)/second/sam.safetensors  ## train SAM-nano, the shipped SAM, again from scratch: hours; goes on where it was cut
+
+$(RUNS)/first/sam.safetensors: | pictures
 	$(BIN)/python -m pip install -e '.[pretrain]'
 	$(BIN)/python -m hqsam_lightning.pretrain $(SCENES) hydra.run.dir=$(RUNS)/first
-	$(BIN)/python -m hqsam_lightning.prediction.self_masks $(RUNS)/first/sam.safetensors $(PICTURES)/backgrounds/photos \
-	  $(PICTURES)/self_masked --sam nano
+
+$(RUNS)/second/sam.safetensors: $(RUNS)/first/sam.safetensors
+	rm -rf $(PICTURES)/self_masked
+	$(BIN)/python -m hqsam_lightning.prediction.self_masks $< $(PICTURES)/backgrounds/photos $(PICTURES)/self_masked --sam nano
 	$(BIN)/python -m hqsam_lightning.pretrain $(SCENES) hydra.run.dir=$(RUNS)/second $(SECOND) \
-	  sam.weights=$(RUNS)/first/sam.safetensors paths.data_dir=$(PICTURES)/self_masked
+	  sam.weights=$< paths.data_dir=$(PICTURES)/self_masked
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest -n auto --dist loadscope

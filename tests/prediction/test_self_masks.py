@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from hqsam_lightning.data.sets import folder_sets
-from hqsam_lightning.errors import DataError
+from hqsam_lightning.errors import ConfigError, DataError
 from hqsam_lightning.inference import HQSam
+from hqsam_lightning.prediction import self_masks
 from hqsam_lightning.prediction.self_masks import OBJECT, UNSURE, find_masks, without_border, write_self_masks
 
 MASK_VALUES = {"object": [OBJECT], "ignore": [UNSURE]}
@@ -49,7 +50,7 @@ def test_a_thing_is_found(nano: HQSam) -> None:
 def test_what_is_written_can_be_trained_on(nano: HQSam, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     Image.fromarray(a_ball()).resize((300, 260)).save(tmp_path / "photos" / "ball.jpg")
-    counts = [write_self_masks(nano, tmp_path / "photos", tmp_path / name, cuts=3) for name in ("first", "second")]
+    counts = [write_self_masks(nano, str(tmp_path / "photos"), tmp_path / name, 3) for name in ("first", "second")]
     assert counts[0] == counts[1] > 0
     catalogue = {"folder": {"images": "images", "masks": "masks", "mask_values": MASK_VALUES}}
     made = folder_sets(catalogue, ["folder"], [], str(tmp_path / "first"), holdout=0, check="full")
@@ -64,6 +65,47 @@ def test_what_is_written_can_be_trained_on(nano: HQSam, tmp_path: Path) -> None:
     assert all((tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes() for name in names)
 
 
-def test_a_folder_without_photographs_is_named(nano: HQSam, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere: expected a folder of photographs; it holds none, or is missing"):
-        write_self_masks(nano, tmp_path / "nowhere", tmp_path / "out", cuts=1)
+def test_photographs_are_turned_as_they_are_shown(nano: HQSam, tmp_path: Path) -> None:
+    """Beside a photograph of the same look: one whose pixels are stored lying, and its EXIF orientation says so."""
+    upright = np.concatenate([a_ball(), np.full((64, 256, 3), 20, np.uint8)])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name, pixels, options in (("plain", upright, {}), ("turned", np.rot90(upright), {"exif": exif})):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).save(tmp_path / name / "ball.png", **options)
+        write_self_masks(nano, str(tmp_path / name), tmp_path / f"{name}_pairs", cuts=2)
+    plain, turned = (
+        {path.name: path.read_bytes() for path in (tmp_path / f"{name}_pairs" / "masks").iterdir()}
+        for name in ("plain", "turned")
+    )
+    assert plain == turned
+
+
+def test_bad_input_is_named_before_anything_is_written(nano: HQSam, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    with pytest.raises(DataError, match=r"expected a photo .*photos has none"):
+        write_self_masks(nano, str(photos), out, cuts=1)
+    Image.fromarray(a_ball()).save(photos / "a.png")
+    (photos / "b.jpg").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"b\.jpg"):
+        write_self_masks(nano, str(photos), out, cuts=1)
+    with pytest.raises(ConfigError, match="--cuts: expected an integer >= 1; got 0"):
+        write_self_masks(nano, str(photos), out, cuts=0)
+    assert not out.exists()
+    (out / "images").mkdir(parents=True)
+    (out / "images" / "other.jpg").touch()
+    with pytest.raises(DataError, match="out: expected no pairs there; images/ holds some"):
+        write_self_masks(nano, str(photos), out, cuts=1)
+
+
+def test_nothing_to_be_sure_of_is_an_error(nano: HQSam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(a_ball()).save(tmp_path / "a.png")
+    monkeypatch.setattr(self_masks, "LEAST_STABILITY", 2.0)
+    with pytest.raises(DataError, match="expected a thing that the model is sure of; it is of none"):
+        write_self_masks(nano, str(tmp_path / "a.png"), tmp_path / "out", cuts=1)
+
+
+def test_a_thin_mask_that_is_all_border_is_left_out(nano: HQSam, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(self_masks, "BORDER", 0.5)
+    assert list(find_masks(np.random.default_rng(0), nano, a_ball())) == []

@@ -131,8 +131,8 @@ def licenses_of(data: Any, license: str | None = None) -> dict[str, str]:
     if not isinstance(data, Mapping):
         return {}
     license = data.get("license", license)
-    validated = ["validation"] + ["photos"] * str(data.get("_target_")).endswith(".also_validate_on")
-    inside = [value for key, value in data.items() if key not in validated]
+    validated = "photos" if str(data.get("_target_")).endswith(".also_validate_on") else "validation"
+    inside = [value for key, value in data.items() if key != validated]
     found = {name: license_ for value in inside for name, license_ in licenses_of(value, license).items()}
     catalogue = data.get("catalogue", {})
     own = {name: catalogue[name].get("license") or UNKNOWN for name in data.get("sources", ()) if name in catalogue}

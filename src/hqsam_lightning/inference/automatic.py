@@ -15,15 +15,15 @@ from hqsam_lightning.inference.predictor import SamPredictor
 
 COCO_RLE = "coco_rle"
 MOST_LOGITS = 2**28
-"""Of all masks of one call of the decoder, at the photo's size: 1 GiB; large photos get fewer points a call."""
+"""Of all masks of one call of the decoder, at the photo's size: 1 GiB, unless one point's three masks have more."""
 
 
 class SamAutomaticMaskGenerator(PublishedGenerator):
     """segment-anything's generator over any `HQSam`, with the same options.
 
     Each mask is chosen by SAM's prediction of its IoU. Filters and non-maximum suppression run on the CPU: the
-    published generator mixes devices there. ``output_mode="coco_rle"`` needs no pycocotools. Memory does not grow with
-    the photo beyond `MOST_LOGITS`.
+    published generator mixes devices there. ``output_mode="coco_rle"`` needs no pycocotools. Large photos
+    get fewer points a call, by `MOST_LOGITS`.
 
     Args:
         model: any `HQSam`.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +17,16 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
+from segment_anything.utils.amg import calculate_stability_score, remove_small_regions
+from torch import Tensor
 from torch.nn import functional as F
 
-from hqsam_lightning.data.catalogue import IMAGE_SUFFIXES
-from hqsam_lightning.data.image_files import naming_damage, open_image
+from hqsam_lightning.checks import integer, require
+from hqsam_lightning.data.reading import read_image
 from hqsam_lightning.errors import DataError, HQSamError
 from hqsam_lightning.inference import HQSam
+from hqsam_lightning.metrics import mask_iou
+from hqsam_lightning.prediction.photos import find_photos
 from hqsam_lightning.seeding import derive_rng
 from hqsam_lightning.storage.files import write_whole
 from hqsam_lightning.types import PromptGroup
@@ -32,18 +37,18 @@ BOXES = 24  # drawn a cut
 BOX_SIDES = (0.25, 0.9)  # of the cut's
 AREAS = (0.03, 0.7)  # of the cut, of masks that are kept
 SURE = 1.5  # logit
-LEAST_STABILITY = 0.6  # IoU of the masks at the logits SURE and -SURE, see segment-anything's stability score
+LEAST_STABILITY = 0.6  # stability score of segment-anything, between the logits SURE and -SURE
 MOST_OVERLAP = 0.5  # IoU of two masks of a cut
 MOST_MASKS = 2  # of a cut
 BORDER = 1 / 64  # of the cut: distance from the mask's border within which nothing is said
 
 
-def write_self_masks(model: HQSam, photos: Path, out: Path, cuts: int, seed: int = 0) -> int:
-    """Writes cuts of photographs with a mask each: a folder for ``data=folder``, with values of `OBJECT` and `UNSURE`.
+def write_self_masks(model: HQSam, photos: str, out: Path, cuts: int, seed: int = 0) -> int:
+    """Writes cuts of photographs with a mask each: a folder for ``data=self_masked``, of values `OBJECT` and `UNSURE`.
 
     Args:
         model: finds the masks, from boxes that are drawn at random.
-        photos: folder of image files.
+        photos: a folder, a file or a glob pattern, see `find_photos`.
         out: gets images/ and masks/, of the model's input size.
         cuts: of each photograph; each gives up to `MOST_MASKS` pairs.
         seed: decides cuts and boxes.
@@ -52,29 +57,34 @@ def write_self_masks(model: HQSam, photos: Path, out: Path, cuts: int, seed: int
         Number of pairs.
 
     Raises:
-        DataError: the folder holds no image, or one cannot be decoded.
+        ConfigError: for less than one cut.
+        DataError: there is no photograph, one cannot be decoded, out holds pairs, or the model is sure of nothing.
         StorageError: a file cannot be written.
     """
-    paths = (
-        sorted(path for path in photos.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES) if photos.is_dir() else []
-    )
-    if not paths:
-        raise DataError(f"{photos}: expected a folder of photographs; it holds none, or is missing")
+    require("--cuts", cuts, integer(1))
+    if any(out.glob("images/*")):
+        raise DataError(
+            f"{out}: expected no pairs there; images/ holds some, and two runs would mix; choose another folder"
+        )
+    found = find_photos(photos)
+    for photo in found:
+        read_image(photo.path)  # a broken one is named before the work begins
     for folder in ("images", "masks"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     count = 0
-    for path in paths:
-        with open_image(path) as image, naming_damage(path):
-            image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-            pixels = np.asarray(image.convert("RGB"))
+    for photo in found:
+        image = Image.fromarray(read_image(photo.path))
+        image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
         for number in range(cuts):
-            rng = derive_rng(seed, path.name, number)
-            cut = _cut(rng, pixels, model.image_size)
+            rng = derive_rng(seed, photo.name, number)
+            cut = _cut(rng, np.asarray(image), model.image_size)
             for place, mask in enumerate(find_masks(rng, model, cut)):
-                name = f"{path.stem}_{number:02d}_{place}"
+                name = f"{photo.stem}_{number:02d}_{place}"
                 write_whole(out / "images" / f"{name}.jpg", _encoded(cut, "JPEG", quality=92))
                 write_whole(out / "masks" / f"{name}.png", _encoded(mask, "PNG"))
                 count += 1
+    if not count:
+        raise DataError(f"{photos}: expected a thing that the model is sure of; it is of none; take other photographs")
     return count
 
 
@@ -93,16 +103,19 @@ def find_masks(rng: np.random.Generator, model: HQSam, image: np.ndarray) -> Ite
     features = model.encode(torch.from_numpy(image.transpose(2, 0, 1).copy())[None])
     prompts = [PromptGroup(torch.arange(BOXES), boxes=boxes)]
     logits, _ = model.decode(features, prompts, torch.zeros(BOXES, dtype=torch.long))
-    fine = F.interpolate(logits, (side, side), mode="bilinear")[:, 0].numpy()
-    stability = (fine > SURE).sum((1, 2)) / np.maximum((fine > -SURE).sum((1, 2)), 1)
-    kept: list[np.ndarray] = []
-    for row in np.argsort(-stability, kind="stable"):
+    fine = F.interpolate(logits, (side, side), mode="bilinear")[:, 0]
+    stability = calculate_stability_score(fine, 0.0, SURE).nan_to_num()  # 0/0 where there is no mask
+    kept: list[Tensor] = []
+    for row in stability.argsort(descending=True, stable=True).tolist():
         if stability[row] < LEAST_STABILITY or len(kept) == MOST_MASKS:
             return
-        mask = _largest_part(fine[row] > 0)
-        if AREAS[0] < mask.mean() < AREAS[1] and all(_overlap(mask, each) <= MOST_OVERLAP for each in kept):
-            kept.append(mask)
-            yield without_border(mask)
+        mask, _ = remove_small_regions((fine[row] > 0).numpy(), math.inf, "islands")  # all but the largest
+        pair, whole = without_border(mask), torch.from_numpy(mask)[None]
+        if not AREAS[0] < mask.mean() < AREAS[1] or not (pair == OBJECT).any():
+            continue
+        if all(float(mask_iou(whole, other)) <= MOST_OVERLAP for other in kept):
+            kept.append(whole)
+            yield pair
 
 
 def without_border(mask: np.ndarray) -> np.ndarray:
@@ -126,15 +139,6 @@ def _cut(rng: np.random.Generator, pixels: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA)
 
 
-def _largest_part(mask: np.ndarray) -> np.ndarray:
-    count, labels, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    return mask if count < 2 else labels == 1 + facts[1:, cv2.CC_STAT_AREA].argmax()
-
-
-def _overlap(first: np.ndarray, second: np.ndarray) -> float:
-    return float((first & second).sum() / max((first | second).sum(), 1))
-
-
 def _encoded(pixels: np.ndarray, kind: str, **options: int) -> bytes:
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, kind, **options)
@@ -145,8 +149,8 @@ def main() -> None:
     """Entry point of the command line."""
     parser = argparse.ArgumentParser(prog="python -m hqsam_lightning.prediction.self_masks")
     parser.add_argument("model", help="a name such as nano, or a file of SAM's weights")
-    parser.add_argument("photos", type=Path, help="folder of photographs")
-    parser.add_argument("out", type=Path, help="folder that gets images/ and masks/, for data=folder")
+    parser.add_argument("photos", help="folder of photographs, or a glob pattern")
+    parser.add_argument("out", type=Path, help="folder that gets images/ and masks/, for data=self_masked")
     parser.add_argument("--sam", help="name of a SAM of conf/sam, for a file whose sizes do not tell")
     parser.add_argument("--cuts", type=int, default=12, help="of each photograph, each with up to two masks")
     given = parser.parse_args()
@@ -154,7 +158,7 @@ def main() -> None:
         count = write_self_masks(HQSam.from_pretrained(given.model, sam=given.sam), given.photos, given.out, given.cuts)
     except HQSamError as error:
         sys.exit(f"error: {error}")
-    print(f"{count} masks in {given.out}; train with data=folder paths.data_dir={given.out}")
+    print(f"{count} masks in {given.out}; train with data@data.photographs=self_masked paths.data_dir={given.out}")
 
 
 if __name__ == "__main__":

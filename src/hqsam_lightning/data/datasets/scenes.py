@@ -51,7 +51,7 @@ class Scenes:
         name: name of the set, the first part of the sample ids.
         cutouts: folder of image files with an alpha channel, which some of the objects are then, see `Cutouts`.
         cutout_share: of the objects that are cut-outs.
-        recoloured_share: of the cut-outs that get parts of other colours.
+        recoloured_share: of the cut-outs that get parts of other colours and textures.
         backgrounds: folder of photographs, which some of the scenes have as background, see `Backgrounds`.
         background_share: of the scenes that have a photograph as background.
         smallest_object: longer side of the smallest objects as a share of the photo's, see `place_objects`.
