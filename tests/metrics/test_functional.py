@@ -78,6 +78,14 @@ def test_ious_are_the_plain_definitions(size: tuple[int, int], ratio: float):
 
 
 @pytest.mark.parametrize("iou", [mask_iou, boundary_iou])
+@pytest.mark.parametrize("width", [63, 64, 128])
+def test_masks_may_lie_column_by_column_in_memory(width: int, iou):
+    pred, target = blobs(40, width, seed=6), blobs(40, width, seed=7)
+    columns = torch.from_numpy(np.asfortranarray(pred.numpy()))  # as COCO's mask API decodes them
+    assert torch.equal(iou(columns, target.mT.contiguous().mT), iou(pred, target))
+
+
+@pytest.mark.parametrize("iou", [mask_iou, boundary_iou])
 def test_empty_masks(iou):
     masks = torch.zeros(4, 12, 15, dtype=torch.bool)
     pred, target = masks.clone(), masks.clone()

@@ -18,8 +18,8 @@ GATHER = 0x0102040810204080
 
 
 def pack(mask: Tensor) -> Tensor:
-    """Packs (N, H, W) bool."""
-    pixels = F.pad(mask, (0, -mask.shape[-1] % WORD)).view(torch.int64)
+    """Packs (N, H, W) bool, in any order of memory."""
+    pixels = F.pad(mask, (0, -mask.shape[-1] % WORD)).contiguous().view(torch.int64)
     return ((pixels * GATHER) >> 56).to(torch.int8).view(torch.int64)
 
 
