@@ -3,8 +3,11 @@
 import re
 
 import numpy as np
+import pytest
 
 from hqsam_lightning.data.photos import COUNT, FOLDER, shipped_photos
+from hqsam_lightning.errors import ConfigError
+from hqsam_lightning.train import train
 from hqsam_lightning.types import OBJECT_THRESHOLD
 
 
@@ -31,3 +34,8 @@ def test_every_photograph_has_its_source_and_licence():
 
 def test_the_photographs_stay_small():
     assert sum(path.stat().st_size for path in FOLDER.rglob("*.*g")) < 3_000_000
+
+
+def test_they_alone_are_nothing_to_train_on(make_config):
+    with pytest.raises(ConfigError, match="expected something to train on; got sets that only validate, on photos"):
+        train(make_config("data=photos", "sam=tiny_random", "trainer=cpu", "setting=paper"))

@@ -21,6 +21,12 @@ from hqsam_lightning.runtime.process_settings import begin_loading
 
 def require_full_step(sets: DataSets, key: str, size: int) -> None:
     """Raises a ConfigError unless an epoch holds a whole optimiser step, whose size in samples the key gives."""
+    if not sets.epoch_size:
+        names = ", ".join(sets.validation) or "nothing"
+        raise ConfigError(
+            f"data: expected something to train on; got sets that only validate, on {names}; choose other data=... "
+            "and keep these to validate on: '+data@data.validation=...'"
+        )
     if sets.epoch_size < size:
         raise ConfigError(
             f"{key}: expected at most the {sets.epoch_size} training samples of an epoch; got {size}; "
