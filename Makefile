@@ -10,8 +10,8 @@ PICTURES := outputs/pictures
 RUNS := outputs/pretrain/nano
 SCENES := trainer=cpu data.cutouts=$(PICTURES)/cutouts data.backgrounds=$(PICTURES)/backgrounds
 # the model card names these too
-SECOND := seed=7 start_share=0.5 trainer.max_steps=1700 +data@data.photographs=self_masked data.photograph_share=0.3 data.recoloured_share=0.5 \
-  +augmentation.zoom_prob=0.3 '+augmentation.zoom_margins=[0.1,0.5]' \
+FURTHER := start_share=0.5 +data@data.photographs=self_masked paths.data_dir=$(PICTURES)/self_masked data.photograph_share=0.3 \
+  data.recoloured_share=0.5 +augmentation.zoom_prob=0.3 '+augmentation.zoom_margins=[0.1,0.5]' \
   augmentation.appearance.2.p=0.4 'augmentation.appearance.2.scale_range=[0.06,0.6]'
 DEBS := openclipart-png=1:0.18+dfsg-19 sweethome3d-furniture=1.8-1 endless-sky-data=0.9.8-1.2 lomiri-wallpapers-16.04=20.04.0-2
 
@@ -42,17 +42,21 @@ pictures: $(STAMP)  ## lay out the pictures that SAM-nano is pretrained on: need
 	$(BIN)/python -m pip install 'vtk==9.7.2'
 	$(BIN)/python -m hqsam_lightning.pretraining.pictures $(PICTURES)/packages $(PICTURES)
 
-pretrain: $(RUNS)/second/sam.safetensors  ## train SAM-nano, the shipped SAM, again from scratch: hours; goes on where it was cut
+pretrain: $(RUNS)/third/sam.safetensors  ## train SAM-nano, the shipped SAM, again from scratch: hours; goes on where it was cut
 
 $(RUNS)/first/sam.safetensors: | pictures
 	$(BIN)/python -m pip install -e '.[pretrain]'
-	$(BIN)/python -m hqsam_lightning.pretrain $(SCENES) hydra.run.dir=$(RUNS)/first
+	$(BIN)/python -m hqsam_lightning.pretrain $(SCENES) sam=nano_256 hydra.run.dir=$(RUNS)/first
 
 $(RUNS)/second/sam.safetensors: $(RUNS)/first/sam.safetensors
 	rm -rf $(PICTURES)/self_masked
-	$(BIN)/python -m hqsam_lightning.prediction.self_masks $< $(PICTURES)/backgrounds/photos $(PICTURES)/self_masked --sam nano
-	$(BIN)/python -m hqsam_lightning.pretrain $(SCENES) hydra.run.dir=$(RUNS)/second $(SECOND) \
-	  sam.weights=$< paths.data_dir=$(PICTURES)/self_masked
+	$(BIN)/python -m hqsam_lightning.prediction.self_masks $< $(PICTURES)/backgrounds/photos $(PICTURES)/self_masked --sam nano_256
+	$(BIN)/python -m hqsam_lightning.pretrain $(SCENES) $(FURTHER) sam=nano_256 sam.weights=$< hydra.run.dir=$(RUNS)/second \
+	  seed=7 trainer.max_steps=1700
+
+$(RUNS)/third/sam.safetensors: $(RUNS)/second/sam.safetensors
+	$(BIN)/python -m hqsam_lightning.pretrain $(SCENES) $(FURTHER) sam.weights=$< hydra.run.dir=$(RUNS)/third \
+	  seed=8 trainer.max_steps=800 optimizer.lr=4e-4 scheduler.warmup_steps=80
 
 test: $(STAMP)  ## run the tests
 	$(BIN)/python -m pytest -n auto --dist loadscope

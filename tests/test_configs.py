@@ -93,11 +93,11 @@ def test_vit_configs_are_segment_anythings_models(make_config, name: str) -> Non
     assert [b.window_size for b in ours.image_encoder.blocks] == [b.window_size for b in reference.image_encoder.blocks]
 
 
-@pytest.mark.parametrize("name", ["nano", "nano_vit"])
-def test_shipped_sams_are_a_few_million_parameters(make_config, name: str) -> None:
+@pytest.mark.parametrize(("name", "side"), [("nano", 320), ("nano_256", 256), ("nano_vit", 256)])
+def test_shipped_sams_are_a_few_million_parameters(make_config, name: str, side: int) -> None:
     sam = instantiate(make_config(f"sam={name}").sam)
     assert 2e6 < sum(parameter.numel() for parameter in sam.parameters()) < 4e6
-    assert sam.image_size == 256
+    assert sam.image_size == side
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

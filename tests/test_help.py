@@ -44,7 +44,7 @@ def test_help_names_experiments_and_choices() -> None:
     for path in (CONF / "experiment").glob("*.yaml"):
         assert f"\n  {path.stem} " in shown
         assert read_comments(path)[""], f"{path} says what it is"
-    assert "\n  sam=nano|nano_vit|tiny_random|vit_b|vit_h|vit_l|vit_tiny\n" in shown
+    assert "\n  sam=nano|nano_256|nano_vit|tiny_random|vit_b|vit_h|vit_l|vit_tiny\n" in shown
 
 
 def test_help_shows_configs_of_a_users_own(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_the_files_say_what_a_caller_needs(model: HQSam, folder: Path) -> None:
         graph = onnx.load(folder / name)
         onnx.checker.check_model(graph)
         facts = json.loads({each.key: each.value for each in graph.metadata_props}["hqsam_lightning"])
-        assert facts["image_size"] == 256
+        assert facts["image_size"] == model.image_size
         assert facts["output"] == "sum"
         assert facts["sam_sha256"] == model.sam.weights_sha256
 
