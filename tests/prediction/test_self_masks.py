@@ -13,19 +13,24 @@ from hqsam_lightning.inference import HQSam
 from hqsam_lightning.prediction import self_masks
 from hqsam_lightning.prediction.self_masks import OBJECT, UNSURE, find_masks, without_border, write_self_masks
 
+SIDE, RADIUS = 320, 100  # px of SAM-nano's frame, and of a ball in it
 MASK_VALUES = {"object": [OBJECT], "ignore": [UNSURE]}
 
 
 @pytest.fixture(scope="module")
 def nano() -> HQSam:
-    return HQSam.from_pretrained("nano")
+    model = HQSam.from_pretrained("nano")
+    assert model.image_size == SIDE
+    return model
+
+
+def in_the_ball() -> np.ndarray:
+    return np.hypot(*(np.indices((SIDE, SIDE)) - SIDE / 2)) <= RADIUS
 
 
 def a_ball() -> np.ndarray:
-    """A red disc of 80 px in the middle of a grey frame of 256 px."""
-    y, x = np.indices((256, 256))
-    inside = np.hypot(y - 128, x - 128) <= 80
-    return np.where(inside[..., None], (200, 30, 30), (120, 125, 130)).astype(np.uint8)
+    """A red disc in the middle of a grey frame."""
+    return np.where(in_the_ball()[..., None], (200, 30, 30), (120, 125, 130)).astype(np.uint8)
 
 
 def test_a_mask_has_no_holes_and_no_border() -> None:
@@ -42,7 +47,7 @@ def test_a_mask_has_no_holes_and_no_border() -> None:
 def test_a_thing_is_found(nano: HQSam) -> None:
     masks = list(find_masks(np.random.default_rng(0), nano, a_ball()))
     assert masks
-    truth = np.hypot(*(np.indices((256, 256)) - 128)) <= 80
+    truth = in_the_ball()
     best = max(((mask == OBJECT) & truth).sum() / ((mask == OBJECT) | truth)[mask != UNSURE].sum() for mask in masks)
     assert best > 0.9
 
@@ -58,7 +63,7 @@ def test_what_is_written_can_be_trained_on(nano: HQSam, tmp_path: Path) -> None:
     assert len(samples) == counts[0]
     for index in range(len(samples)):
         sample = samples[index]
-        assert sample.image.shape == (256, 256, 3)
+        assert sample.image.shape == (SIDE, SIDE, 3)
         assert sample.ignore is not None
         assert not sample.masks[:, sample.ignore].any()
     names = {path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("*.png")}
@@ -67,7 +72,7 @@ def test_what_is_written_can_be_trained_on(nano: HQSam, tmp_path: Path) -> None:
 
 def test_photographs_are_turned_as_they_are_shown(nano: HQSam, tmp_path: Path) -> None:
     """Beside a photograph of the same look: one whose pixels are stored lying, and its EXIF orientation says so."""
-    upright = np.concatenate([a_ball(), np.full((64, 256, 3), 20, np.uint8)])
+    upright = np.concatenate([a_ball(), np.full((64, SIDE, 3), 20, np.uint8)])
     exif = Image.Exif()
     exif[0x0112] = 6
     for name, pixels, options in (("plain", upright, {}), ("turned", np.rot90(upright), {"exif": exif})):

@@ -60,9 +60,10 @@ def test_the_default_and_the_second_one_are_shipped() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_it_segments_what_a_box_holds(name: str) -> None:
     """Means on these scenes as the model card states them, and 20 points above the box itself."""
-    predictor = SamPredictor(instantiate(config_of(f"sam={name}").sam).sam)
+    sam = instantiate(config_of(f"sam={name}").sam)
+    predictor = SamPredictor(sam.sam)
     ours, filled = [], []
-    for sample in Scenes(SCENES, split="val", masks="coarse"):
+    for sample in Scenes(SCENES, sam.image_size, split="val", masks="coarse"):
         predictor.set_image(sample.image)
         for mask in sample.masks > 0.5:
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
