@@ -72,7 +72,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory):
 
 def test_an_experiment_outside_is_the_miniature_with_its_parts(trained) -> None:
     config = trained[1]
-    assert (config.name, config.setting, config.optimizer.lr) == ("mine", "miniature", 2e-3)
+    assert (config.name, config.setting, config.optimizer.lr) == ("mine", "miniature", 3e-3)
 
 
 def test_a_head_outside(trained) -> None:
