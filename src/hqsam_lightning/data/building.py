@@ -22,10 +22,9 @@ from hqsam_lightning.runtime.process_settings import begin_loading
 def require_full_step(sets: DataSets, key: str, size: int) -> None:
     """Raises a ConfigError unless an epoch holds a whole optimiser step, whose size in samples the key gives."""
     if not sets.epoch_size:
-        names = ", ".join(sets.validation) or "nothing"
         raise ConfigError(
-            f"data: expected something to train on; got sets that only validate, on {names}; choose other data=... "
-            "and keep these to validate on: '+data@data.validation=...'"
+            f"data: expected something to train on; got sets that only validate, on {', '.join(sets.validation)}; "
+            "choose other data=... and keep these to validate on: '+data@data.validation=...'"
         )
     if sets.epoch_size < size:
         raise ConfigError(
